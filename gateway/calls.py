@@ -1,0 +1,121 @@
+"""Calls: what every protocol adapter hands over, and nothing of any protocol.
+
+An adapter that hears of a new call gathers `CallFacts`, brings them with a `Line` to the `Desk`, and gets a `Call`
+back or `Refused`. From then on it speaks to the call, and the house speaks to the call's line:
+
+    call = await desk.arrive(facts, line)          # Refused: tell the peer why
+    local = await call.answer(remote)              # or: local = await call.offer(wanted); await call.accept(remote)
+    await call.connected()                         # the peer knows that we answered
+    ...                                            # re-offers: answer() or offer()/accept() again
+    await call.ended(reason)                       # always, exactly once; media is closed by it
+
+`Desk` is implemented by `gateway.rooms`, `Line` by each adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType, Protocol
+
+from gateway.reasons import Reason
+from transcode.media import Candidate, LegId, MediaDescription, Wanted
+
+CallId = NewType("CallId", str)
+"""The id of a call in logs, records and the API; never a protocol's own."""
+
+
+class CallProtocol(Enum):
+    """How a participant is connected."""
+
+    SIP = "sip"
+    H323 = "h323"
+    WEBRTC = "webrtc"
+
+
+class Direction(Enum):
+    """Who called whom."""
+
+    INCOMING = "incoming"
+    OUTGOING = "outgoing"
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call when it arrives, all of it said by the peer but protocol, source and secure.
+
+    source is "address:port"; caller an address as the protocol writes it; name what to show of the caller; called
+    the alias that was dialled, without host; pin None unless one was dialled with it; secure whether the signalling
+    was encrypted; agent the peer's product; resume the participant id that a returning browser holds.
+    """
+
+    protocol: CallProtocol
+    direction: Direction
+    source: str
+    caller: str
+    name: str
+    called: str
+    pin: str | None = None
+    secure: bool = False
+    agent: str = ""
+    peer_call_id: str = ""
+    resume: str | None = None
+
+
+class Line(Protocol):
+    """What the house asks of a call's adapter."""
+
+    async def hang_up(self, reason: Reason) -> None:
+        """End the call towards the peer, in whatever state it is; the adapter still calls `Call.ended`."""
+
+    async def request_key_frame(self, stream: str) -> None:
+        """Ask the peer for a key frame by signalling."""
+
+    async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        """Pass on a local ICE candidate; adapters without trickle ignore it."""
+
+
+class Call(Protocol):
+    """One call in a room, as its adapter sees it. Methods that take or give descriptions may raise `Refused`."""
+
+    @property
+    def id(self) -> CallId:
+        """The call's id."""
+
+    @property
+    def leg(self) -> LegId:
+        """The id of the call's media."""
+
+    async def answer(self, remote: MediaDescription) -> MediaDescription:
+        """Take the peer's offer and return our answer."""
+
+    async def offer(self, wanted: Wanted) -> MediaDescription:
+        """Return our offer."""
+
+    async def accept(self, remote: MediaDescription) -> None:
+        """Take the peer's answer to our offer."""
+
+    async def candidate(self, stream: str, candidate: Candidate | None) -> None:
+        """Take a trickled remote ICE candidate."""
+
+    async def connected(self) -> None:
+        """Say that the peer is in: it becomes a participant that the others hear, see and read of."""
+
+    async def key_frame(self) -> None:
+        """The peer asked for a key frame by signalling."""
+
+    async def dtmf(self, digit: str, duration: int) -> None:
+        """The peer pressed a key by signalling; duration in ms."""
+
+    async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
+        """The peer muted (True) or unmuted (False) its own sound or picture; None leaves it."""
+
+    async def ended(self, reason: Reason) -> None:
+        """Say that the call is over; calling it again does nothing."""
+
+
+class Desk(Protocol):
+    """Where calls arrive."""
+
+    async def arrive(self, facts: CallFacts, line: Line) -> Call:
+        """Decide on a new call. Raises `Refused` with the reason that the peer is told."""

@@ -1,0 +1,1 @@
+"""Voice and slate menus; nothing of it is there yet."""

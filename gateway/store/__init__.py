@@ -1,0 +1,1 @@
+"""Storage: rooms, accounts and call records in SQLAlchemy tables."""

@@ -1,0 +1,1 @@
+"""HTTP: API, event stream, browser signalling, and the browser application in client/."""

@@ -1,0 +1,1 @@
+"""SIP adapter: sans-IO message, transaction and dialog cores, and thin Twisted shells around them."""

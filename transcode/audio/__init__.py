@@ -1,0 +1,1 @@
+"""Sound: codecs, jitter buffer and concealment, telephone events, levels, the mixer."""

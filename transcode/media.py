@@ -1,0 +1,467 @@
+"""The media interface: one description of media for every protocol, as plain frozen data.
+
+SDP and H.245 are two spellings of what stands here. An adapter translates its own spelling to and from a
+`MediaDescription`; the media plane offers and answers in these terms only. Nothing but what is defined here crosses
+between the control plane and the media plane, so everything here can be pickled and the plane can live in another
+process.
+
+A description is always told from the side of the one who describes: `receive` is what that side takes, `send` what
+it will send. Streams are per direction: SDP's two-way line has the same formats in both, H.245's two one-way
+channels each fill one (RFC 3264 §5; H.245 §C.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType, Protocol
+
+from gateway.reasons import Reason
+
+LegId = NewType("LegId", str)
+"""One participant's media, for as long as its call lasts."""
+RoomId = NewType("RoomId", str)
+
+MAX_STREAMS = 16
+"""m= lines or logical channels in one description; a room system uses at most 8."""
+MAX_FORMATS = 64
+"""Formats of one stream; a browser lists about 40 for video."""
+
+
+class Kind(Enum):
+    """What a stream carries."""
+
+    AUDIO = "audio"
+    VIDEO = "video"
+    DATA = "data"
+
+
+class Role(Enum):
+    """What a stream is for (RFC 4796; H.239)."""
+
+    MAIN = "main"
+    SLIDES = "slides"
+
+
+class Codec(Enum):
+    """A way of coding, by its registered media subtype (RFC 3551 and the payload formats' own RFCs)."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+    G722 = "G722"
+    OPUS = "opus"
+    G729 = "G729"
+    G723 = "G723"
+    TELEPHONE_EVENT = "telephone-event"
+    COMFORT_NOISE = "CN"
+    H264 = "H264"
+    VP8 = "VP8"
+    H263 = "H263"
+    H263P = "H263-1998"
+    H261 = "H261"
+    RTX = "rtx"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A codec with the payload type and parameters that the describing side gave it.
+
+    clock_rate is in Hz of RTP timestamps (8,000 for G722, RFC 3551 §4.5.2). parameters are the fmtp line's pairs,
+    names in lower case, in the order given (H.241 parameters are written in the same names). feedback holds the
+    rtcp-fb values that hold for this format: "nack", "nack pli", "ccm fir", "ccm tmmbr", "goog-remb".
+    """
+
+    codec: Codec
+    payload_type: int
+    clock_rate: int
+    channels: int = 1
+    parameters: tuple[tuple[str, str], ...] = ()
+    feedback: tuple[str, ...] = ()
+
+    def parameter(self, name: str, default: str = "") -> str:
+        """Return one fmtp parameter by its lower-case name."""
+        for key, value in self.parameters:
+            if key == name:
+                return value
+        return default
+
+
+class Suite(Enum):
+    """SRTP crypto suites by their SDES names (RFC 4568 §6.2, RFC 6188, RFC 7714); key and salt lengths in octets."""
+
+    AES_CM_128_HMAC_SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
+    AES_CM_128_HMAC_SHA1_32 = "AES_CM_128_HMAC_SHA1_32"
+    AES_256_CM_HMAC_SHA1_80 = "AES_256_CM_HMAC_SHA1_80"
+    AES_256_CM_HMAC_SHA1_32 = "AES_256_CM_HMAC_SHA1_32"
+    AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
+    AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
+
+    @property
+    def key_length(self) -> int:
+        """Octets of the master key."""
+        return 32 if "256" in self.value else 16
+
+    @property
+    def salt_length(self) -> int:
+        """Octets of the master salt."""
+        return 12 if self.value.startswith("AEAD") else 14
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpKey:
+    """One a=crypto line: master key and salt with which the describing side encrypts what it sends (RFC 4568)."""
+
+    tag: int
+    suite: Suite
+    key: bytes = field(repr=False)
+    salt: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A certificate's fingerprint: algorithm as in "sha-256", value as hex pairs with colons (RFC 8122)."""
+
+    algorithm: str
+    value: str
+
+
+class Setup(Enum):
+    """DTLS role (RFC 4145, RFC 5763)."""
+
+    ACTPASS = "actpass"
+    ACTIVE = "active"
+    PASSIVE = "passive"
+
+
+@dataclass(frozen=True, slots=True)
+class Dtls:
+    """How the describing side does DTLS-SRTP."""
+
+    setup: Setup
+    fingerprints: tuple[Fingerprint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One ICE candidate (RFC 8839 §5.1); type is host, srflx, prflx or relay."""
+
+    foundation: str
+    component: int
+    protocol: str
+    priority: int
+    address: str
+    port: int
+    type: str
+    related_address: str | None = None
+    related_port: int | None = None
+    tcp_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ice:
+    """ICE credentials and candidates of the describing side."""
+
+    user: str
+    password: str = field(repr=False)
+    candidates: tuple[Candidate, ...] = ()
+    lite: bool = False
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Where and how one stream's packets travel.
+
+    port 0 refuses or ends the stream. rtcp_port None means port + 1, unless rtcp_mux. feedback says that the
+    profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
+    description that offers encryption without demanding it (RFC 8643) has `optional` set.
+    """
+
+    address: str | None
+    port: int
+    rtcp_address: str | None = None
+    rtcp_port: int | None = None
+    rtcp_mux: bool = False
+    feedback: bool = False
+    keys: tuple[SrtpKey, ...] = ()
+    optional: bool = False
+    dtls: Dtls | None = None
+    ice: Ice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDescription:
+    """One stream, told from the side that describes it.
+
+    id is the adapter's own name of it and stays the same for the stream's life (SDP: mid or the line's index; H.245:
+    session id). receive holds the formats that this side takes, best first; send those that it will send; an empty
+    one means that this direction is off. bandwidth is in bit/s, what this side takes at most; None is no limit.
+    packet_time in ms is what this side wants to receive (a=ptime). ssrcs are those that this side announced.
+    """
+
+    id: str
+    kind: Kind
+    receive: tuple[Format, ...]
+    send: tuple[Format, ...]
+    transport: Transport
+    role: Role = Role.MAIN
+    bandwidth: int | None = None
+    packet_time: int | None = None
+    ssrcs: tuple[int, ...] = ()
+    cname: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether this stream was refused or ended."""
+        return self.transport.port == 0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDescription:
+    """All streams of one side, in the order of the offer; an answer has the same ids in the same order.
+
+    bundle names the streams that share the first one's transport (RFC 9143).
+    """
+
+    streams: tuple[StreamDescription, ...]
+    bundle: tuple[str, ...] = ()
+
+    def stream(self, id: str) -> StreamDescription | None:
+        """Return the stream with this id."""
+        for stream in self.streams:
+            if stream.id == id:
+                return stream
+        return None
+
+
+class SrtpPolicy(Enum):
+    """Whether media must be encrypted."""
+
+    OFF = "off"
+    PREFER = "prefer"
+    REQUIRE = "require"
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the house lets one leg do: the frame inside which descriptions are negotiated.
+
+    bandwidth in bit/s bounds each video stream; width and height in pixels and frame_rate in pictures/s bound what
+    is sent to it.
+    """
+
+    srtp: SrtpPolicy = SrtpPolicy.PREFER
+    audio: tuple[Codec, ...] = (Codec.OPUS, Codec.G722, Codec.PCMU, Codec.PCMA, Codec.G729, Codec.G723)
+    video: tuple[Codec, ...] = (Codec.H264, Codec.VP8, Codec.H263P, Codec.H263, Codec.H261)
+    bandwidth: int = 2_000_000
+    width: int = 1280
+    height: int = 720
+    frame_rate: int = 30
+    ice: bool = False
+    local_address: str | None = None
+    public_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a description that we offer is to hold: streams by kind and role, each with our direction."""
+
+    audio: bool = True
+    video: bool = True
+    encrypted: bool = False
+
+
+class Layout(Enum):
+    """How a room's picture is divided."""
+
+    AUTO = "auto"
+    GRID = "grid"
+    ONE_PLUS_FIVE = "1+5"
+    ONE_PLUS_SEVEN = "1+7"
+    SPEAKER = "speaker"
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """What the room decided for one leg: its name, whether it is heard and seen, and what it sees.
+
+    layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
+    gives it silence.
+    """
+
+    leg: LegId
+    name: str
+    heard: bool = True
+    seen: bool = True
+    listens: bool = True
+    layout: Layout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard."""
+
+    legs: tuple[LegPlan, ...]
+    layout: Layout = Layout.AUTO
+    title: str = ""
+    slate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """One stream's counters since it began; jitter and round_trip in ms; loss as a share of what was expected."""
+
+    id: str
+    kind: Kind
+    codec_in: str = ""
+    codec_out: str = ""
+    packets_in: int = 0
+    packets_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    lost_in: int = 0
+    loss_in: float = 0.0
+    loss_out: float = 0.0
+    jitter: float = 0.0
+    round_trip: float | None = None
+    concealed: int = 0
+    width_in: int = 0
+    height_in: int = 0
+    width_out: int = 0
+    height_out: int = 0
+    frames_in: int = 0
+    frames_out: int = 0
+    key_frames_in: int = 0
+    key_frames_out: int = 0
+    bit_rate_target: int = 0
+    encrypted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegStatistics:
+    """All counters of one leg."""
+
+    leg: LegId
+    streams: tuple[StreamStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Talking:
+    """A leg began or ceased to talk."""
+
+    room: RoomId
+    leg: LegId
+    talking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A leg became the room's active speaker; None when nobody is left."""
+
+    room: RoomId
+    leg: LegId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """A leg pressed a key: one of 0-9, *, #, A-D, once for each press; duration in ms."""
+
+    leg: LegId
+    digit: str
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrameWanted:
+    """The plane needs a key frame from this leg; the adapter asks by signalling (RFC 5168, H.245)."""
+
+    leg: LegId
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A leg's first media packet came in, or its ICE and DTLS are done."""
+
+    leg: LegId
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing at all came from a leg for this many seconds."""
+
+    leg: LegId
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A leg's media cannot go on; the call is to be ended."""
+
+    leg: LegId
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """A local ICE candidate was gathered after the description was made; None: no more will come."""
+
+    leg: LegId
+    stream: str
+    candidate: Candidate | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormatsChanged:
+    """What a leg's stream really sends or receives became known or changed; sizes in pixels, 0 for audio."""
+
+    leg: LegId
+    stream: str
+    codec_in: str
+    codec_out: str
+    width_in: int = 0
+    height_in: int = 0
+    width_out: int = 0
+    height_out: int = 0
+
+
+MediaEvent = (
+    Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
+)
+
+
+class MediaPlane(Protocol):
+    """The media plane as the rest of the house sees it. Every method may raise `gateway.reasons.Refused`."""
+
+    async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
+        """Make room for a leg; nothing flows yet."""
+
+    async def offer(self, leg: LegId, wanted: Wanted) -> MediaDescription:
+        """Describe what we offer: all that the abilities allow, on ports that are bound from now on."""
+
+    async def answer(self, leg: LegId, remote: MediaDescription) -> MediaDescription:
+        """Take an offer, or a new one in mid call, and return our answer to it. Media flows from now on."""
+
+    async def accept(self, leg: LegId, remote: MediaDescription) -> None:
+        """Take the answer to our offer. Media flows from now on."""
+
+    async def candidate(self, leg: LegId, stream: str, candidate: Candidate | None) -> None:
+        """Take one more remote ICE candidate (trickle, RFC 8838); None: no more will come."""
+
+    async def direct(self, room: RoomId, plan: ViewPlan) -> None:
+        """Say who hears whom and who sees what from now on."""
+
+    async def key_frame(self, leg: LegId) -> None:
+        """Send this leg a key frame: its peer asked by signalling."""
+
+    async def statistics(self, leg: LegId) -> LegStatistics:
+        """Return a leg's counters."""
+
+    async def close(self, leg: LegId, reason: Reason) -> None:
+        """End a leg's media and give its ports back; closing twice is no error."""
+
+    def events(self) -> AsyncIterator[MediaEvent]:
+        """Iterate over what happens, in order, to the one who asks; ends when the plane stops."""

@@ -1,0 +1,1 @@
+"""RTP payload formats of video codecs, and the buffer that makes frames of packets."""

@@ -1,0 +1,1 @@
+"""Pictures: decoders, composition, shared encoders."""
