@@ -94,9 +94,7 @@ _OK, _NO, _BAD = Result.OK, Result.REFUSED, Result.FAILED
 
 _MEANINGS: dict[Reason, Meaning] = {
     Reason.NORMAL: Meaning(_OK, 200, 16, "undefinedReason", "The call ended normally"),
-    Reason.CANCELLED: Meaning(
-        _OK, 487, 16, "undefinedReason", "The caller gave up before the call was answered"
-    ),
+    Reason.CANCELLED: Meaning(_OK, 487, 16, "undefinedReason", "The caller gave up before the call was answered"),
     Reason.HUNG_UP_BY_HOST: Meaning(_OK, 200, 16, "undefinedReason", "A host ended this participant's call"),
     Reason.ROOM_CLOSED: Meaning(_OK, 410, 16, "undefinedReason", "The meeting has ended"),
     Reason.REPLACED: Meaning(_OK, 200, 16, "undefinedReason", "The same participant joined again"),
@@ -114,20 +112,14 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.AUTHENTICATION_NEEDED: Meaning(_NO, 401, 21, "securityDenied", "Credentials are needed"),
     Reason.NO_COMMON_FORMAT: Meaning(_NO, 488, 88, "undefinedReason", "No codec that both sides know"),
     Reason.ENCRYPTION_NEEDED: Meaning(_NO, 488, 88, "securityDenied", "Media must be encrypted here"),
-    Reason.ENCRYPTION_UNSUPPORTED: Meaning(
-        _NO, 488, 88, "securityDenied", "No encryption that both sides know"
-    ),
+    Reason.ENCRYPTION_UNSUPPORTED: Meaning(_NO, 488, 88, "securityDenied", "No encryption that both sides know"),
     Reason.BAD_DESCRIPTION: Meaning(_NO, 488, 100, "undefinedReason", "The media description makes no sense"),
-    Reason.PICTURE_TOO_LARGE: Meaning(
-        _NO, 488, 88, "undefinedReason", "The picture is larger than is taken here"
-    ),
+    Reason.PICTURE_TOO_LARGE: Meaning(_NO, 488, 88, "undefinedReason", "The picture is larger than is taken here"),
     Reason.BAD_REQUEST: Meaning(_NO, 400, 111, "undefinedReason", "The request makes no sense"),
     Reason.MESSAGE_TOO_LARGE: Meaning(_NO, 513, 95, "undefinedReason", "The message is too large"),
     Reason.LOOP: Meaning(_NO, 482, 25, "undefinedReason", "The request came round in a loop"),
     Reason.UNSUPPORTED: Meaning(_NO, 501, 79, "undefinedReason", "This is not supported"),
-    Reason.NO_MEDIA: Meaning(
-        _BAD, 480, 41, "undefinedReason", "No media came from the participant for too long"
-    ),
+    Reason.NO_MEDIA: Meaning(_BAD, 480, 41, "undefinedReason", "No media came from the participant for too long"),
     Reason.TRANSPORT_FAILED: Meaning(_BAD, 503, 41, "undefinedReason", "The connection broke"),
     Reason.ICE_FAILED: Meaning(_BAD, 480, 41, "undefinedReason", "No network path for media was found"),
     Reason.DTLS_FAILED: Meaning(_BAD, 488, 41, "undefinedReason", "The media keys could not be agreed on"),

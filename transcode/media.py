@@ -428,9 +428,7 @@ class FormatsChanged:
     height_out: int = 0
 
 
-MediaEvent = (
-    Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
-)
+MediaEvent = Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
 
 
 class MediaPlane(Protocol):

@@ -106,9 +106,7 @@ class RtpPacket:
     def pack(self) -> bytes:
         """Write the packet."""
         if not self.csrc and self.extension is None:
-            return pack(
-                self.payload_type, self.sequence, self.timestamp, self.ssrc, self.payload, self.marker
-            )
+            return pack(self.payload_type, self.sequence, self.timestamp, self.ssrc, self.payload, self.marker)
         first = 0x80 | len(self.csrc) | (0x10 if self.extension is not None else 0)
         head = _FIXED.pack(
             first, self.payload_type | (0x80 if self.marker else 0), self.sequence, self.timestamp, self.ssrc
@@ -122,14 +120,9 @@ class RtpPacket:
         return b"".join(parts)
 
 
-def pack(
-    payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, marker: bool = False
-) -> bytes:
+def pack(payload_type: int, sequence: int, timestamp: int, ssrc: int, payload: bytes, marker: bool = False) -> bytes:
     """Write a packet without CSRC and extension: the way that everything we send takes."""
-    return (
-        _FIXED.pack(0x80, payload_type | 0x80 if marker else payload_type, sequence, timestamp, ssrc)
-        + payload
-    )
+    return _FIXED.pack(0x80, payload_type | 0x80 if marker else payload_type, sequence, timestamp, ssrc) + payload
 
 
 def is_rtcp(data: bytes) -> bool:
