@@ -257,7 +257,7 @@ class FrontDesk:
             return
         call = self._legs.get(event.leg)
         if call is not None:
-            await self._handlers[type(event)](self, call, event)
+            await _HANDLERS[type(event)](self, call, event)
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
@@ -282,16 +282,6 @@ class FrontDesk:
     async def _flowing(self, call: RoomCall, event: Connected) -> None:
         log.info("media_connected", call=call.id, stream=event.stream)
 
-    _handlers: dict[type, Callable[..., Awaitable[None]]] = {
-        Dtmf: _pressed,
-        KeyFrameWanted: _key_frame,
-        Failed: _failed,
-        Silent: _silent,
-        CandidateFound: _candidate,
-        FormatsChanged: _formats,
-        Connected: _flowing,
-    }
-
     # What calls tell
 
     async def came_in(self, call: RoomCall, participant: Participant) -> None:
@@ -310,3 +300,14 @@ class FrontDesk:
     def pressed(self, call: RoomCall, digit: str) -> None:
         """A participant pressed a key."""
         self.publish([KeyPressed(call.room.settings.id, call.participant_id, digit)])
+
+
+_HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
+    Dtmf: FrontDesk._pressed,
+    KeyFrameWanted: FrontDesk._key_frame,
+    Failed: FrontDesk._failed,
+    Silent: FrontDesk._silent,
+    CandidateFound: FrontDesk._candidate,
+    FormatsChanged: FrontDesk._formats,
+    Connected: FrontDesk._flowing,
+}
