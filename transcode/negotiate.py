@@ -283,3 +283,24 @@ def _within_level(format: Format, width: int, height: int, rate: int) -> tuple[i
         if possible >= min(rate, 15):
             return wide, high, possible
     return 176, 144, max(1, min(rate, per_second // 99))
+
+
+def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilities: Abilities) -> Chosen | None:
+    """Choose from the answer to our offer; None if it holds nothing that we offered.
+
+    We receive on our own payload types and send on theirs (RFC 3264 §6.1).
+    """
+    listed = theirs.receive or theirs.send
+    if not listed:
+        return Chosen(theirs, (), None)
+    main = best(listed, theirs.kind, abilities)
+    if main is None:
+        return None
+    kept = {one.codec for one in listed}
+    receive = tuple(one for one in ours.receive if one.codec in kept) if theirs.send else ()
+    return Chosen(
+        theirs,
+        receive,
+        main if theirs.receive and main.codec in _ENCODABLE else None,
+        telephone_event=_first(tuple(one for one in listed if _goes_with(one, main)), Codec.TELEPHONE_EVENT),
+    )
