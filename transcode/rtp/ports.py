@@ -90,15 +90,17 @@ class PortPool:
             self._resting.append((self._clock() + REST, ports.port))
 
     def _bind(self, port: int, kind: Kind, pair: bool) -> Ports | None:
-        sockets: list[socket.socket] = []
         try:
-            for number in (port, port + 1) if pair else (port,):
-                sockets.append(self._open(number, kind))
+            rtp = self._open(port, kind)
         except OSError:
-            for opened in sockets:
-                opened.close()
             return None
-        return Ports(port, sockets[0], sockets[1] if pair else None)
+        if not pair:
+            return Ports(port, rtp, None)
+        try:
+            return Ports(port, rtp, self._open(port + 1, kind))
+        except OSError:
+            rtp.close()
+            return None
 
     def _open(self, port: int, kind: Kind) -> socket.socket:
         opened = socket.socket(self._family, socket.SOCK_DGRAM)

@@ -1,9 +1,8 @@
 """One stream's RTP session: packets in and out, and the RTCP that goes with them (RFC 3550, RFC 4585).
 
-Theory of operation. A session sends one SSRC and receives one. The first source that sends is taken at once; a
-second one is foreign until it has sent two packets in sequence while the first was quiet for a moment, said BYE, or
-was announced by signalling; then it takes over and `generation` moves, as it does when the same source restarts its
-sequence: whoever keeps packets in order (jitter buffers, decoders) resets on that. Nothing here sleeps or sends:
+Theory of operation. A session sends one SSRC and receives one; `receiving` tells whose packets are taken. When the
+source changes or restarts, `generation` moves: whoever keeps packets in order (jitter buffers, decoders) resets on
+that. Nothing here sleeps or sends:
 `receive_rtcp` returns what the peer wants, `retransmissions` and `poll` return the datagrams to send now, `next_due`
 tells when to poll again. A compound always begins with a report and a CNAME (RFC 3550 §6.1), so that peers without
 reduced-size RTCP understand it.
@@ -24,30 +23,23 @@ from transcode.rtp.asking import KeyFrameWish
 from transcode.rtp.events import BandwidthLimit, Bye, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.history import SLOTS, History
 from transcode.rtp.missing import Missing
-from transcode.rtp.packet import RtpPacket
-from transcode.rtp.reception import Reception, Step
+from transcode.rtp.receiving import INFINITE, Receiving
 
 REPORT_INTERVAL = {Kind.AUDIO: 4.0, Kind.VIDEO: 1.5, Kind.DATA: 4.0}
 """Mean seconds between reports: the reduced minimum of RFC 3550 §6.2; video's feed the sender's rate control."""
 MIN_INTERVAL, MAX_INTERVAL = 1.0, 5.0
 FIRST_INTERVAL = 0.5
 """Seconds before the first report at most, so that lip sync and rate control have something to start from."""
-QUIET_BEFORE_TAKEOVER = {Kind.AUDIO: 0.06, Kind.VIDEO: 0.2, Kind.DATA: 0.2}
-"""Seconds that the source must be silent before another one takes over: three packets of sound, some pictures."""
-MAX_CANDIDATES = 8
-"""Other SSRCs watched at once; more than that is noise."""
 FIR_REPEAT = 0.5
 """Seconds in which a FIR with the same number is a repeat (RFC 5104 §4.3.1.2); later it is a peer that never counts."""
 LIMIT_SPACING = 0.2
 """Seconds between two messages that change the peer's bit rate."""
-INFINITE = float("inf")
 
 _HEAD = struct.Struct("!BBHII")
 _MASK = SLOTS - 1
-_AHEAD, _LATE, _REFUSED = Step.AHEAD, Step.LATE, Step.REFUSED
 
 
-class RtpSession:
+class RtpSession(Receiving):
     """One stream, both directions.
 
     kind and clock_rate (Hz of RTP timestamps) describe the stream; ssrc is what we send with; cname ties the streams
@@ -62,24 +54,16 @@ class RtpSession:
     """
 
     __slots__ = (
-        "_announced",
-        "_candidates",
-        "_due",
         "_feedback",
         "_fir_heard",
-        "_gone",
         "_history",
         "_limit",
         "_limit_due",
-        "_lost_before",
-        "_missing",
         "_next_report",
         "_notify",
         "_now",
         "_packets_reported",
-        "_quiet",
         "_random",
-        "_reception",
         "_ring",
         "_rtx_payload_type",
         "_rtx_sequence",
@@ -87,26 +71,13 @@ class RtpSession:
         "_sent_at",
         "_sent_timestamp",
         "_sequence",
-        "_source",
         "_wish",
-        "bytes_in",
         "bytes_out",
         "clock_offset",
-        "clock_rate",
         "cname",
-        "foreign",
-        "generation",
-        "kind",
         "last_rtcp",
-        "last_rtp",
-        "looped",
         "loss_out",
-        "malformed",
-        "packets_in",
         "packets_out",
-        "payload_types",
-        "recovered",
-        "refused",
         "remote_cname",
         "remote_jitter",
         "resent",
@@ -114,13 +85,8 @@ class RtpSession:
         "rtcp_in",
         "rtcp_malformed",
         "rtcp_out",
-        "rtx_types",
         "send_clock_rate",
-        "sender_clock",
         "shared",
-        "source_changes",
-        "ssrc",
-        "unknown_payload",
     )
 
     def __init__(
@@ -135,34 +101,15 @@ class RtpSession:
         shared: bool = False,
         clock_offset: float = 0.0,
     ) -> None:
-        self.kind = kind
-        self.ssrc = ssrc
+        super().__init__(kind, ssrc, clock_rate)
         self.cname = cname
-        self.clock_rate = clock_rate
         self.send_clock_rate = clock_rate
         self.shared = shared
         self.clock_offset = clock_offset
         self._random = rng if isinstance(rng, random.Random) else random.Random(rng)
-        self._init_receiving()
         self._init_sending()
         self._init_control()
         self.feedback = frozenset(feedback)
-
-    def _init_receiving(self) -> None:
-        self.payload_types: frozenset[int] | None = None
-        self.rtx_types: dict[int, int] = {}
-        self.generation = self.source_changes = 0
-        self.last_rtp = -INFINITE
-        self._source = -1
-        self._reception: Reception | None = None
-        self._announced: frozenset[int] = frozenset()
-        self._candidates: dict[int, int] = {}
-        self._gone = False
-        self._quiet = QUIET_BEFORE_TAKEOVER[self.kind]
-        self._missing: Missing | None = None
-        self._lost_before = 0
-        self.packets_in = self.bytes_in = self.malformed = self.foreign = self.refused = 0
-        self.unknown_payload = self.looped = self.recovered = 0
 
     def _init_sending(self) -> None:
         # The first numbers stay below 2**15, so that an SRTP receiver that misses the first packets cannot mistake
@@ -178,7 +125,6 @@ class RtpSession:
 
     def _init_control(self) -> None:
         self.remote_cname = ""
-        self.sender_clock: tuple[float, int, float] | None = None
         self.last_rtcp = -INFINITE
         self.loss_out = self.remote_jitter = 0.0
         self.round_trip: float | None = None
@@ -190,7 +136,6 @@ class RtpSession:
         self._limit_due = INFINITE
         self._packets_reported = 0
         self._next_report = -INFINITE
-        self._due = -INFINITE
 
     # What was negotiated
 
@@ -211,118 +156,9 @@ class RtpSession:
             self._history = self._missing = None
         self._ring = None if self._history is None else self._history.ring
 
-    def announce(self, ssrcs: Iterable[int]) -> None:
-        """Name the SSRCs that the peer's signalling promised: one of them takes over without probation."""
-        self._announced = frozenset(ssrcs)
-
     def send_rtx(self, payload_type: int | None, ssrc: int = 0) -> None:
         """Retransmit as RTX with this payload type and SSRC (RFC 4588), or plainly with None."""
         self._rtx_payload_type, self._rtx_ssrc = (-1, -1) if payload_type is None else (payload_type, ssrc)
-
-    # Receiving media
-
-    def receive_rtp(self, data: bytes, now: float) -> RtpPacket | None:
-        """Take one decrypted RTP datagram; returns its packet, or None if it is counted and of no use."""
-        try:
-            packet = RtpPacket.parse(data, now)
-        except ValueError:
-            self.malformed += 1
-            return None
-        if packet.ssrc != self._source:
-            if packet.payload_type in self.rtx_types:
-                return self._restore(packet)
-            if not self._admit(packet, now):
-                return None
-        elif self.payload_types is not None and packet.payload_type not in self.payload_types:
-            self.unknown_payload += 1
-            return None
-        reception = self._reception
-        assert reception is not None
-        highest = reception.highest
-        step = reception.update(packet.sequence, packet.timestamp, now)
-        if step and not self._settle(step, packet.sequence, highest, now):
-            return None
-        self.last_rtp = now
-        self.packets_in += 1
-        self.bytes_in += len(packet.payload)
-        return packet
-
-    def _settle(self, step: Step, sequence: int, highest: int, now: float) -> bool:
-        """Deal with a packet that was not the next one; tells whether it is of use."""
-        reception, missing = self._reception, self._missing
-        assert reception is not None
-        if step is _REFUSED:
-            self.refused += 1
-            return False
-        if step is _AHEAD:
-            if missing is not None:
-                missing.add(highest + 1, reception.highest - 1, now)
-                self._due = min(self._due, missing.due)
-        elif step is _LATE:
-            if missing is not None and missing.found(reception.extend(sequence)):
-                self.recovered += 1
-        else:
-            self.generation += 1
-            if missing is not None:
-                missing.clear()
-        return True
-
-    def _admit(self, packet: RtpPacket, now: float) -> bool:
-        """Judge a packet of a source that is not the present one; adopts the source if its time has come."""
-        ssrc = packet.ssrc
-        if self.payload_types is not None and packet.payload_type not in self.payload_types:
-            self.unknown_payload += 1
-            return False
-        if ssrc == self.ssrc:
-            self.looped += 1  # an echoing peer, or our own packets sent back; taken, since there is nothing else
-        promised = ssrc in self._announced and self._source not in self._announced
-        in_sequence = self._candidates.get(ssrc) == packet.sequence and now - self.last_rtp >= self._quiet
-        if self._reception is None or self._gone or promised or in_sequence:
-            self._adopt(packet)
-            return True
-        self.foreign += 1
-        if ssrc not in self._candidates and len(self._candidates) >= MAX_CANDIDATES:
-            del self._candidates[next(iter(self._candidates))]
-        self._candidates[ssrc] = (packet.sequence + 1) & 0xFFFF
-        return False
-
-    def _adopt(self, packet: RtpPacket) -> None:
-        if self._reception is not None:
-            self._lost_before += self._reception.lost
-            self.generation += 1
-            self.source_changes += 1
-        self._source = packet.ssrc
-        self._reception = Reception(packet.ssrc, self.clock_rate, packet.sequence)
-        self._candidates.clear()
-        self._gone = False
-        self.sender_clock = None
-        if self._missing is not None:
-            self._missing.clear()
-
-    def _restore(self, packet: RtpPacket) -> RtpPacket | None:
-        """Turn an RTX packet back into what it repeats (RFC 4588 §4)."""
-        payload, reception = packet.payload, self._reception
-        if len(payload) <= 2 or reception is None:
-            return None  # padding that probes for bandwidth, or nothing to repair yet
-        sequence = int.from_bytes(payload[:2], "big")
-        missing = self._missing
-        if missing is None or not missing.found(reception.extend(sequence)):
-            return None
-        reception.received += 1
-        self.recovered += 1
-        self.packets_in += 1
-        self.bytes_in += len(payload) - 2
-        return RtpPacket(
-            self.rtx_types[packet.payload_type],
-            sequence,
-            packet.timestamp,
-            self._source,
-            payload[2:],
-            packet.marker,
-            packet.arrival,
-            packet.csrc,
-            packet.extension,
-        )
 
     # Sending media
 
@@ -558,26 +394,6 @@ class RtpSession:
         return int((now + self.clock_offset) * 4294967296) & 0xFFFFFFFFFFFFFFFF
 
     # Statistics
-
-    @property
-    def remote_ssrc(self) -> int | None:
-        """The SSRC that is received at present."""
-        return self._source if self._source >= 0 else None
-
-    @property
-    def lost(self) -> int:
-        """Packets lost on the way to us since the start."""
-        return max(0, self._lost_before + (0 if self._reception is None else self._reception.lost))
-
-    @property
-    def loss_in(self) -> float:
-        """Share of packets lost on the way to us in the last report's interval."""
-        return 0.0 if self._reception is None else self._reception.loss
-
-    @property
-    def jitter(self) -> float:
-        """Interarrival jitter in ms (RFC 3550 §6.4.1)."""
-        return 0.0 if self._reception is None else self._reception.jitter
 
     def counters(self) -> dict[str, int]:
         """Return the counters by name."""
