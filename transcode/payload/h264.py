@@ -32,6 +32,7 @@ SEI_RECOVERY_POINT = 6
 MAX_SEI = 32
 """SEI messages of one NAL unit that are looked at."""
 _I_SLICES = frozenset({2, 4, 7, 9})
+_AHEAD = frozenset({NAL_SEI, NAL_SPS, NAL_PPS, NAL_AUD})
 _LEFT_OUT = frozenset({NAL_AUD, 10, 11, NAL_FILLER})
 
 
@@ -48,6 +49,7 @@ class H264Depacketizer:
         self.malformed = 0
         self.unsupported = 0
         self.bad_parameter_sets = 0
+        self._resuming = False
         for nal in parameter_sets:
             self._keep(nal)
 
@@ -58,6 +60,26 @@ class H264Depacketizer:
             "unsupported": self.unsupported,
             "bad_parameter_sets": self.bad_parameter_sets,
         }
+
+    def begins(self, payload: bytes) -> bool:
+        """Whether this payload begins with a parameter set, SEI, delimiter, or the slice of macroblock 0."""
+        if not payload:
+            return False
+        kind, nal = payload[0] & 0x1F, payload[:3]
+        if kind == STAP_A:
+            nal = payload[3:6]
+        elif kind == FU_A and len(payload) > 2:
+            if not payload[1] & 0x80:
+                return False
+            nal = payload[1:3]
+        if len(nal) < 2:
+            return False
+        kind = nal[0] & 0x1F
+        return kind in _AHEAD or (NAL_SLICE <= kind <= NAL_IDR and nal[1] >= 0x80)
+
+    def resume(self) -> None:
+        """Put all parameter sets in front of the next picture, key frame or not."""
+        self._resuming = True
 
     def assemble(self, payloads: Sequence[bytes | None]) -> Picture:
         """Return the access unit that these payloads make, as a byte stream; None stands where packets were lost."""
@@ -81,7 +103,8 @@ class H264Depacketizer:
         if not any(NAL_SLICE <= nal[0] & 0x1F <= NAL_IDR for nal in kept):
             return Picture(damaged=damaged)
         key = _is_key(kept)
-        if key:
+        if key or self._resuming:
+            self._resuming = False
             kept = self._absent_sets(own) + kept
         return Picture(b"".join([part for nal in kept for part in (START_CODE, nal)]), key, damaged)
 

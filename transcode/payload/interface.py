@@ -45,6 +45,12 @@ class Depacketizer(Protocol):
     codec: Codec
     tolerant: bool
 
+    def begins(self, payload: bytes) -> bool:
+        """Whether this payload is, as far as it tells, the first of a picture."""
+
+    def resume(self) -> None:
+        """Make the next picture decodable by one who has seen nothing before, as far as parameter sets do that."""
+
     def assemble(self, payloads: Sequence[bytes | None]) -> Picture:
         """Return the picture that these payloads of one timestamp make; None stands where packets were lost."""
 
