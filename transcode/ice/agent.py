@@ -58,15 +58,16 @@ COMPONENT = 1
 DatagramHandler = Callable[[bytes], None]
 
 
-class _Socket(StunProtocol):  # type: ignore[misc]
+class _Socket(StunProtocol):
     """One bound socket: sorts what comes in (RFC 7983)."""
 
     def __init__(self, agent: Agent) -> None:
         super().__init__(agent)
         self._agent = agent
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         agent = self._agent
+        assert isinstance(data, bytes)
         try:
             if len(data) < 2 or len(data) > MAX_DATAGRAM:
                 agent.count("odd_size")
@@ -98,12 +99,12 @@ class _Socket(StunProtocol):  # type: ignore[misc]
         self._agent.count("socket_errors")
 
 
-class Agent(aioice.Connection):  # type: ignore[misc]
+class Agent(aioice.Connection):
     """ICE for one bundle.
 
     addresses are local ones to bind, None for all of this host's; ports the range to bind in, None for any.
-    on_media and on_dtls take datagrams of validated peers, on_selected is called when a pair was chosen or changed,
-    on_lost when consent ran out (RFC 7675).
+    on_media and on_dtls take datagrams of validated peers, on_selected is called when `selected` changed, on_lost when
+    consent ran out (RFC 7675) or the socket in use closed.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class Agent(aioice.Connection):  # type: ignore[misc]
         self.on_selected: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
         self.shut = False
+        """Set by the owner before it closes: `on_lost` is not called any more."""
 
     def count(self, name: str) -> None:
         """Count one thing that happened."""
@@ -255,6 +257,14 @@ class Agent(aioice.Connection):  # type: ignore[misc]
         """Drop what the library's STUN parser refused: the queue that it would fill has no reader and no bound."""
         self.count("malformed_stun")
 
+    def protocol_lost(self, protocol: StunProtocol) -> None:
+        """Hear that a socket closed: if packets went through it, the path is gone."""
+        if self.selected is not None and self.selected.protocol is protocol:
+            self.selected = None
+            self.on_selected()
+            if not self.shut:
+                self.on_lost()
+
     def _emit_event(self, event: ConnectionEvent) -> None:
         super()._emit_event(event)
         if isinstance(event, ConnectionClosed) and not self.shut:
@@ -262,8 +272,9 @@ class Agent(aioice.Connection):  # type: ignore[misc]
             self.on_lost()
 
     async def close(self) -> None:
-        """Stop checks and give the sockets back."""
+        """Stop checks and give the sockets back; the library calls it too, when consent ran out."""
         self.selected = None
+        self.on_selected()
         self.validated.clear()
         await super().close()
 

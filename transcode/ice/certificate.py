@@ -25,7 +25,7 @@ CIPHERS = (
 """Forward secrecy only (RFC 8827 §6.5); the RSA ones are for room systems whose certificate is RSA."""
 
 
-class Certificate(RTCCertificate):  # type: ignore[misc]
+class Certificate(RTCCertificate):
     """A self-signed ECDSA P-256 certificate with its key."""
 
     @property

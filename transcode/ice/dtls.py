@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, State
+from aiortc.rtcicetransport import RTCIceTransport
 from OpenSSL import SSL
 
 from transcode.ice.certificate import Certificate
@@ -64,7 +65,7 @@ class _Pipe:
             raise ConnectionError("no pair is selected")
 
 
-class DtlsSession(RTCDtlsTransport):  # type: ignore[misc]
+class DtlsSession(RTCDtlsTransport):
     """One DTLS association over a validated path.
 
     send hands a datagram to the path; on_closed is called once when an established association was closed by the
@@ -74,7 +75,7 @@ class DtlsSession(RTCDtlsTransport):  # type: ignore[misc]
     def __init__(self, controlling: bool, certificate: Certificate, send: Callable[[bytes], bool]) -> None:
         self._pipe = _Pipe(controlling, send)
         self.on_closed: Callable[[], None] | None = None
-        super().__init__(self._pipe, [certificate])
+        super().__init__(cast(RTCIceTransport, self._pipe), [certificate])
 
     def take(self, data: bytes) -> bool:
         """Queue one datagram with DTLS records; False if it had to be dropped."""
@@ -103,6 +104,8 @@ class DtlsSession(RTCDtlsTransport):  # type: ignore[misc]
 
     async def _write_ssl(self) -> None:
         # The library reads the BIO once, 1500 octets, wherever that cuts; a long flight needs whole records.
+        if self._ssl is None:
+            return
         written = []
         for _ in range(MAX_FLIGHT):
             try:

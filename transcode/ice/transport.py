@@ -238,7 +238,9 @@ class IceTransport:
 
     def _select(self) -> None:
         pair = self._agent.selected
-        if pair is not None:
+        if pair is None:
+            self._sendto = None
+        else:
             self._sendto = pair.protocol.transport.sendto
             self._remote_address = pair.remote_addr
 
@@ -284,7 +286,6 @@ class IceTransport:
             task.cancel()
             await asyncio.wait([task])
         await self._dtls.stop()
-        self._sendto = None
         await self._agent.close()
 
     def _enter(self, state: IceState, reason: Reason | None = None) -> None:
