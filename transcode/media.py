@@ -175,7 +175,8 @@ class Transport:
 
     port 0 refuses or ends the stream. rtcp_port None means port + 1, unless rtcp_mux. feedback says that the
     profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
-    description that offers encryption without demanding it (RFC 8643) has `optional` set.
+    description that offers encryption without demanding it (RFC 8643) has `optional` set. sctp_port is that of a data
+    stream's association inside DTLS (RFC 8841).
     """
 
     address: str | None
@@ -188,6 +189,7 @@ class Transport:
     optional: bool = False
     dtls: Dtls | None = None
     ice: Ice | None = None
+    sctp_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
