@@ -15,11 +15,12 @@ An offer that comes to nothing (488, 491) is taken back with `withdraw`.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gateway.reasons import Reason, Refused
 from sip.describe import KINDS, describe, read_formats, usable
-from sip.describe_write import answer_line, is_stream, offer_line, refused_line
+from sip.describe_write import answer_line, offer_line, refused_line
 from sip.sdp import MAX_MEDIA, Attribute, Media, Origin, SdpError, Session, dump, parse
 from transcode.media import Format, MediaDescription, StreamDescription, Transport
 
@@ -63,15 +64,16 @@ class Exchange:
     def remote_offer(self, body: bytes) -> MediaDescription:
         """Read the peer's offer. Raises Refused: it makes no sense, or nothing in it is known here."""
         session = _parse(body)
-        if not session.media or len(session.media) < len(self._lines):
-            raise Refused(Reason.BAD_DESCRIPTION, "the offer has fewer m= lines than the session")
+        if not session.media:
+            raise Refused(Reason.BAD_DESCRIPTION, "the offer has no m= line")
         self._before = list(self._lines)
-        self._lines = [self._known(session, index) for index in range(len(session.media))]
+        for index, media in enumerate(session.media):
+            self._know(index, media)
         self._offered = session
         if any(media.port for media in session.media) and not any(usable(session, media) for media in session.media):
             self.withdraw()
             raise Refused(Reason.NO_COMMON_FORMAT, "no line of the offer can be used")
-        return describe(session, [line.id for line in self._lines])
+        return self._describe(session, session.media)
 
     def local_answer(self, description: MediaDescription) -> bytes:
         """Spell our answer to the latest offer of the peer, line for line."""
@@ -79,14 +81,15 @@ class Exchange:
         if offered is None:
             raise Refused(Reason.INTERNAL, "an answer without an offer")
         media = []
-        for index, (line, asked) in enumerate(zip(self._lines, offered.media, strict=True)):
-            stream = description.stream(line.id) if is_stream(asked) else None
+        for index, asked in enumerate(offered.media):
+            line = self._lines[index]
+            stream = description.stream(line.id) if asked.kind in KINDS else None
             answered = answer_line(offered, asked, stream, self._address)
             media.append(answered)
             self._lines[index] = replace(line, formats=read_formats(answered) or line.formats)
         self._before = self._offered = None
         mids = {line.id: line.mid for line in self._lines}
-        accepted = {line.id for line, spoken in zip(self._lines, media, strict=True) if spoken.port}
+        accepted = {self._lines[index].id for index, spoken in enumerate(media) if spoken.port}
         bundle = [mids[id] or "" for id in description.bundle if id in accepted and mids.get(id)]
         return self._say(media, bundle, description)
 
@@ -128,7 +131,7 @@ class Exchange:
         heard = replace(session, media=tuple(answered))
         if any(media.port for media in answered) and not any(usable(heard, media) for media in answered):
             raise Refused(Reason.NO_COMMON_FORMAT, "no line of the answer can be used")
-        return describe(heard, [line.id for line in self._lines])
+        return self._describe(session, answered)
 
     def withdraw(self) -> None:
         """Forget the latest offer, of either side: it was refused, and the session stays as it was."""
@@ -136,20 +139,23 @@ class Exchange:
             self._lines, self._before = self._before, None
         self._offered = None
 
-    def _known(self, session: Session, index: int) -> _Line:
-        """Return the line at a position of the peer's offer, with the id that it had or a new one."""
-        media = session.media[index]
+    def _know(self, index: int, media: Media) -> None:
+        """Note the line at a position of the peer's offer: it keeps its id unless it became another kind."""
         mid = media.first("mid") or None
-        if index < len(self._lines):
-            old = self._lines[index]
-            return replace(old, kind=media.kind, protocol=media.protocol, mid=mid)
-        taken = {line.id for line in self._lines} | {
-            earlier.first("mid") for earlier in session.media[:index] if earlier.has("mid")
-        }
+        if index < len(self._lines) and self._lines[index].kind == media.kind:
+            self._lines[index] = replace(self._lines[index], protocol=media.protocol, mid=mid)
+            return
+        taken = {line.id for line in self._lines}
         id = mid[:MAX_ID] if mid and mid[:MAX_ID] not in taken else str(index)
         while id in taken:
             id += "+"
-        return _Line(id, media.kind, media.protocol, mid)
+        self._lines[index : index + 1] = [_Line(id, media.kind, media.protocol, mid)]
+
+    def _describe(self, session: Session, media: Sequence[Media]) -> MediaDescription:
+        """Describe the given lines. Those that the peer left out, which it must not, count as refused."""
+        missing = [refused_line(line.kind, line.protocol, ()) for line in self._lines[len(media) :]]
+        whole = replace(session, media=(*media, *missing))
+        return describe(whole, [line.id for line in self._lines])
 
     def _say(self, media: list[Media], bundle: list[str], description: MediaDescription) -> bytes:
         """Write a description of ours, and count its version up if it says something new."""
@@ -171,8 +177,3 @@ def _parse(body: bytes) -> Session:
         return parse(body)
     except SdpError as error:
         raise Refused(Reason.BAD_DESCRIPTION, str(error)) from None
-
-
-def refused_stream(stream: StreamDescription) -> StreamDescription:
-    """Return a stream as its refusal: port 0 and no formats."""
-    return replace(stream, receive=(), send=(), transport=Transport(None, 0))

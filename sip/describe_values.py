@@ -203,12 +203,12 @@ def read_candidate(value: str) -> Candidate | None:
     component, priority, port = (
         read_number(words[1], 256),
         read_number(words[3], 2**32 - 1),
-        read_number(words[5], 65535),
+        read_number(words[5], 65_535),
     )
     if component is None or priority is None or port is None or len(words[0]) > 32 or len(words[4]) > 255:
         return None
     rest = {words[at].lower(): words[at + 1] for at in range(8, len(words) - 1, 2)}
-    related = read_number(rest.get("rport", ""), 65535)
+    related = read_number(rest.get("rport", ""), 65_535)
     return Candidate(
         words[0],
         component,

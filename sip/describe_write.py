@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sip.describe import KINDS, direction, read_crypto_lines, read_formats, usable
+from sip.describe import direction, read_crypto_lines, read_formats, usable
 from sip.describe_values import (
     is_unspecified,
     read_rtpmap,
@@ -157,8 +157,3 @@ def _bandwidths(stream: StreamDescription) -> tuple[tuple[str, int], ...]:
     if not stream.bandwidth or stream.kind is not Kind.VIDEO:
         return ()
     return (("AS", max(1, stream.bandwidth // 1000)), ("TIAS", stream.bandwidth))
-
-
-def is_stream(media: Media) -> bool:
-    """Tell whether a line is of a kind that becomes a stream."""
-    return media.kind in KINDS
