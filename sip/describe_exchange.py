@@ -22,7 +22,7 @@ from gateway.reasons import Reason, Refused
 from sip.describe import KINDS, describe, read_formats, usable
 from sip.describe_write import answer_line, offer_line, refused_line
 from sip.sdp import MAX_MEDIA, Attribute, Media, Origin, SdpError, Session, dump, parse
-from transcode.media import Format, MediaDescription, StreamDescription, Transport
+from transcode.media import Format, MediaDescription
 
 MAX_ID = 64
 """Characters of a mid that is used as an id; browsers write one digit."""
