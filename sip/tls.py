@@ -48,7 +48,8 @@ def client_context(host: str, authorities: Path | None) -> Any:
     if authorities is None:
         return _Unverified(host)
     roots = load_pem_x509_certificates(authorities.read_bytes())
-    trusted = ssl.trustRootFromCertificates([ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots])
+    certificates = [ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots]  # type: ignore[no-untyped-call]
+    trusted = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
     return ssl.optionsForClientTLS(host, trustRoot=trusted)
 
 

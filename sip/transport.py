@@ -94,6 +94,7 @@ class Network:
         self._numbers = 0
         self._counters: dict[str, int] = {}
         self._stopped = False
+        self._empty = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
 
     # listening
@@ -110,6 +111,7 @@ class Network:
 
     def _listen(self, transport: Transport, port: int) -> None:
         address = self._config.address
+        factory: Any = _Incoming(self, transport)
         if transport is Transport.UDP:
             self._udp = UdpShell(address, self._routes, self._user.received)
             listener = self._reactor.listenUDP(port, self._udp, address, MAX_DATAGRAM)
@@ -117,10 +119,10 @@ class Network:
             if self._config.certificate is None:
                 raise ValueError("TLS needs a certificate")
             context = server_context(self._config.certificate, self._config.key)
-            factory = TLSMemoryBIOFactory(context, False, _Incoming(self, transport), clock=self._reactor)
+            factory = _TlsFactory(context, False, factory, clock=self._reactor)
             listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         else:
-            listener = self._reactor.listenTCP(port, _Incoming(self, transport), BACKLOG, address)
+            listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         self._listeners.append(listener)
         self.ports[transport] = listener.getHost().port
 
@@ -139,9 +141,9 @@ class Network:
         self._opening.clear()
         for connection in tuple(self._connections.values()):
             connection.end("connections_closed")
-        deadline = self._loop.time() + self.limits.connect_time
-        while self._connections and self._loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self._connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self.limits.connect_time)
         for connection in tuple(self._connections.values()):
             connection.transport.abortConnection()
 
@@ -194,6 +196,8 @@ class Network:
         known = self._by_peer.get(key)
         if known is not None and known.is_ready and not known.closed:
             return known.flow
+        if len(self._opening) >= MAX_LOOKUPS or self._stopped:
+            raise OSError("too many connections are being opened")
         caller: asyncio.Future[Flow] = self._loop.create_future()
         self._connect(key, target.host).callers.append(caller)
         return await caller
@@ -201,7 +205,7 @@ class Network:
     def _send_to(self, send: Send, target: Target) -> None:
         literal = _literal(target.host)
         if literal is None:
-            self._spawn(self._send_named(send, target))
+            self._look_up(send, target)
         else:
             self._send_address(send, target, literal, target.port or target.transport.default_port)
 
@@ -254,12 +258,12 @@ class Network:
             raise OSError(f"no address of {target.host!r}")
         return plain_address(str(fitting[0][4][0])), port
 
-    def _spawn(self, work: Any) -> None:
+    def _look_up(self, send: Send, target: Target) -> None:
         if self._stopped or len(self._tasks) >= MAX_LOOKUPS:
-            work.close()
             self.count("lookups_refused")
+            self._fail(send)
             return
-        task: asyncio.Task[None] = self._loop.create_task(work)
+        task = self._loop.create_task(self._send_named(send, target))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -276,8 +280,9 @@ class Network:
         try:
             if transport is Transport.TLS:
                 context = client_context(host, self._config.authorities)
-                factory = TLSMemoryBIOFactory(context, True, factory, clock=self._reactor)
-            source = None if ip_address(self._config.address).is_unspecified else (self._config.address, 0)
+                factory = _TlsFactory(context, True, factory, clock=self._reactor)
+            ours = ip_address(self._config.address)
+            source = (str(ours), 0) if ours.version == ip_address(address).version and not ours.is_unspecified else None
             self._reactor.connectTCP(address, port, factory, self.limits.connect_time, source)
         except (OSError, ValueError) as error:
             self._loop.call_soon(self.failed, key, str(error))
@@ -343,6 +348,8 @@ class Network:
         """Forget a connection; one that never became ready fails what waited for it."""
         flow = connection.flow
         self._connections.pop(flow.connection, None)
+        if self._stopped and not self._connections:
+            self._empty.set()
         key = self._keys.pop(flow.connection, None) or (flow.transport, flow.remote_address, flow.remote_port)
         if self._by_peer.get(key) is connection:
             del self._by_peer[key]
@@ -369,6 +376,17 @@ class _Incoming(Factory):
     def buildProtocol(self, addr: Any) -> Connection | None:  # noqa: N802 (Twisted's name)
         """Return the protocol, or None to close the connection at once."""
         return self._network.admit(self._transport, plain_address(addr.host))
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """TLS around a factory that may refuse a connection."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802 (Twisted's name)
+        """Return the protocol, or None where the wrapped factory makes none."""
+        inner = self.wrappedFactory.buildProtocol(addr)
+        return None if inner is None else self.protocol(self, inner)
 
 
 class _Outgoing(ClientFactory):
