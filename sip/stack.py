@@ -64,9 +64,7 @@ class Stack:
     ) -> bool:
         """Send 200 with the answer, or the offer where the INVITE had none; it is repeated until the ACK comes."""
 
-    def refuse(
-        self, session: SessionId, status: int, now: float, text: str = "", headers: HeaderList = ()
-    ) -> bool:
+    def refuse(self, session: SessionId, status: int, now: float, text: str = "", headers: HeaderList = ()) -> bool:
         """Send a final 3xx to 6xx; text is the reason phrase, empty for the usual one."""
 
     def answer_reinvite(
