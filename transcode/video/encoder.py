@@ -13,10 +13,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import cast
 
 import av
-from av.codec.context import CodecContext
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
 from transcode.frames import EncodedFrame
@@ -43,8 +44,12 @@ VP8_SPEED = "-8"
 """libvpx cpu-used: a negative value fixes the speed; a positive one adapts it and took twice the time at 720p."""
 VP8_KEY_SHARE = 900
 """Largest VP8 key frame, in percent of a picture's share of the bit rate: 300 ms of it at 30 pictures a second."""
-_H263_SIZES = ((128, 96), (176, 144), (352, 288), (704, 576))
-_H261_SIZES = ((176, 144), (352, 288))
+_SIZES = {
+    Codec.H263: ((128, 96), (176, 144), (352, 288), (704, 576)),
+    Codec.H263P: ((128, 96), (176, 144), (352, 288), (704, 576)),
+    Codec.H261: ((176, 144), (352, 288)),
+}
+"""The source formats of the old codecs, in pixels (H.263 §5.1.3, H.261 §3.1)."""
 _H263_RATE_MAX = 2_048_000
 """bit/s above which old codecs gain nothing: H.263 and H.261 are defined up to 2 Mbit/s lines."""
 
@@ -82,16 +87,18 @@ def bucket(bit_rate: int) -> int:
     return best
 
 
-def old_size(codec: Codec, width: int, height: int) -> tuple[int, int]:
+def pixel_aspect(width: int, height: int) -> Fraction:
+    """Return the width to height of one pixel of a picture that we send: CIF and its kin are shown as 4:3."""
+    return Fraction(12, 11) if (width, height) in _SIZES[Codec.H263] else Fraction(1)
+
+
+def coded_size(codec: Codec, width: int, height: int) -> tuple[int, int]:
     """Return the picture size in pixels to send to a receiver that takes width x height.
 
     H.263 and H.261 have only the source formats of their tables; the others any even size.
     """
-    if codec is Codec.H263 or codec is Codec.H263P:
-        table = _H263_SIZES
-    elif codec is Codec.H261:
-        table = _H261_SIZES
-    else:
+    table = _SIZES.get(codec)
+    if table is None:
         return max(16, width & ~1), max(16, height & ~1)
     fitting = [size for size in table if size[0] <= width and size[1] <= height]
     return fitting[-1] if fitting else table[0]
@@ -111,6 +118,8 @@ class Encoder:
         self.octets = 0
         self.seconds = 0.0
         self._base = _time_base(key.codec)
+        self._tick = float(self._base)
+        self._epoch: float | None = None
         self._last = -1
         self._context = _open(key, self._base)
 
@@ -123,7 +132,9 @@ class Encoder:
         90 kHz ticks, and moves on with each picture even if the time does not.
         """
         began = time.thread_time()
-        stamp = max(round(at / self._base), self._last + 1)
+        if self._epoch is None:
+            self._epoch = at
+        stamp = max(round((at - self._epoch) / self._tick), self._last + 1)
         self._last = stamp
         picture.pts = stamp
         picture.time_base = self._base
@@ -137,7 +148,7 @@ class Encoder:
         self.frames += 1
         self.key_frames += is_key
         self.octets += len(data)
-        ticks = round(stamp * self._base * CLOCK_RATE) & 0xFFFFFFFF
+        ticks = round((self._epoch + stamp * self._tick) * CLOCK_RATE) & 0xFFFFFFFF
         return EncodedFrame(self.key.codec, data, ticks, is_key, arrival=arrival)
 
     def adopt(self, key: EncoderKey) -> bool:
@@ -159,9 +170,9 @@ def _time_base(codec: Codec) -> Fraction:
     return Fraction(1, CLOCK_RATE)
 
 
-def _open(key: EncoderKey, base: Fraction) -> CodecContext:
+def _open(key: EncoderKey, base: Fraction) -> VideoCodecContext:
     name, options = _options(key)
-    context = av.CodecContext.create(name, "w")
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
     context.width, context.height, context.pix_fmt = key.width, key.height, "yuv420p"
     context.time_base = base
     context.framerate = Fraction(key.frame_rate, 1) if base.numerator == 1 else 1 / base
@@ -169,6 +180,7 @@ def _open(key: EncoderKey, base: Fraction) -> CodecContext:
     context.thread_count = 1
     context.color_range = 1
     context.max_b_frames = 0
+    context.sample_aspect_ratio = pixel_aspect(key.width, key.height)
     context.options = options
     context.open()
     return context
@@ -213,4 +225,4 @@ def _h264_options(key: EncoderKey) -> dict[str, str]:
     }
 
 
-__all__ = ["BUCKETS", "Encoder", "EncoderKey", "FFmpegError", "bucket", "old_size"]
+__all__ = ["BUCKETS", "Encoder", "EncoderKey", "FFmpegError", "bucket", "coded_size", "pixel_aspect"]
