@@ -27,9 +27,10 @@ from transcode.media import (
     Transport,
 )
 from transcode.negotiate import choose_key
+from transcode.rtp.ports import PortPool
 from transcode.rtp.srtp import SUPPORTED, make_key
 from transcode.rtp.transport import PacketTransport
-from transcode.rtp.udp import PortPool, UdpTransport
+from transcode.rtp.udp import UdpTransport
 
 if TYPE_CHECKING:
     from transcode.stream import Stream
@@ -39,7 +40,11 @@ OFFERED_SUITES = (Suite.AES_CM_128_HMAC_SHA1_80, Suite.AEAD_AES_128_GCM, Suite.A
 
 
 class Carrier(Protocol):
-    """What a leg needs of a transport."""
+    """What a leg needs of a transport; encrypted names the SRTP suite in use, "" for none."""
+
+    @property
+    def encrypted(self) -> str:
+        """The SRTP suite in use, "" for none."""
 
     def attach(self, stream: Stream) -> None:
         """Let a stream ride: its packets are brought to it."""
@@ -127,13 +132,18 @@ class UdpCarrier(_Riders):
         self._our_keys: tuple[SrtpKey, ...] = ()
         self._encrypted = False
 
+    @property
+    def encrypted(self) -> str:
+        """See `Carrier`."""
+        return self.udp.encrypted
+
     def must_restart(self, remote: Transport) -> bool:
         """A pair of ports serves for the whole call, unless the peer turns to ICE."""
         return False
 
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
         """See `Carrier.answer`."""
-        theirs = choose_key(remote, abilities.srtp, SUPPORTED)
+        theirs = choose_key(remote, abilities.srtp, frozenset(SUPPORTED))
         ours: tuple[SrtpKey, ...] = ()
         if theirs is not None:
             known = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
@@ -169,9 +179,7 @@ class UdpCarrier(_Riders):
             self._encrypted = True
             self.udp.set_keys(ours[0], theirs)
         if remote.address is not None and remote.port:
-            self.udp.set_remote(
-                remote.address, remote.port, remote.rtcp_address, remote.rtcp_port, mux=remote.rtcp_mux
-            )
+            self.udp.set_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port, mux=remote.rtcp_mux)
 
     def _describe(self, abilities: Abilities, mux: bool, keys: tuple[SrtpKey, ...], optional: bool) -> Transport:
         return Transport(
@@ -206,6 +214,11 @@ class IceCarrier(_Riders):
         self._emit = emit
         self._local: Transport | None = None
         transport.on_state = self._on_state
+
+    @property
+    def encrypted(self) -> str:
+        """See `Carrier`."""
+        return self.ice.encrypted
 
     def must_restart(self, remote: Transport) -> bool:
         """Whether the peer's credentials are new (RFC 8839 §4.4.1.1.1)."""
@@ -290,4 +303,4 @@ class Carriers:
             bind = None if self._address in ("0.0.0.0", "::") else [self._address]
             ice = IceTransport(False, bind, self._public_address, ports=self._ports)
             return IceCarrier(ice, leg, id, self._emit)
-        return UdpCarrier(await UdpTransport.open(self._pool, kind), leg, id, self._emit)
+        return UdpCarrier(UdpTransport(self._pool, kind), leg, id, self._emit)

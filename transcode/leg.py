@@ -188,6 +188,11 @@ class Leg:
 
     # Life
 
+    @property
+    def has_video(self) -> bool:
+        """Whether it has a picture stream, whose timers are short."""
+        return any(stream.kind is Kind.VIDEO for stream in self.streams.values())
+
     def poll(self, now: float) -> None:
         """Send what is due and tell what changed; called some times a second."""
         heard = self._opened
@@ -215,8 +220,10 @@ class Leg:
     def counters(self) -> dict[str, int]:
         """Return what was dropped or counted on this leg, by name."""
         total: dict[str, int] = {}
-        for source in [*self.streams.values(), *self._used.values()]:
-            for name, count in source.counters().items():
+        counted = [stream.counters() for stream in self.streams.values()]
+        counted += [carrier.counters() for carrier in self._used.values()]
+        for counts in counted:
+            for name, count in counts.items():
                 total[name] = total.get(name, 0) + count
         return total
 
@@ -224,7 +231,7 @@ class Leg:
         """End every stream and give the ports back."""
         self.closed = True
         for stream in self.streams.values():
-            stream.goodbye()
+            stream.goodbye(self.conference.clock())
         self._drop_all_but(set())
 
 

@@ -10,7 +10,7 @@ import structlog
 
 def configure_logs(style: str = "") -> None:
     """Write one line an event to standard error: for people on a terminal, as JSON elsewhere or if style is "json"."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -34,9 +34,7 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
     if wanted.video:
         formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
         number = str(len(streams))
-        streams.append(
-            StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth)
-        )
+        streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth))
     return tuple(streams)
 
 

@@ -23,7 +23,6 @@ from transcode.leg import Leg
 from transcode.media import (
     Abilities,
     Candidate,
-    Kind,
     LegId,
     LegStatistics,
     MediaDescription,
@@ -227,9 +226,10 @@ class Plane:
         for name, count in total.items():
             if name in BAD_INPUT:
                 found.append(Sample("bad_input_total", (("what", name), ("where", "media")), count))
-        for direction in ("in", "out"):
-            found.append(Sample("packets_total", (("direction", direction),), total.get(f"packets_{direction}", 0)))
-        return found
+        return found + [
+            Sample("packets_total", (("direction", direction),), total.get(f"packets_{direction}", 0))
+            for direction in ("in", "out")
+        ]
 
     def _work(self) -> list[Sample]:
         return []

@@ -34,7 +34,12 @@ class Stream:
         self.chosen: Chosen | None = None
         self._emit = emit
         self.session = RtpSession(
-            self.kind, rng.randrange(1, 1 << 32), cname, self.clock_rate, random.Random(rng.getrandbits(64)), shared=shared
+            self.kind,
+            rng.randrange(1, 1 << 32),
+            cname,
+            self.clock_rate,
+            random.Random(rng.getrandbits(64)),
+            shared=shared,
         )
         carrier.attach(self)
 
@@ -75,7 +80,7 @@ class Stream:
         for datagram in self.session.poll(now):
             self.carrier.send_rtcp(datagram)
 
-    def goodbye(self, now: float = 0.0) -> None:
+    def goodbye(self, now: float) -> None:
         """Tell the peer that our source ends (RFC 3550 §6.6)."""
         if self.session.packets_out:
             self.carrier.send_rtcp(self.session.bye(now))

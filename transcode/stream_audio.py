@@ -37,18 +37,17 @@ class AudioStream(Stream):
         self._mixer = conference.mixer
         self._clock = conference.clock
         self._receiver: AudioReceiver | None = None
-        self._generation = 0
         self._timestamp = rng.getrandbits(32)
         self._payload_type = 0
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        before, self.chosen = self.chosen, chosen
+        self.chosen = chosen
         self.session.announce(chosen.stream.ssrcs)
-        if chosen.receive and (before is None or before.receive != chosen.receive):
-            self.session.clock_rate = chosen.receive[0].clock_rate
+        if chosen.receive and self._receiver is not None:
+            self._receiver.set_formats(chosen.receive)
+        elif chosen.receive:
             self._receiver = AudioReceiver(chosen.receive)
-            self._generation = self.session.generation
             self._mixer.add(self.leg, self._receiver)
         elif not chosen.receive and self._receiver is not None:
             self._receiver = None
@@ -68,9 +67,6 @@ class AudioStream(Stream):
         receiver = self._receiver
         if packet is None or receiver is None:
             return
-        if self.session.generation != self._generation:
-            self._generation = self.session.generation
-            receiver.reset()
         receiver.push(packet)
 
     def _send(self, payload: bytes, ticks: int, marker: bool) -> None:
@@ -109,14 +105,17 @@ class AudioStream(Stream):
             loss_out=session.loss_out,
             jitter=session.jitter,
             round_trip=session.round_trip,
-            concealed=0 if self._receiver is None else self._receiver.concealed,
-            encrypted=self.carrier.encryption,
+            concealed=0 if self._receiver is None else self._receiver.counters().concealed,
+            encrypted=self.carrier.encrypted,
         )
 
     def counters(self) -> dict[str, int]:
         """See `Stream.counters`."""
         counted = super().counters()
-        return counted if self._receiver is None else counted | self._receiver.counters()
+        if self._receiver is not None:
+            sound = self._receiver.counters()
+            counted |= {"concealed": sound.concealed, "late": sound.late, "malformed_payloads": sound.malformed}
+        return counted
 
     def close(self) -> None:
         """See `Stream.close`."""

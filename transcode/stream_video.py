@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import structlog
+
+from gateway.reasons import Reason
 from transcode.carrier import Carrier
 from transcode.conference import Conference
 from transcode.frames import EncodedFrame
-from transcode.media import Codec, Format, FormatsChanged, Kind, KeyFrameWanted, LegId, MediaEvent, StreamStatistics
+from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, MediaEvent, StreamStatistics
 from transcode.negotiate import Chosen, frame_limits, level_limits
 from transcode.payload.formats import depacketizer
 from transcode.payload.frames import FrameBuffer
@@ -17,6 +20,8 @@ from transcode.rtp.rate import RateController
 from transcode.stream import Stream
 from transcode.video.mixer import Viewer
 from transcode.video.source import VideoSource
+
+log = structlog.get_logger()
 
 SIGNALLED_SPACING = 1.0
 """Seconds between two requests for a key frame by signalling: each is an INFO or an H.245 command."""
@@ -51,6 +56,7 @@ class VideoStream(Stream):
         self._viewer: Viewer | None = None
         self._offset = rng.getrandbits(32)
         self._asked = float("-inf")
+        self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
         self._last_out: EncodedFrame | None = None
 
@@ -83,8 +89,14 @@ class VideoStream(Stream):
             retransmission = "nack" in main.feedback
             self._buffer = FrameBuffer(depacketizer(main), retransmission=retransmission)
             self._source = VideoSource(
-                self.leg, main.codec, self._conference.pool, self._want_key_frame, self._resized
+                self.leg,
+                main.codec,
+                self._conference.pool,
+                self._want_key_frame,
+                self._resized,
+                self._refused_size,
             )
+            self._size_in = (0, 0)
             self._generation = self.session.generation
         self._conference.video.set_source(self.leg, self._source)
 
@@ -106,7 +118,7 @@ class VideoStream(Stream):
             width=width,
             height=height,
             frame_rate=frame_rate,
-            bit_rate=self._rate.target,
+            bit_rate=self._rate.rung,
             slice_size=SLICE_SIZE if _single_nal(format) else None,
             sink=self._send,
         )
@@ -136,7 +148,7 @@ class VideoStream(Stream):
             if source is not None:
                 source.feed(frame)
 
-    def _want_key_frame(self) -> None:
+    def _want_key_frame(self, leg: LegId | None = None) -> None:
         """Ask the peer for a key frame: by RTCP where that was agreed on, by signalling otherwise (or as well)."""
         now = self._conference.clock()
         by_rtcp = self.session.request_key_frame(now)
@@ -145,8 +157,11 @@ class VideoStream(Stream):
         if now - self._asked >= SIGNALLED_SPACING:
             self._asked = now
 
-    def _resized(self, width: int, height: int) -> None:
-        """The source's size is read from it when formats are told."""
+    def _resized(self, leg: LegId, width: int, height: int) -> None:
+        self._size_in = (width, height)
+
+    def _refused_size(self, leg: LegId, width: int, height: int) -> None:
+        log.warning("picture_too_large", call=leg, width=width, height=height, reason=Reason.PICTURE_TOO_LARGE.value)
 
     def react(self, event: RtcpEvent, now: float) -> None:
         """See `Stream.react`."""
@@ -158,23 +173,25 @@ class VideoStream(Stream):
                     self.carrier.send_rtp(packet)
             case ReportReceived() if self._rate is not None:
                 self._rate.report(event.loss, event.round_trip, now)
-                self._retarget()
+                self._retarget(now)
             case BandwidthLimit() if self._rate is not None:
-                self._rate.limit(event.bit_rate, event.source, now)
-                self._retarget()
+                self._rate.limit(event.bit_rate, event.how)
+                self._retarget(now)
 
-    def _retarget(self) -> None:
-        assert self._rate is not None
-        self._conference.video.set_bit_rate(self.leg, self._rate.target)
+    def _retarget(self, now: float) -> None:
+        rung = None if self._rate is None else self._rate.update(now)
+        if rung is not None:
+            self._conference.video.set_bit_rate(self.leg, rung)
 
     def poll(self, now: float) -> None:
         """See `Stream.poll`."""
         super().poll(now)
+        self._retarget(now)
         buffer = self._buffer
         if buffer is None:
             return
-        if self.session.round_trip is not None:
-            buffer.set_path(self.session.round_trip / 1000, self.session.jitter / 1000)
+        trip = self.session.round_trip
+        buffer.set_timing(None if trip is None else trip / 1000, self.session.jitter / 1000)
         frames = buffer.poll(now)
         if frames:
             self._feed(frames)
@@ -200,10 +217,9 @@ class VideoStream(Stream):
     # Telling
 
     def _sizes(self) -> tuple[int, int, int, int]:
-        source, viewer = self._source, self._viewer
-        received = (source.width, source.height) if source is not None else (0, 0)
+        viewer = self._viewer
         sent = (viewer.width, viewer.height) if viewer is not None else (0, 0)
-        return (*received, *sent)
+        return (*self._size_in, *sent)
 
     def formats(self) -> FormatsChanged | None:
         """See `Stream.formats`."""
@@ -243,12 +259,12 @@ class VideoStream(Stream):
             height_in=told.height_in if told else 0,
             width_out=told.width_out if told else 0,
             height_out=told.height_out if told else 0,
-            frames_in=source.frames if source is not None else 0,
+            frames_in=source.statistics.frames if source is not None else 0,
             frames_out=self._frames_out,
-            key_frames_in=source.key_frames if source is not None else 0,
+            key_frames_in=source.statistics.key_frames if source is not None else 0,
             key_frames_out=self._key_frames_out,
             bit_rate_target=self._rate.target if self._rate is not None else 0,
-            encrypted=self.carrier.encryption,
+            encrypted=self.carrier.encrypted,
         )
 
     def counters(self) -> dict[str, int]:
@@ -257,7 +273,8 @@ class VideoStream(Stream):
         if self._buffer is not None:
             counted |= self._buffer.counters()
         if self._source is not None:
-            counted |= self._source.counters()
+            video = self._source.statistics
+            counted |= {"pictures_refused": video.refused, "decoder_errors": video.errors}
         return counted
 
     def close(self) -> None:
