@@ -1,4 +1,4 @@
-"""The bit rate of a video stream that is sent, from what the receiver tells (RFC 8698's loss rule in its simplest form).
+"""The bit rate of a video stream that is sent, from what the receiver tells (draft-ietf-rmcat-gcc §6, the loss rule).
 
 Theory of operation. Two things bound the rate: an estimate that loss in the receiver's reports moves (up by GROWTH a
 second while little is lost, down by half the lost share when much is), and what others say: the negotiated maximum,

@@ -17,6 +17,8 @@ from transcode.rtp.reception import Reception, Step
 
 QUIET_BEFORE_TAKEOVER = {Kind.AUDIO: 0.06, Kind.VIDEO: 0.2, Kind.DATA: 0.2}
 """Seconds that the source must be silent before another one takes over: three packets of sound, some pictures."""
+MAX_ANNOUNCED = 32
+"""SSRCs of one stream that signalling may promise; simulcast with retransmission has six."""
 MAX_CANDIDATES = 8
 """Other SSRCs watched at once; more than that is noise."""
 INFINITE = float("inf")
@@ -31,7 +33,7 @@ class Receiving:
         "_announced",
         "_candidates",
         "_due",
-        "_gone",
+        "_gone_at",
         "_lost_before",
         "_missing",
         "_quiet",
@@ -66,9 +68,9 @@ class Receiving:
         self.last_rtp = -INFINITE
         self._source = -1
         self._reception: Reception | None = None
-        self._announced: frozenset[int] = frozenset()
+        self._announced: tuple[int, ...] = ()
         self._candidates: dict[int, int] = {}
-        self._gone = False
+        self._gone_at = -INFINITE
         self._quiet = QUIET_BEFORE_TAKEOVER[self.kind]
         self._missing: Missing | None = None
         self._lost_before = 0
@@ -77,9 +79,14 @@ class Receiving:
         self.sender_clock: tuple[float, int, float] | None = None
         self._due = -INFINITE
 
+    @property
+    def _gone(self) -> bool:
+        """Whether the source said BYE and has kept its word."""
+        return self._gone_at >= self.last_rtp > -INFINITE
+
     def announce(self, ssrcs: Iterable[int]) -> None:
         """Name the SSRCs that the peer's signalling promised: one of them takes over without probation."""
-        self._announced = frozenset(ssrcs)
+        self._announced = tuple(ssrcs)[:MAX_ANNOUNCED]
 
     def receive_rtp(self, data: bytes, now: float) -> RtpPacket | None:
         """Take one decrypted RTP datagram; returns its packet, or None if it is counted and of no use."""
@@ -154,7 +161,6 @@ class Receiving:
         self._source = packet.ssrc
         self._reception = Reception(packet.ssrc, self.clock_rate, packet.sequence)
         self._candidates.clear()
-        self._gone = False
         self.sender_clock = None
         if self._missing is not None:
             self._missing.clear()

@@ -2,9 +2,8 @@
 
 Theory of operation. A session sends one SSRC and receives one; `receiving` tells whose packets are taken. When the
 source changes or restarts, `generation` moves: whoever keeps packets in order (jitter buffers, decoders) resets on
-that. Nothing here sleeps or sends:
-`receive_rtcp` returns what the peer wants, `retransmissions` and `poll` return the datagrams to send now, `next_due`
-tells when to poll again. A compound always begins with a report and a CNAME (RFC 3550 §6.1), so that peers without
+that. Nothing here sleeps or sends: `receive_rtcp` returns what the peer wants, `retransmissions` and `poll` return the
+datagrams to send now, `next_due` tells when to poll again. A compound always begins with a report and a CNAME (RFC 3550 §6.1), so that peers without
 reduced-size RTCP understand it.
 
 All times are seconds of one monotonic clock; sessions that share it and `clock_offset` tell their peers matching NTP
@@ -54,11 +53,13 @@ class RtpSession(Receiving):
     """
 
     __slots__ = (
+        "_anchor",
         "_feedback",
         "_fir_heard",
         "_history",
         "_limit",
         "_limit_due",
+        "_limit_sent",
         "_next_report",
         "_notify",
         "_now",
@@ -121,6 +122,7 @@ class RtpSession(Receiving):
         self._ring: list[tuple[int, float, bytes] | None] | None = None
         self._sent_at = self._now = 0.0
         self._sent_timestamp = 0
+        self._anchor: tuple[int, float] | None = None
         self.packets_out = self.bytes_out = self.resent = 0
 
     def _init_control(self) -> None:
@@ -134,6 +136,7 @@ class RtpSession(Receiving):
         self._notify: tuple[rtcp.RateEntry, ...] = ()
         self._limit: int | None = None
         self._limit_due = INFINITE
+        self._limit_sent = -INFINITE
         self._packets_reported = 0
         self._next_report = -INFINITE
 
@@ -149,6 +152,8 @@ class RtpSession(Receiving):
         self._feedback = frozenset(values)
         self._wish.pli = "nack pli" in self._feedback
         self._wish.fir = "ccm fir" in self._feedback
+        if not self._wish.possible:
+            self._wish.granted()
         repair = "nack" in self._feedback and self.kind is Kind.VIDEO
         if repair and self._history is None:
             self._history, self._missing = History(), Missing()
@@ -181,6 +186,11 @@ class RtpSession(Receiving):
         if ring is not None:
             ring[sequence & _MASK] = (sequence, now, packet)
         return packet
+
+    def anchor(self, timestamp: int, now: float) -> None:
+        """Say which moment a timestamp stands for, if it is not when its packets are sent: a picture's is when it was
+        composed, and coding takes a while."""
+        self._anchor = (timestamp, now)
 
     def retransmissions(self) -> list[bytes]:
         """Return the packets that the peer asked for again, as RTX if that was set."""
@@ -216,7 +226,7 @@ class RtpSession(Receiving):
                 case rtcp.SourceDescription():
                     self._name(packet)
                 case rtcp.Goodbye():
-                    self._goodbye(packet, events)
+                    self._goodbye(packet, now, events)
                 case _:
                     self._feedback_received(packet, now, events)
         return events
@@ -247,9 +257,9 @@ class RtpSession(Receiving):
             if ssrc == self._source:
                 self.remote_cname = name
 
-    def _goodbye(self, packet: rtcp.Goodbye, events: list[RtcpEvent]) -> None:
+    def _goodbye(self, packet: rtcp.Goodbye, now: float, events: list[RtcpEvent]) -> None:
         if self._source in packet.ssrcs:
-            self._gone = True
+            self._gone_at = now
             events.append(Bye(self._source, packet.reason))
 
     def _feedback_received(self, packet: rtcp.RtcpPacket, now: float, events: list[RtcpEvent]) -> None:
@@ -305,7 +315,7 @@ class RtpSession(Receiving):
             return False
         if bit_rate != self._limit:
             self._limit = bit_rate
-            self._limit_due = now if self._limit_due in (INFINITE, -INFINITE) else self._limit_due
+            self._limit_due = max(now, self._limit_sent + LIMIT_SPACING)
             self._due = min(self._due, self._limit_due)
         return True
 
@@ -333,7 +343,9 @@ class RtpSession(Receiving):
     def _urgent(self, now: float, regular: bool) -> list[rtcp.RtcpPacket]:
         """Return the feedback that is due: requests for key frames and packets, limits and their confirmations."""
         packets: list[rtcp.RtcpPacket] = []
-        source = max(self._source, 0)
+        source = self._source
+        if source < 0:
+            source = self._announced[0] if self._announced else 0
         request = self._wish.message(now, self.ssrc, source)
         if request is not None:
             packets.append(request)
@@ -354,11 +366,11 @@ class RtpSession(Receiving):
             self._limit_due = now + LIMIT_SPACING  # there is nobody to limit yet
             return []
         if "goog-remb" in self._feedback:
-            self._limit_due = INFINITE  # each report repeats it
+            self._limit_sent, self._limit_due = now, INFINITE  # each report repeats it
             return [rtcp.EstimatedBandwidth(self.ssrc, self._limit, (self._source,))]
         if self._limit_due == INFINITE:
             return []  # confirmed
-        self._limit_due = now + MIN_INTERVAL
+        self._limit_sent, self._limit_due = now, now + MIN_INTERVAL
         return [rtcp.RateRequest(self.ssrc, (rtcp.RateEntry(self._source, self._limit),))]
 
     def bye(self, now: float) -> bytes:
@@ -380,8 +392,8 @@ class RtpSession(Receiving):
                 blocks = (self._reception.block(now),)
         head: rtcp.RtcpPacket
         if self.packets_out > self._packets_reported:
-            age = now - self._sent_at
-            timestamp = self._sent_timestamp + round(age * self.send_clock_rate) & 0xFFFFFFFF
+            known, since = self._anchor or (self._sent_timestamp, self._sent_at)
+            timestamp = known + round((now - since) * self.send_clock_rate) & 0xFFFFFFFF
             head = rtcp.SenderReport(self.ssrc, self._ntp(now), timestamp, self.packets_out, self.bytes_out, blocks)
             if regular:
                 self._packets_reported = self.packets_out
