@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 import numpy as np
@@ -83,6 +83,10 @@ class G711Decoder(_Plain):
         return g711.decode(self._codec, payload) if payload and len(payload) <= MAX_PAYLOAD else None
 
 
+def _context(name: str, mode: Literal["r", "w"]) -> Any:
+    return av.CodecContext.create(name, mode)
+
+
 class _AvDecoder(_Plain):
     """A decoder of FFmpeg's."""
 
@@ -90,7 +94,7 @@ class _AvDecoder(_Plain):
 
     def __init__(self, name: str, rate: int) -> None:
         self.rate = rate
-        self._context: Any = av.CodecContext.create(name, "r")
+        self._context: Any = _context(name, "r")
         self._context.sample_rate = rate
         self._context.layout = "mono"
 
@@ -233,7 +237,7 @@ class AvEncoder:
         self, name: str, rate: int, clock_rate: int, frame: int, bit_rate: int, options: dict[str, str] | None = None
     ) -> None:
         self.rate, self.clock_rate, self.frame = rate, clock_rate, frame
-        self._context: Any = av.CodecContext.create(name, "w")
+        self._context: Any = _context(name, "w")
         self._context.sample_rate = rate
         self._context.format = "s16"
         self._context.layout = "mono"

@@ -59,8 +59,8 @@ LATE_RUN = 0.3
 """Seconds during which all packets come late before the buffer starts anew with them: the path has changed."""
 HISTORY = (1 << 128) - 1
 """Sequence numbers that duplicates are known by: the last 128."""
-MAX_OTHERS = 64
-"""Packets of the stream without sound (telephone events) whose sequence numbers are remembered."""
+MAX_OTHERS = 512
+"""Packets of the stream without sound (telephone events) whose sequence numbers are remembered: 10 s of them."""
 
 
 class JitterBuffer:
@@ -78,7 +78,12 @@ class JitterBuffer:
         self.overflows = self.resets = self.grown = self.shrunk = 0
         self.correction = 0
         self.dry = 0
+        self.play = 0
         self._ssrc: int | None = None
+        self._sequence = self._extended = self._played = 0
+        self._timestamp = self._stamp = 0
+        self._seen = 0
+        self._late_since: float | None = None
         self._probe: tuple[RtpPacket, int] | None = None
         self._next_pull = 0.0
         self._ticks = 0
@@ -156,7 +161,9 @@ class JitterBuffer:
             self._ticks = 0
             self._review()
         queue = self._queue
-        if queue and queue[-1][1] - self.play > self._deepest:
+        if not queue:
+            self.dry += 1
+        elif queue[-1][1] - self.play > self._deepest:
             self._skip_to_depth()
         return self.correction
 
@@ -164,7 +171,6 @@ class JitterBuffer:
         """Return the packet that is to be decoded now, or None: then `gap` tells why."""
         queue = self._queue
         if not queue:
-            self.dry += 1
             return None
         extended, stamp, ticks, packet = queue[0]
         if stamp > self.play:
@@ -213,7 +219,7 @@ class JitterBuffer:
         if not self._queue:
             return 0.0
         last = self._queue[-1]
-        return (last[1] + last[2] - self.play) * 1000 / self.clock_rate
+        return float((last[1] + last[2] - self.play) * 1000 / self.clock_rate)
 
     @property
     def jitter(self) -> float:
@@ -233,7 +239,7 @@ class JitterBuffer:
         self._far = self.clock_rate * FAR_MS // 1000
         self._deepest = self.clock_rate * (MAX_DEPTH_MS + TICK_MS) // 1000
         self._pending = 0
-        self._late_since: float | None = None
+        self._late_since = None
         self.correction = 0
         self.dry = 0
         self.play = play

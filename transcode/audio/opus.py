@@ -12,6 +12,7 @@ import ctypes
 import ctypes.util
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -114,7 +115,7 @@ class OpusDecoder:
             self._library.opus_decoder_destroy(state)
 
     def _open_plain(self) -> None:
-        self._plain = av.CodecContext.create("libopus", "r")
+        self._plain: Any = av.CodecContext.create("libopus", "r")
         self._plain.sample_rate = RATE
         self._plain.layout = "mono"
         self._plain.format = "s16"

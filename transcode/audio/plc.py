@@ -69,7 +69,7 @@ def ramp(count: int) -> Floats:
     return (np.arange(1, count + 1, dtype=np.float32)) / np.float32(count)
 
 
-def to_pcm(samples: Floats) -> Pcm:
+def to_pcm(samples: Floats | NDArray[np.float64]) -> Pcm:
     """Round and bound to int16."""
     return np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
 

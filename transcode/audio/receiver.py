@@ -23,7 +23,7 @@ from transcode.audio.codecs import DECODES, Decoder, comfort_noise_level, make_d
 from transcode.audio.dtmf import EventReceiver, looks_like_event
 from transcode.audio.g711 import Pcm
 from transcode.audio.jitter import JitterBuffer
-from transcode.audio.plc import HISTORY_MS, MAX_GAP_MS, Concealer, lengthen, shorten
+from transcode.audio.plc import HISTORY_MS, MAX_GAP_MS, Concealer, lengthen, shorten, to_pcm
 from transcode.media import Codec, Format
 from transcode.rtp.packet import RtpPacket
 
@@ -35,6 +35,9 @@ MAX_SUSPECTS = 4
 """Unknown payload types watched at a time."""
 MAX_EMPTY_TAKES = 64
 """Packets without sound (comfort noise) taken in one pull; a flood of them waits."""
+
+FADE_OUT_MS = 20
+"""Over which a decoder's own concealment is faded out at the end of the longest gap."""
 
 _FRAME = 160
 _PAUSE = np.zeros(0, np.int16)
@@ -90,6 +93,7 @@ class AudioReceiver:
         self._codecs = codecs
         self._laws = {number: codec for number, codec in codecs.items() if codec in g711.LAWS}
         clocks = [format.clock_rate for format in formats if format.codec is Codec.TELEPHONE_EVENT]
+        self._negotiated_events = bool(clocks)
         if clocks and clocks[0] != self._events.clock_rate:
             self._events = EventReceiver(clocks[0])
 
@@ -146,8 +150,9 @@ class AudioReceiver:
             return False
         del self._suspects[number]
         self._codecs[number] = Codec.TELEPHONE_EVENT
-        if Codec.TELEPHONE_EVENT not in list(self._codecs.values())[:-1] and self._jitter is not None:
+        if not self._negotiated_events and self._jitter is not None:
             self._events = EventReceiver(self._jitter.clock_rate)
+            self._negotiated_events = True
         for one in seen:
             self._push_event(one)
         return True
@@ -182,7 +187,8 @@ class AudioReceiver:
                     self._history.append(packet.payload)
                     return packet.payload
         if self._dead and packet is None and not pending and jitter.gap()[2] is None:
-            return self._stay_dead(jitter, correction)
+            self._stay_dead(jitter, correction)
+            return None
         return self._pull_slowly(jitter, packet, correction)
 
     def pull_samples(self, now: float) -> Pcm:
@@ -230,7 +236,6 @@ class AudioReceiver:
 
     def _stay_dead(self, jitter: JitterBuffer, correction: int) -> None:
         """Pass 20 ms of nothing; corrections cost nothing here."""
-        jitter.dry += 1
         jitter.skip(jitter.step - correction)
         if correction:
             jitter.corrected(correction)
@@ -337,8 +342,9 @@ class AudioReceiver:
         if decoder is not None and decoder.native:
             sound = decoder.conceal(-(-count // 480) * 480)
             if sound is not None:
-                self._gap += len(sound) - count
-                return sound
+                self._gap = begun + len(sound)
+                left = np.arange(limit - begun, limit - begun - len(sound), -1, dtype=np.float32)
+                return to_pcm(sound.astype(np.float32) * np.clip(left / (self.rate * FADE_OUT_MS // 1000), 0, 1))
         return self._concealer.conceal(self._past(), count)
 
     def _past(self) -> Pcm:
