@@ -30,6 +30,9 @@ _END = _FINDER_WIDTH + 1 + PAYLOAD_BITS + 2
 """Modules from the finder's first edge to the end bar's last."""
 MODULES = 2 * QUIET + _END
 _DARK, _LIGHT = 16, 235
+_MIDDLE = (_DARK + _LIGHT) // 2
+_MIN_CONTRAST = 110
+"""Between the means of dark and light modules: half of what was drawn; a camera's picture hardly has it in a row."""
 _POLYNOMIAL = 0b100101
 """CRC-5 as USB uses it; 5 bits let one misread row in 32 through, which the vote of rows then removes."""
 _ROW_STEP = 3
@@ -84,7 +87,7 @@ def draw(luma: Plane, code: int, count: int, top: float = 0.3, bottom: float = 0
 
 def _read_row(row: Plane) -> list[tuple[int, int, int]]:
     """Return (value of code and counter, left edge, width) for each stripe that one row of luma holds."""
-    bright = row > (_DARK + _LIGHT) // 2
+    bright = row > _MIDDLE
     edges = np.flatnonzero(bright[1:] != bright[:-1]) + 1
     if len(edges) < 8:
         return []
@@ -101,7 +104,7 @@ def _read_row(row: Plane) -> list[tuple[int, int, int]]:
             continue
         ends = edges[(edges > start + (_END - 1.5) * module) & (edges < start + (_END + 1.5) * module)]
         for end in ends:
-            value = _read_payload(bright, start, (float(end) - start) / _END)
+            value = _read_payload(row, start, (float(end) - start) / _END)
             if value is not None:
                 found.append((value, round(start), round(float(end) - start)))
                 taken = float(end)
@@ -109,12 +112,15 @@ def _read_row(row: Plane) -> list[tuple[int, int, int]]:
     return found
 
 
-def _read_payload(bright: NDArray[np.bool_], start: float, module: float) -> int | None:
-    """Sample the modules behind a finder; None if the guards or the check sum are wrong."""
+def _read_payload(row: Plane, start: float, module: float) -> int | None:
+    """Sample the modules behind a finder; None if contrast, guards or check sum are wrong."""
     places = (start + (np.arange(_FINDER_WIDTH, _END + 1) + 0.5) * module).astype(int)
-    if places[-1] >= len(bright):
+    if places[-1] >= len(row):
         return None
-    dark = ~bright[places]
+    values = row[places]
+    dark = values <= _MIDDLE
+    if not dark.any() or dark.all() or values[~dark].mean() - values[dark].mean() < _MIN_CONTRAST:
+        return None
     guards = dark[0], dark[1 + PAYLOAD_BITS], dark[2 + PAYLOAD_BITS], dark[3 + PAYLOAD_BITS]
     if guards != (False, False, True, False):
         return None
