@@ -102,25 +102,25 @@ class PhoneCall:
     on_key_frame: Callable[[], None] | None = None
     on_offer: Callable[[str], str] | None = None
 
-    async def hang_up(self, timeout: float = 5.0) -> None:
-        """Send BYE and wait for its answer, `timeout` seconds at most."""
+    async def hang_up(self, seconds: float = 5.0) -> None:
+        """Send BYE and wait for its answer, `seconds` seconds at most."""
         if self.ended.is_set():
             return
         self.ended.set()
         try:
-            await self.request("BYE", timeout=timeout)
+            await self.request("BYE", seconds=seconds)
         except TimeoutError:
             pass
         finally:
             self.phone.calls.pop(self.id, None)
 
     async def request(
-        self, method: str, body: str = "", content_type: str = "application/sdp", timeout: float = 5.0
+        self, method: str, body: str = "", content_type: str = "application/sdp", seconds: float = 5.0
     ) -> Message:
         """Send a request inside the dialog and return its final response. Raises TimeoutError."""
         self.sequence += 1
         message = self.phone.build(self, method, self.sequence, body, content_type)
-        response = await self.phone.transact(self, f"{self.sequence} {method}", message, timeout)
+        response = await self.phone.transact(self, f"{self.sequence} {method}", message, seconds)
         if method == "INVITE" and response.status < 300:
             self.remote_sdp = response.body or self.remote_sdp
             self.ack = self.phone.build(self, "ACK", self.sequence)
@@ -181,7 +181,7 @@ class Phone:
         if self._writer:
             self._writer.close()
 
-    async def dial(self, user: str, sdp: str, timeout: float = 10.0) -> PhoneCall:
+    async def dial(self, user: str, sdp: str, seconds: float = 10.0) -> PhoneCall:
         """Call a user of the far end, offering sdp ("" to make it offer). Raises CallRefused or TimeoutError."""
         number = next(_NUMBERS)
         scheme = "sips" if self.transport == "tls" else "sip"
@@ -193,7 +193,7 @@ class Phone:
         call.remote, call.remote_target = f"<{target}>", target
         self.calls[call.id] = call
         try:
-            response = await self.transact(call, "1 INVITE", self.build(call, "INVITE", 1, sdp), timeout)
+            response = await self.transact(call, "1 INVITE", self.build(call, "INVITE", 1, sdp), seconds)
         except TimeoutError:
             self.calls.pop(call.id, None)
             raise
@@ -250,11 +250,11 @@ class Phone:
         elif self._writer and not self._writer.is_closing():
             self._writer.write(message)
 
-    async def transact(self, call: PhoneCall, key: str, message: bytes, timeout: float) -> Message:
+    async def transact(self, call: PhoneCall, key: str, message: bytes, seconds: float) -> Message:
         """Send a request until its final response is there, and return that. Raises TimeoutError."""
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         call.waiting[key] = future
-        end = asyncio.get_running_loop().time() + timeout
+        end = asyncio.get_running_loop().time() + seconds
         pause = T1
         try:
             self.send(message)
