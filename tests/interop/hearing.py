@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import wave
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,14 +20,18 @@ _BAND = (250.0, 3500.0)
 
 
 def read_wav(path: Path) -> tuple[Samples, int]:
-    """Return the first channel of a WAV file and its rate. A header that was never finished is no obstacle."""
-    with wave.open(str(path), "rb") as file:
-        channels, rate = file.getnchannels(), file.getframerate()
-        data = file.readframes(file.getnframes())
-    if not data:
-        data = path.read_bytes()[44:]
-    data = data[: len(data) // (2 * channels) * 2 * channels]
-    return np.frombuffer(data, dtype="<i2").reshape(-1, channels)[:, 0].copy(), rate
+    """Return the first channel of a WAV file of 16-bit samples and its rate; it may still be growing.
+
+    The lengths in the header are not looked at: who is still writing has not filled them in. Raises ValueError.
+    """
+    data = path.read_bytes()
+    form, start = data.find(b"fmt "), data.find(b"data")
+    if data[:4] != b"RIFF" or form < 0 or start < 0:
+        raise ValueError(f"{path} is no WAV file yet")
+    channels, rate = struct.unpack_from("<HI", data, form + 10)
+    samples = data[start + 8 :]
+    samples = samples[: len(samples) // (2 * channels) * 2 * channels]
+    return np.frombuffer(samples, dtype="<i2").reshape(-1, channels)[:, 0].copy(), rate
 
 
 def levels(samples: Samples, rate: int, tones: Iterable[int]) -> dict[int, np.ndarray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import wave
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -76,15 +77,21 @@ def speech(directory: Path, rate: int = 8000) -> sound.Samples:
     return np.concatenate(parts)
 
 
-def clip_file(directory: Path, mark: Mark, width: int = 640, height: int = 360) -> Path:
-    """Write a participant's picture as a loop of H.264 in MP4."""
+def clip_file(directory: Path, mark: Mark, width: int = 640, height: int = 360, seconds: float = 90.0) -> Path:
+    """Write a participant's picture as H.264 in MP4: one coded loop, repeated until it is long enough."""
     path = directory / f"{mark.name}.mp4"
+    loop = clip.encode(mark.code, width, height, FRAME_RATE, 600_000)
+    units = [b"".join(b"\x00\x00\x00\x01" + unit for unit in frame) for frame in loop.frames]
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "18", "g": "15"})
+        stream = file.add_stream("libx264", rate=FRAME_RATE, options={"preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for picture in clip.pictures(mark.code, 64, width, height, texture=0.3):
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
-        file.mux(stream.encode(None))
+        stream.codec_context.extradata = b"".join(b"\x00\x00\x00\x01" + unit for unit in loop.frames[0][:2])
+        for index in range(round(seconds * FRAME_RATE)):
+            packet = av.Packet(units[index % len(units)])
+            packet.stream, packet.time_base = stream, Fraction(1, FRAME_RATE)
+            packet.pts = packet.dts = index
+            packet.is_keyframe = index % len(units) == 0
+            file.mux(packet)
     return path
 
 

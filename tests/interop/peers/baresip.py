@@ -51,7 +51,7 @@ class Baresip(Program):
             "rtcp_mux yes",
             "jitter_buffer_delay 2-10",
             "rtp_stats no",
-            "net_interface lo",
+            "net_interface 127.0.0.1",
             f"snd_path {self.directory}",
             f"module_path {MODULES}",
         ]
@@ -106,7 +106,7 @@ class Baresip(Program):
         self._pictures += 1
         path = self.directory / f"seen-{self._pictures}.png"
         await self.write(f"/snapshot_recv {path}")
-        for _ in range(30):
+        for _ in range(60):
             await asyncio.sleep(0.1)
             if path.exists() and path.stat().st_size > 100:
                 await asyncio.sleep(0.3)
