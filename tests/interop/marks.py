@@ -47,19 +47,19 @@ ANN, BOB, CLEO, DAN, EVE, FAY, GUS = MARKS
 TONES = tuple(mark.tone for mark in MARKS)
 
 
-def write_wav(path: Path, samples: sound.Samples, rate: int) -> Path:
-    """Write one channel of 16-bit samples."""
+def write_wav(path: Path, samples: sound.Samples, rate: int, channels: int = 1) -> Path:
+    """Write samples of 16 bit, the same on each channel."""
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+        file.writeframes(samples.astype("<i2").repeat(channels).tobytes())
     return path
 
 
-def voice_file(directory: Path, mark: Mark, seconds: float = 90.0, rate: int = 48000) -> Path:
+def voice_file(directory: Path, mark: Mark, seconds: float = 90.0, rate: int = 48000, channels: int = 1) -> Path:
     """Write a participant's sound as WAV."""
-    return write_wav(directory / f"{mark.name}-{rate}.wav", mark.voice(seconds, rate), rate)
+    return write_wav(directory / f"{mark.name}-{rate}.wav", mark.voice(seconds, rate), rate, channels)
 
 
 def speech(directory: Path, rate: int = 8000) -> sound.Samples:

@@ -35,9 +35,11 @@ class Baresip(Program):
         self._closed = 0
 
     def configure(self, codecs: str = "PCMU/8000/1", answer: bool = False) -> None:
-        """Write its configuration directory."""
-        wave = marks.voice_file(self.directory, self.mark, rate=8000 if "8000" in codecs else 48000)
-        modules = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp", "stdio", "plc"]
+        """Write its configuration directory; codecs is one audio codec as name/rate/channels."""
+        _, rate, channels = codecs.split("/")
+        wave = marks.voice_file(self.directory, self.mark, rate=int(rate), channels=int(channels))
+        modules = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp"]
+        modules += ["plc"] * (channels == "1")  # it conceals losses, but knows one channel only
         lines = [
             "poll_method epoll",
             f"sip_listen 127.0.0.1:{self.port}",
@@ -69,9 +71,8 @@ class Baresip(Program):
                 "avcodec_h264enc libx264",
                 "avcodec_h264dec h264",
             ]
-        lines += [f"module {name}.so" for name in modules if name != "stdio"]
-        lines += ["module_tmp uuid.so", "module_tmp account.so", "module_app menu.so", "module stdio.so"]
-        lines += ["module_app cons.so", f"cons_listen 127.0.0.1:{free_port()}"]
+        lines += [f"module {name}.so" for name in [*modules, "stdio"]]
+        lines += ["module_tmp uuid.so", "module_tmp account.so", "module_app menu.so"]
         (self.directory / "config").write_text("\n".join(lines) + "\n")
         parameters = [f"audio_codecs={codecs}", "regint=0", f"answermode={'auto' if answer else 'manual'}"]
         parameters += [f"video_codecs={'H264' if self.video else 'none'}"]
