@@ -139,5 +139,5 @@ class Linphone(Program):
         await self.stop()
 
     def heard(self) -> tuple[Samples, int]:
-        """Return all that it has heard until now, and the sampling rate."""
+        """Return all that it has heard, and the sampling rate; it writes the header when the call ends."""
         return hearing.read_wav(self.recording)
