@@ -108,14 +108,14 @@ class House:
                 udp=sip.udp,
                 tcp=sip.tcp,
                 tls=sip.tls,
-                certificate=str(sip.certificate or certificate),
-                key=str(sip.key or key),
+                certificate=sip.certificate or certificate,
+                key=sip.key or key,
                 domain=sip.domain,
             ),
             self.desk,
         )
         await self.sip.start()
-        started.sip = self.sip.ports
+        started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -156,6 +156,7 @@ class House:
             name = call.facts.protocol.value
             by_protocol[name] = by_protocol.get(name, 0) + 1
         found = [Sample("calls", (("protocol", name),), count) for name, count in by_protocol.items()]
+        found += sip_samples(self.sip.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -173,6 +174,21 @@ class House:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
+"""Words in the names of SIP counters that tell of input that was dropped or refused."""
+
+
+def sip_samples(counters: dict[str, int]) -> list[Sample]:
+    """Return the SIP adapter's counts as samples: what was dropped as bad input, the rest as messages and events."""
+    found = []
+    for name, count in counters.items():
+        if any(word in name for word in SIP_BAD_INPUT):
+            found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
+        elif name != "calls":
+            found.append(Sample("sip_messages_total", (("kind", name),), count))
+    return found
 
 
 def room_settings(room: Any) -> RoomSettings:

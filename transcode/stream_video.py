@@ -18,7 +18,7 @@ from transcode.payload.frames import FrameBuffer
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
 from transcode.stream import Stream
-from transcode.video.mixer import Viewer
+from transcode.video.streams import Viewer
 from transcode.video.source import VideoSource
 
 log = structlog.get_logger()

@@ -51,6 +51,11 @@ class RoomCall:
         self._muted = False
         self._camera_off = False
 
+    @property
+    def room_name(self) -> str:
+        """What people read of the room."""
+        return self.room.settings.title
+
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take the peer's offer and return our answer."""
         self._living()
