@@ -422,6 +422,7 @@ class FormatsChanged:
 
     leg: LegId
     stream: str
+    kind: Kind
     codec_in: str
     codec_out: str
     width_in: int = 0
@@ -431,6 +432,15 @@ class FormatsChanged:
 
 
 MediaEvent = Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One counter or gauge of the plane: metric name without prefix, labels as pairs, value; seconds are seconds."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
 
 
 class MediaPlane(Protocol):
@@ -459,6 +469,9 @@ class MediaPlane(Protocol):
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """Return a leg's counters."""
+
+    async def counters(self) -> tuple[Sample, ...]:
+        """Return the plane's own counters and gauges, for metrics."""
 
     async def close(self, leg: LegId, reason: Reason) -> None:
         """End a leg's media and give its ports back; closing twice is no error."""

@@ -1,0 +1,1 @@
+"""Load generator: many calls at once, and what they cost the gateway."""
