@@ -166,10 +166,11 @@ def _direction(section: Attributes, session: Attributes) -> tuple[bool, bool]:
 
 
 def _transport(section: Section, session: Attributes, shared: Section | None, kind: Kind) -> Transport:
-    places = [section.attributes, session] if shared is None else [section.attributes, shared.attributes, session]
+    # We always take the whole bundle or refuse lines of it: a bundled section's own path is never used.
+    places = [section.attributes if shared is None else shared.attributes, session]
     dtls = _dtls(places)
     ice = _ice(places)
-    if kind is not Kind.DATA and not any(place.has("rtcp-mux") for place in places):
+    if kind is not Kind.DATA and not any(place.has("rtcp-mux") for place in (section.attributes, *places)):
         raise ValueError("RTP and RTCP must share a port (a=rtcp-mux)")
     sctp_port = None
     if kind is Kind.DATA:

@@ -41,6 +41,8 @@ RESUME_TIME = 15.0
 """Seconds that a call outlives its WebSocket: a phone that changes from one network to another takes about 10."""
 MAX_CANDIDATES = 64
 """Remote candidates a session between two offers; a browser on three networks has about 20."""
+MAX_JOINS = 10
+"""Refused joins on one WebSocket: people mistype a PIN three times, and who guesses must connect anew each time."""
 MAX_EARLY_CANDIDATES = 64
 """Candidates held back until the description they belong to has been taken."""
 MESSAGES_PER_SECOND = 40.0
@@ -116,6 +118,7 @@ class BrowserSession:
         self._negotiation = Negotiation()
         self._connected = False
         self._candidates = 0
+        self._joins = 0
         self._early: list[tuple[str, Candidate | None]] = []
         self._described = False
         self._credit = MESSAGE_BURST
@@ -217,6 +220,10 @@ class BrowserSession:
         except Refused:
             if self._is(State.JOINING):
                 self.state = State.NEW
+                self._joins += 1
+            if self._joins >= MAX_JOINS:
+                await self._end(Reason.NOT_ALLOWED, tell="error")
+                return
             raise
         if not self._is(State.JOINING):
             # The browser left, or the house hung up, while the desk decided.

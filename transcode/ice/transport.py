@@ -29,6 +29,7 @@ import pylibsrtp
 from gateway.reasons import Reason, Refused
 from transcode.ice.agent import Agent
 from transcode.ice.certificate import Certificate, process_certificate
+from transcode.ice.channels import DataChannels
 from transcode.ice.dtls import DtlsSession
 from transcode.media import Candidate, Dtls, Ice, Setup
 from transcode.rtp.transport import PacketHandler
@@ -95,6 +96,8 @@ class IceTransport:
         self._clock = clock
         self._remote_ice: Ice | None = None
         self._local_ice: Ice | None = None
+        self._channels: DataChannels | None = None
+        self._channels_port = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -185,6 +188,23 @@ class IceTransport:
             return
         self._srtp_out, self._srtp_in = self._dtls.srtp
         self._enter(IceState.CONNECTED)
+        if self._channels is not None:
+            await self._channels.start(self._channels_port)
+
+    def open_channels(self, remote_port: int = 5000) -> DataChannels:
+        """Return this bundle's data channels, which begin once DTLS is done; for descriptions with a data stream.
+
+        remote_port is the peer's SCTP port (`Transport.sctp_port`), ours is 5000. Calling it again, as a later
+        description does, returns the same ones. Raises ValueError on a transport that has ended.
+        """
+        if self._channels is None:
+            if self.state in (IceState.FAILED, IceState.CLOSED):
+                raise ValueError(f"cannot open data channels on a transport that is {self.state.value}")
+            self._channels = DataChannels(self._dtls, self._count)
+            self._channels_port = remote_port
+            if self.state is IceState.CONNECTED:
+                self._task = asyncio.get_running_loop().create_task(self._channels.start(remote_port))
+        return self._channels
 
     # Packets
 
@@ -285,6 +305,8 @@ class IceTransport:
             # _fail is called from inside this task: then it ends by itself right after.
             task.cancel()
             await asyncio.wait([task])
+        if self._channels is not None:
+            await self._channels.stop()
         await self._dtls.stop()
         await self._agent.close()
 
