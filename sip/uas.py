@@ -37,8 +37,8 @@ from sip.timers import PATIENCE, T1, T2
 from sip.uac import UserAgentClient
 
 KNOWN_METHODS = frozenset(
-    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "INFO")
-    + ("UPDATE", "PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH")
+    {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK"}
+    | {"REGISTER", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"}
 )
 """Methods that exist: 405 where we do not allow one, 501 for any other."""
 IN_DIALOG_ONLY = frozenset(("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"))
