@@ -156,11 +156,10 @@ def flow(pair: Pair, rng: random.Random) -> None:
     def run(seconds: float) -> None:
         end = pair.now + seconds
         while pair.now < end:
-            pair.drain()
+            pair.run(0.05)
             for agent in agents:
                 agent.hear()
             pair.drain()
-            pair.run(0.05)
 
     for _ in range(rng.randint(1, 3)):
         rng.choice(agents).invite()
