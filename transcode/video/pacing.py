@@ -9,6 +9,8 @@ from __future__ import annotations
 KEY_INTERVAL = 1.0
 """Seconds between two key frames that viewers asked for: one costs as much as ten other pictures, and everybody who
 shares the encoder pays for it."""
+RISE_HOLD = 5.0
+"""Seconds after a change of bit rate before it may rise: a path that was full needs about as long to empty."""
 FRAME_RATES = (30, 15, 10, 5)
 """Pictures a second of a room: whole parts of the tick rate, so that they come evenly."""
 TICK_RATE = 30
@@ -74,6 +76,34 @@ class KeyFrameGate:
         """Note that a key frame was given: it serves all who asked before."""
         self._asked = self._at_once = False
         self._last = now
+
+
+class RateGate:
+    """Holds back rises of one viewer's bit rate: falls are taken at once, a rise when the last change is a while ago.
+
+    Feedback wavers, and a change may cost a new encoder and a key frame.
+    """
+
+    def __init__(self, bit_rate: int, now: float) -> None:
+        self.taken = bit_rate
+        self.held: int | None = None
+        self._changed = now
+
+    def offer(self, bit_rate: int, now: float) -> bool:
+        """Take what the path carries, in bit/s; tell whether `taken` changed. A rise that is too early is held."""
+        self.held = None
+        if bit_rate > self.taken and now < self.ripe:
+            self.held = bit_rate
+            return False
+        if bit_rate == self.taken:
+            return False
+        self.taken, self._changed = bit_rate, now
+        return True
+
+    @property
+    def ripe(self) -> float:
+        """When a rise is taken next."""
+        return self._changed + RISE_HOLD
 
 
 class Governor:
