@@ -33,19 +33,19 @@ def room_rate(source_rate: float) -> int:
 
 
 class Pacer:
-    """Lets `rate` pictures a second pass. A picture may come up to half a period early, but none is saved up."""
+    """Lets `rate` pictures a second pass. One may come up to half a period early; no more than that is saved up."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self._next = float("-inf")
 
     def due(self, now: float) -> bool:
-        """Whether a picture may be made now."""
-        return now >= self._next - 0.5 / self.rate
+        """Whether a picture may be made now; a tenth of a period is nobody's fault."""
+        return now >= self._next - 0.1 / self.rate
 
     def spend(self, now: float) -> None:
         """Note that one was made."""
-        self._next = max(self._next + 1.0 / self.rate, now + 0.5 / self.rate)
+        self._next = max(self._next, now - 0.5 / self.rate) + 1.0 / self.rate
 
 
 class KeyFrameGate:

@@ -16,8 +16,11 @@ from transcode.video.layout import PictureKey
 from transcode.video.limits import canonical, fit
 
 MAX_FRAME_RATE = 30
-MAX_WIDTH = 1920
-MAX_HEIGHT = 1088
+MIN_SIDE = 96
+"""Pixels of the smallest side that is sent: sub-QCIF is 128x96; sixteen tiles of less would have no inside."""
+MAX_SIDE = 1920
+MAX_AREA = 1920 * 1088
+"""Pixels of the largest picture that is sent, in any shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ def wanted_streams(viewers: Mapping[LegId, Viewer], views: Mapping[LegId, Pictur
 
 
 def _key(viewer: Viewer, picture: PictureKey) -> EncoderKey:
-    width = max(16, min(viewer.width, MAX_WIDTH))
-    height = max(16, min(viewer.height, MAX_HEIGHT))
+    width = max(MIN_SIDE, min(viewer.width, MAX_SIDE))
+    height = max(MIN_SIDE, min(viewer.height, MAX_SIDE, MAX_AREA // width))
     rate = max(1, min(viewer.frame_rate, MAX_FRAME_RATE))
     bits = bucket(viewer.bit_rate)
     profile, slice_size = "", None

@@ -42,6 +42,8 @@ FAULT_PAUSE = 2.0
 """Seconds before an encoder that failed is tried again."""
 MAX_DELAYS = 256
 """Delays that the median is taken of."""
+MAX_STAMPS = 1024
+"""Times of coded pictures that are kept for that: seventeen encoders at full rate."""
 RATE_WINDOW = 2.0
 """Seconds over which pictures/s are counted."""
 
@@ -120,18 +122,15 @@ class Studio:
         self._state = Wanted()
         self._seating = Seating()
         self._painter = Painter()
-        self._views: dict[LegId, PictureKey] = {}
         self._streams: dict[EncoderKey, _Stream] = {}
         self._stages: dict[_Size, _Stage] = {}
-        self._spare: list[Compositor] = []
         self._singles: frozenset[LegId] = frozenset()
         self._seen: dict[LegId, tuple[int, float]] = {}
         self._governor = Governor()
         self._ticking = False
         self._next_tick = 0.0
         self._delays: deque[float] = deque(maxlen=MAX_DELAYS)
-        self._stamps: deque[float] = deque(maxlen=1024)
-        self._counts = MixerStatistics()
+        self._stamps: deque[float] = deque(maxlen=MAX_STAMPS)
         self._composed = self._scaled = self._encoded = self._key_frames = self._octets = 0
         self._compose_seconds = self._encode_seconds = 0.0
         self._missed = self._paused = self._faults = 0
@@ -165,7 +164,26 @@ class Studio:
             self._in_flight -= 1
 
     def statistics(self) -> MixerStatistics:
-        return self._counts
+        """Return the counters; what it looks at is replaced by the strand, never changed, or grows atomically."""
+        now, streams, delays = self.now(), self._streams, list(self._delays)
+        return MixerStatistics(
+            encoders=sum(stream.encoder is not None for stream in streams.values()),
+            pictures=len({key.picture for key in streams}),
+            composed=self._composed,
+            scaled=self._scaled,
+            encoded=self._encoded,
+            key_frames=self._key_frames,
+            octets=self._octets,
+            encoded_per_second=sum(now - stamp <= RATE_WINDOW for stamp in list(self._stamps)) / RATE_WINDOW,
+            compose_seconds=self._compose_seconds,
+            encode_seconds=self._encode_seconds,
+            delay=median(delays) if delays else 0.0,
+            frame_rate=TICK_RATE / (1 << self._governor.halvings),
+            overloads=self._governor.overloads,
+            missed_ticks=self._missed,
+            paused=self._paused,
+            faults=self._faults,
+        )
 
     def close(self) -> None:
         self._closed = True
@@ -174,7 +192,6 @@ class Studio:
     def _clear(self) -> None:
         self._streams, self._stages, self._singles = {}, {}, frozenset()
         self._state = Wanted()
-        self._count(self._pool.clock())
 
     def _call(self) -> None:
         with self._lock:
@@ -190,15 +207,15 @@ class Studio:
         """Between ticks: take news over, and make what shows one fresh source."""
         self._called = False
         now = self._pool.clock()
-        self._take_over(now)
-        for size, stage in list(self._stages.items()):
-            if size[0].single:
-                self._make(size, stage, now, tick=False)
-        self._count(now)
-        if self._streams and not self._ticking:
-            self._ticking = True
-            self._next_tick = now + PERIOD
-            self._strand.submit_at(self._next_tick, self._tick)
+        try:
+            self._take_over(now)
+            for size, stage in list(self._stages.items()):
+                if size[0].single:
+                    self._make(size, stage, now, tick=False)
+        finally:
+            if self._streams and not self._ticking and not self._closed:
+                self._next_tick = now + PERIOD
+                self._ticking = self._strand.submit_at(self._next_tick, self._tick)
 
     def _tick(self) -> None:
         self._ticking = False
@@ -210,7 +227,6 @@ class Studio:
             self._take_over(now)
             for size, stage in list(self._stages.items()):
                 self._make(size, stage, now, tick=True)
-            self._count(now)
         finally:
             if self._streams and not self._closed:
                 self._schedule(due)
@@ -235,8 +251,8 @@ class Studio:
         if inbox is not None:
             self._state = inbox
             self._seen = {leg: seen for leg, seen in self._seen.items() if leg in inbox.sources}
-            self._views = views(inbox.plan, inbox.sources, self._seating, inbox.speaker)
-            self._rearrange(wanted_streams(inbox.viewers, self._views), now)
+            seen = views(inbox.plan, inbox.sources, self._seating, inbox.speaker)
+            self._rearrange(wanted_streams(inbox.viewers, seen), now)
         if asked:
             for stream in self._streams.values():
                 if not stream.legs.isdisjoint(asked):
@@ -386,25 +402,3 @@ class Studio:
         )
         rate = TICK_RATE if picture.single else room_rate(fastest)
         return rate / (1 << self._governor.halvings)
-
-    def _count(self, now: float) -> None:
-        while self._stamps and now - self._stamps[0] > RATE_WINDOW:
-            self._stamps.popleft()
-        self._counts = MixerStatistics(
-            encoders=sum(stream.encoder is not None for stream in self._streams.values()),
-            pictures=len({key.picture for key in self._streams}),
-            composed=self._composed,
-            scaled=self._scaled,
-            encoded=self._encoded,
-            key_frames=self._key_frames,
-            octets=self._octets,
-            encoded_per_second=len(self._stamps) / RATE_WINDOW,
-            compose_seconds=self._compose_seconds,
-            encode_seconds=self._encode_seconds,
-            delay=median(self._delays) if self._delays else 0.0,
-            frame_rate=TICK_RATE / (1 << self._governor.halvings),
-            overloads=self._governor.overloads,
-            missed_ticks=self._missed,
-            paused=self._paused,
-            faults=self._faults,
-        )
