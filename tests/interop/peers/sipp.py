@@ -30,7 +30,16 @@ class Sipp(Program):
         kind = socket.SOCK_DGRAM if self.transport == "udp" else socket.SOCK_STREAM
         command = ["sipp", f"{host}:{port}", "-sf", str(SCENARIOS / scenario), "-s", room, "-m", "1", "-nostdin"]
         command += ["-i", "127.0.0.1", "-p", str(free_port(kind)), "-t", "u1" if self.transport == "udp" else "t1"]
-        command += ["-key", "media", str(media), "-key", "caller", self.mark.name, "-d", str(round(self.seconds * 1000))]
+        command += [
+            "-key",
+            "media",
+            str(media),
+            "-key",
+            "caller",
+            self.mark.name,
+            "-d",
+            str(round(self.seconds * 1000)),
+        ]
         command += ["-trace_logs", "-log_file", str(self.directory / "log"), "-timeout", f"{round(self.seconds + 30)}s"]
         command += ["-trace_err", "-error_file", str(self.directory / "errors"), "-timeout_error"]
         return [*command, "-trace_msg", "-message_file", str(self.directory / "messages")]
