@@ -14,8 +14,9 @@ from pathlib import Path
 import marks
 import numpy as np
 import seeing
-from gateway.bench.sound import Samples
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
+
+from gateway.bench.sound import Samples
 
 RATE = 16_000
 """Rate of what is recorded of the sound: holds every tone with room to spare."""

@@ -6,11 +6,11 @@ import time
 
 import marks
 import seeing
+from peers.voice import Voice
+
 from gateway.bench import clip, sound
 from gateway.bench.legs import Driver, RtpSocket, VideoLeg, describe
 from gateway.bench.phone import Phone, PhoneCall, media_address, media_lines
-
-from peers.voice import Voice
 
 
 class Terminal:
