@@ -175,7 +175,8 @@ class Transport:
 
     port 0 refuses or ends the stream. rtcp_port None means port + 1, unless rtcp_mux. feedback says that the
     profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
-    description that offers encryption without demanding it (RFC 8643) has `optional` set.
+    description that offers encryption without demanding it (RFC 8643) has `optional` set. sctp_port is that of a data
+    stream's association inside DTLS (RFC 8841).
     """
 
     address: str | None
@@ -188,6 +189,7 @@ class Transport:
     optional: bool = False
     dtls: Dtls | None = None
     ice: Ice | None = None
+    sctp_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +422,7 @@ class FormatsChanged:
 
     leg: LegId
     stream: str
+    kind: Kind
     codec_in: str
     codec_out: str
     width_in: int = 0
@@ -429,6 +432,15 @@ class FormatsChanged:
 
 
 MediaEvent = Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One counter or gauge of the plane: metric name without prefix, labels as pairs, value; seconds are seconds."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
 
 
 class MediaPlane(Protocol):
@@ -457,6 +469,9 @@ class MediaPlane(Protocol):
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """Return a leg's counters."""
+
+    async def counters(self) -> tuple[Sample, ...]:
+        """Return the plane's own counters and gauges, for metrics."""
 
     async def close(self, leg: LegId, reason: Reason) -> None:
         """End a leg's media and give its ports back; closing twice is no error."""

@@ -1,0 +1,251 @@
+"""The composition root: the one file that knows every part, and puts them together on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from transcode.plane import Plane
+
+from gateway.certificates import keep_certificate, write_private
+from gateway.config import Config, Token
+from gateway.metrics import Metrics
+from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.model import RoomSettings
+from transcode.lag import LagMeter
+from transcode.media import Abilities, RoomId, Sample
+from transcode.remote import RemotePlane
+from transcode.settings import PlaneSettings
+
+log = structlog.get_logger()
+
+SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
+"""What `media.size` means in pixels."""
+SIP_WAIT = 5.0
+"""Seconds that calls get to say goodbye when the house shuts."""
+
+
+@dataclass(slots=True)
+class Started:
+    """What a started house listens on, for the banner and for tests; fresh_token is set if one was made just now."""
+
+    sip: dict[str, int] = field(default_factory=dict)
+    web: int | None = None
+    addresses: list[str] = field(default_factory=list)
+    fresh_token: str | None = None
+
+
+class House:
+    """All parts of one gateway, from start to stop."""
+
+    def __init__(self, config: Config, state: Path) -> None:
+        self.config = config
+        self.state = state
+        self.metrics = Metrics()
+        self._lag = LagMeter("signalling")
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> Started:
+        """Start every part, the media plane first and the listeners last."""
+        config = self.config
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        started = Started(addresses=local_addresses(config))
+        certificate, key = keep_certificate(self.state, started.addresses)
+        self.plane = self._make_plane()
+        await self.plane.start()
+        self.desk = FrontDesk(self.plane, self._rules(started))
+        for room in config.rooms:
+            self.desk.open_room(room_settings(room))
+        self._tasks.append(asyncio.create_task(self.desk.follow_media()))
+        self._lag.start()
+        self.metrics.add_source(self.plane.counters)
+        self.metrics.add_source(self._samples)
+        await self._start_sip(started, certificate, key)
+        await self._start_web(started, certificate, key)
+        return started
+
+    def _make_plane(self) -> RemotePlane | Plane:
+        config = self.config
+        settings = PlaneSettings(
+            address=config.media.address or config.listen.address,
+            public_address=config.listen.public_address,
+            low=config.media.ports[0],
+            high=config.media.ports[1],
+        )
+        return RemotePlane(settings) if config.media.process else Plane(settings)
+
+    def _rules(self, started: Started) -> HouseRules:
+        media = self.config.media
+        width, height = SIZES[media.size]
+        abilities = Abilities(
+            srtp=media.srtp,
+            bandwidth=media.bandwidth * 1000,
+            width=width,
+            height=height,
+            public_address=self.config.listen.public_address,
+        )
+        return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
+
+    async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
+        from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+
+        sip, listen = self.config.sip, self.config.listen
+        self.sip = SipAdapter(
+            SipConfig(
+                address=listen.address,
+                public_address=listen.public_address,
+                udp=sip.udp,
+                tcp=sip.tcp,
+                tls=sip.tls,
+                certificate=sip.certificate or certificate,
+                key=sip.key or key,
+                domain=sip.domain,
+            ),
+            self.desk,
+        )
+        await self.sip.start()
+        started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
+
+    async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
+        web = self.config.web
+        if web.port is None:
+            return
+        from gateway.web.server import WebServer, WebSettings
+
+        tokens, started.fresh_token = self._tokens()
+        self.web = WebServer(
+            WebSettings(
+                address=self.config.listen.address,
+                port=web.port,
+                certificate=web.certificate or certificate,
+                key=web.key or key,
+                tokens=tokens,
+            ),
+            self.desk,
+            self.metrics,
+        )
+        await self.web.start()
+        started.web = self.web.port
+
+    def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
+        """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
+        if self.config.api.tokens:
+            return self.config.api.tokens, None
+        file = self.state / "token.sha256"
+        if file.exists():
+            return (Token(token="sha256:" + file.read_text().strip(), scopes=("admin",)),), None
+        token = secrets.token_urlsafe(24)
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        write_private(file, digest.encode() + b"\n")
+        return (Token(token="sha256:" + digest, scopes=("admin",)),), token
+
+    async def _samples(self) -> Iterable[Sample]:
+        by_protocol: dict[str, int] = {}
+        for call in self.desk.calls.values():
+            name = call.facts.protocol.value
+            by_protocol[name] = by_protocol.get(name, 0) + 1
+        found = [Sample("calls", (("protocol", name),), count) for name, count in by_protocol.items()]
+        found += sip_samples(self.sip.counters())
+        found.append(Sample("rooms", (), len(self.desk.rooms)))
+        found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
+        found += self._lag.samples()
+        return found
+
+    async def stop(self) -> None:
+        """Say goodbye to everybody and stop every part."""
+        self._lag.stop()
+        if hasattr(self, "desk"):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.desk.close(), SIP_WAIT)
+        for part in ("web", "sip", "plane"):
+            if hasattr(self, part):
+                await getattr(self, part).stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
+"""Words in the names of SIP counters that tell of input that was dropped or refused."""
+
+
+def sip_samples(counters: dict[str, int]) -> list[Sample]:
+    """Return the SIP adapter's counts as samples: what was dropped as bad input, the rest as messages and events."""
+    found = []
+    for name, count in counters.items():
+        if any(word in name for word in SIP_BAD_INPUT):
+            found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
+        elif name != "calls":
+            found.append(Sample("sip_messages_total", (("kind", name),), count))
+    return found
+
+
+def room_settings(room: Any) -> RoomSettings:
+    """Return a configured room as the desk knows it."""
+    return RoomSettings(
+        id=RoomId(room.id),
+        name=room.name,
+        layout=room.layout,
+        host_pin=room.host_pin,
+        guest_pin=room.guest_pin,
+        max_participants=room.max_participants,
+    )
+
+
+def local_addresses(config: Config) -> list[str]:
+    """Return the addresses to tell people, the likeliest first."""
+    listen = config.listen
+    if listen.public_address:
+        return [listen.public_address]
+    if listen.address not in ("0.0.0.0", "::"):
+        return [listen.address]
+    found = []
+    # Connecting a datagram socket sends nothing; it asks the routing table which of our addresses would be used.
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))
+        found.append(probe.getsockname()[0])
+    return [*found, "127.0.0.1"] if "127.0.0.1" not in found else found
+
+
+def run(config: Config, state: Path, ready: Any) -> None:
+    """Run a house until SIGINT or SIGTERM; `ready` is called with `Started` once everything listens."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    from twisted.internet import asyncioreactor
+
+    asyncioreactor.install(loop)
+    from twisted.internet import reactor
+
+    async def main() -> None:
+        reactor.startRunning(installSignalHandlers=False)  # type: ignore[attr-defined]
+        stopping = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopping.set)
+        house = House(config, state)
+        try:
+            ready(await house.start())
+            await stopping.wait()
+        finally:
+            await house.stop()
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def state_directory(given: Path | None) -> Path:
+    """Return where certificate, database and token live: given, or $ROOMBRIDGE_STATE, or ./state."""
+    return (given or Path(os.environ.get("ROOMBRIDGE_STATE", "state"))).absolute()

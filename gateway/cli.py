@@ -1,0 +1,100 @@
+"""The command line: `roombridge serve`, `check-config`, `bench`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from gateway.config import Config, ConfigError, load
+from transcode.logs import configure_logs
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="One meeting for room systems, phones and browsers.")
+console = Console()
+errors = Console(stderr=True)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="YAML file; without it, the defaults.")]
+StateOption = Annotated[
+    Path | None, typer.Option("--state", help="Directory for certificate, database, token. [default: ./state]")
+]
+
+
+def read_config(path: Path | None) -> Config:
+    """Load the configuration or end with its faults, one a line."""
+    if path is None and Path("roombridge.yaml").is_file():
+        path = Path("roombridge.yaml")
+    try:
+        return load(path)
+    except ConfigError as error:
+        errors.print(f"[bold red]The configuration cannot be used[/]\n{error}", highlight=False)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def serve(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Start the gateway and keep it running."""
+    from gateway import app as house
+
+    settings = read_config(config)
+    configure_logs(os.environ.get("ROOMBRIDGE_LOG", ""))
+    try:
+        house.run(settings, house.state_directory(state), lambda started: banner(settings, started))
+    except OSError as error:
+        errors.print(f"[bold red]Cannot start:[/] {error}", highlight=False)
+        raise typer.Exit(1) from None
+
+
+def banner(config: Config, started: object) -> None:
+    """Print what to dial, and the API token if it was made just now."""
+    from gateway.app import Started
+
+    assert isinstance(started, Started)
+    address = started.addresses[0]
+    room = config.rooms[0].id if config.rooms else "ROOM"
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column()
+    if started.web is not None:
+        table.add_row("Browser", f"https://{address}:{started.web}/r/{room}")
+    for protocol, port in sorted(started.sip.items(), reverse=True):
+        usual = {"udp": 5060, "tcp": 5060, "tls": 5061}[protocol]
+        suffix = "" if port == usual else f":{port}"
+        how = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls"}[protocol]
+        table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{address}{suffix}{how}")
+    if started.fresh_token:
+        table.add_row("API token", f"{started.fresh_token}   [dim](kept nowhere in clear: note it now)[/]")
+    if len(started.addresses) > 1:
+        table.add_row("[dim]also at[/]", f"[dim]{', '.join(started.addresses[1:])}[/]")
+    console.print(Panel(table, title="Roombridge is ready", title_align="left", border_style="green", expand=False))
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption = None) -> None:
+    """Read the configuration and say whether it can be used."""
+    settings = read_config(config)
+    rooms = ", ".join(room.id for room in settings.rooms)
+    console.print(f"[green]The configuration is good.[/] Rooms: {rooms or 'none'}", highlight=False)
+
+
+@app.command()
+def bench(
+    audio_legs: Annotated[int, typer.Option(help="G.711 legs.")] = 100,
+    talking: Annotated[int, typer.Option(help="How many of them talk.")] = 3,
+    video_legs: Annotated[int, typer.Option(help="SIP legs at 720p30 that share one picture.")] = 6,
+    seconds: Annotated[int, typer.Option(help="Length of each measurement.")] = 20,
+    write: Annotated[Path | None, typer.Option(help="File for the table.")] = Path("docs/capacity.md"),
+) -> None:
+    """Start a gateway, load it with calls, and print what they cost."""
+    from gateway.bench.run import BenchOptions, main
+
+    raise typer.Exit(main(BenchOptions(audio_legs, talking, video_legs, seconds, write)))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

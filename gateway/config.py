@@ -1,0 +1,198 @@
+"""Configuration: one commented schema, read from YAML and the environment.
+
+Every key of the file is also `ROOMBRIDGE_A__B` in the environment, which wins over the file. With no file at all the
+defaults here are what `roombridge serve` runs with.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from transcode.media import Layout, SrtpPolicy
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+OptionalPort = Port | None
+MAX_ROOMS = 10_000
+"""Rooms in one configuration; more belong into the database."""
+
+
+class Section(BaseModel):
+    """A part of the configuration; an unknown key is an error, so that a misspelt one is seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _address(value: str | None) -> str | None:
+    if value is not None:
+        ipaddress.ip_address(value)
+    return value
+
+
+class Listen(Section):
+    """Where signalling listens; public_address is what peers are told if the machine stands behind NAT."""
+
+    address: str = "0.0.0.0"
+    public_address: str | None = None
+
+    _check = field_validator("address", "public_address")(_address)
+
+
+class Sip(Section):
+    """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files)."""
+
+    udp: OptionalPort = 5060
+    tcp: OptionalPort = 5060
+    tls: OptionalPort = 5061
+    domain: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class H323(Section):
+    """H.323 ports and gatekeeper (embedded, off, or host[:port])."""
+
+    signalling: OptionalPort = 1720
+    tls: OptionalPort = 1300
+    ras: OptionalPort = 1719
+    gatekeeper: str = "embedded"
+
+
+class Web(Section):
+    """HTTPS: browser application and API; without a certificate a self-signed one is made and kept."""
+
+    port: OptionalPort = 8443
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class Media(Section):
+    """Media: address to bind (null: that of listen), port range, encryption, and what is sent to each leg at most.
+
+    bandwidth is in kbit/s for one video stream. process: whether the media plane runs in a process of its own.
+    """
+
+    address: str | None = None
+    ports: tuple[Port, Port] = (40000, 49999)
+    srtp: SrtpPolicy = SrtpPolicy.PREFER
+    bandwidth: Annotated[int, Field(ge=64, le=8000)] = 2000
+    size: Literal["1080p", "720p", "360p"] = "720p"
+    process: bool = True
+    no_media_timeout: Annotated[int, Field(ge=0, le=86400)] = 300
+
+    _check = field_validator("address")(_address)
+
+    @field_validator("ports")
+    @classmethod
+    def _range(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] < 1024 or value[1] - value[0] < 3:
+            raise ValueError("needs two ports, the first at least 1024, with at least four ports between them")
+        return value
+
+
+class Storage(Section):
+    """Database (SQLAlchemy URL; a relative SQLite path is taken from the state directory) and recordings."""
+
+    url: str = "sqlite:///roombridge.db"
+    recordings: Path = Path("recordings")
+
+
+class RoomConfig(Section):
+    """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    name: Annotated[str, Field(max_length=64)] = ""
+    mode: Literal["meeting"] = "meeting"
+    host_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
+    guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
+    layout: Layout = Layout.AUTO
+    max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class Token(Section):
+    """A bearer token of the API and what it may do."""
+
+    token: Annotated[str, Field(min_length=16, max_length=256)]
+    scopes: tuple[Literal["admin", "rooms", "calls", "read"], ...] = ("read",)
+
+
+class Api(Section):
+    """The HTTP API's tokens; without any, one is made, printed once, and kept in the state directory."""
+
+    tokens: tuple[Token, ...] = ()
+
+
+class Config(BaseSettings):
+    """All of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROOMBRIDGE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    listen: Listen = Listen()
+    sip: Sip = Sip()
+    h323: H323 = H323()
+    web: Web = Web()
+    media: Media = Media()
+    storage: Storage = Storage()
+    rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (RoomConfig(id="100", name="Everyone"),)
+    accounts: tuple[dict[str, Any], ...] = ()
+    trunks: tuple[dict[str, Any], ...] = ()
+    api: Api = Api()
+
+    @model_validator(mode="after")
+    def _rooms_differ(self) -> Config:
+        ids = [room.id for room in self.rooms]
+        if len(ids) != len(set(ids)):
+            raise ValueError("two rooms have the same id")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then the YAML file; nothing else."""
+        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls))
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says where and why, for people."""
+
+
+def load(path: Path | None) -> Config:
+    """Read the configuration. Raises ConfigError with one line for each fault."""
+    if path is not None and not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+
+    class FromFile(Config):
+        model_config = SettingsConfigDict(yaml_file=path, yaml_file_encoding="utf-8")
+
+    try:
+        return FromFile()
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            where = ".".join(str(part) for part in fault["loc"]) or "file"
+            lines.append(f"{where}: {fault['msg']}")
+        raise ConfigError("\n".join(lines)) from None
+    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML that can be read: {error}") from None

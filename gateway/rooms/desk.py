@@ -1,0 +1,313 @@
+"""The desk: where calls of every protocol arrive, and where rooms are looked after.
+
+It joins three things: the pure `Room`s, the media plane, and the adapters' `Call`s. Each change of a room is followed
+by one `MediaPlane.direct` with the room's new plan; what happens is published to whoever subscribed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from gateway.calls import CallFacts, CallId, CallProtocol, Line
+from gateway.reasons import Reason, Refused
+from gateway.rooms.call import RoomCall
+from gateway.rooms.identity import make_id, make_token
+from gateway.rooms.model import (
+    CallRefused,
+    KeyPressed,
+    Left,
+    Participant,
+    ParticipantId,
+    RoomChanged,
+    RoomDeleted,
+    RoomEvent,
+    RoomSettings,
+)
+from gateway.rooms.room import Room
+from transcode.media import (
+    Abilities,
+    CandidateFound,
+    Connected,
+    Dtmf,
+    Failed,
+    FormatsChanged,
+    KeyFrameWanted,
+    LegId,
+    MediaEvent,
+    MediaPlane,
+    RoomId,
+    Silent,
+    Speaker,
+    SrtpPolicy,
+    Talking,
+)
+
+log = structlog.get_logger()
+
+MAX_CALLS = 2_000
+"""Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
+MAX_WAITING_EVENTS = 1_000
+"""Events that a slow subscriber may leave unread before it loses the oldest."""
+MAX_SUBSCRIBERS = 2_000
+"""Event streams at once; every browser in a room has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class HouseRules:
+    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call."""
+
+    abilities: Abilities
+    dial_hint: str = ""
+    no_media_timeout: float = 300.0
+
+    def abilities_for(self, facts: CallFacts) -> Abilities:
+        """Return what one call's media may do: browsers speak ICE and always encrypt."""
+        if facts.protocol is CallProtocol.WEBRTC:
+            return replace(self.abilities, ice=True, srtp=SrtpPolicy.REQUIRE)
+        return self.abilities
+
+
+class FrontDesk:
+    """Implements `gateway.calls.Desk`; one for the whole house."""
+
+    def __init__(self, plane: MediaPlane, rules: HouseRules, clock: Callable[[], float] = time.time) -> None:
+        self.plane = plane
+        self.rules = rules
+        self.clock = clock
+        self.rooms: dict[RoomId, Room] = {}
+        self.calls: dict[CallId, RoomCall] = {}
+        self._legs: dict[LegId, RoomCall] = {}
+        self._resumable: dict[str, RoomCall] = {}
+        self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
+        self._directing: dict[RoomId, asyncio.Lock] = {}
+
+    # Rooms
+
+    def open_room(self, settings: RoomSettings) -> None:
+        """Make a room, or give the one with this id new settings."""
+        room = self.rooms.get(settings.id)
+        if room is None:
+            self.rooms[settings.id] = Room(settings)
+            self._directing[settings.id] = asyncio.Lock()
+            self.publish([RoomChanged(settings.id, settings)])
+        else:
+            self.publish(room.change_settings(settings))
+
+    async def set_room(self, settings: RoomSettings) -> None:
+        """Change a room's settings while people are in it."""
+        self.open_room(settings)
+        await self.direct(settings.id)
+
+    async def lock(self, id: RoomId, locked: bool) -> None:
+        """Lock a room against newcomers, or open it again. Raises `Refused` if there is no such room."""
+        await self.set_room(replace(self.room(id).settings, locked=locked))
+
+    async def close_room(self, id: RoomId) -> None:
+        """End everybody's call and forget the room."""
+        room = self.room(id)
+        del self.rooms[id]
+        for one in room.participants:
+            await self.remove(room, one.id, Reason.ROOM_CLOSED)
+        self._directing.pop(id, None)
+        self.publish([RoomDeleted(id)])
+
+    def room(self, id: str) -> Room:
+        """Return a room. Raises `Refused` with NO_SUCH_ROOM."""
+        room = self.rooms.get(RoomId(id))
+        if room is None:
+            raise Refused(Reason.NO_SUCH_ROOM, id[:64])
+        return room
+
+    # Participants
+
+    async def mute(self, room: Room, id: ParticipantId, muted: bool) -> None:
+        """Mute a participant for all, or lift that again; what it muted itself stays muted."""
+        self.publish(room.change(id, muted_by_host=muted, talking=False))
+        await self.direct(room.settings.id)
+
+    async def rename(self, room: Room, id: ParticipantId, name: str) -> None:
+        """Show a participant under another name."""
+        self.publish(room.change(id, name=name))
+        await self.direct(room.settings.id)
+
+    async def remove(self, room: Room, id: ParticipantId, reason: Reason = Reason.HUNG_UP_BY_HOST) -> None:
+        """End a participant's call. Raises `Refused` with NO_SUCH_USER if nobody has this id."""
+        one = room.participant(id)
+        call = None if one is None else self.calls.get(one.call)
+        if call is None:
+            raise Refused(Reason.NO_SUCH_USER, id)
+        await call.hang_up(reason)
+
+    # Calls
+
+    async def arrive(self, facts: CallFacts, line: Line) -> RoomCall:
+        """Decide on a new call (see `gateway.calls.Desk`)."""
+        room_id = RoomId(facts.called)
+        try:
+            return await self._admit(room_id, facts, line)
+        except Refused as refusal:
+            log.info(
+                "call_refused",
+                protocol=facts.protocol.value,
+                source=facts.source,
+                room=facts.called[:64],
+                reason=refusal.reason.value,
+            )
+            self.publish([CallRefused(room_id, facts, refusal.reason)])
+            raise
+
+    async def _admit(self, room_id: RoomId, facts: CallFacts, line: Line) -> RoomCall:
+        room = self.room(room_id)
+        earlier = self._resumable.get(facts.resume) if facts.resume else None
+        if earlier is not None and earlier.room is room and not earlier.over:
+            call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
+        else:
+            if len(self.calls) >= MAX_CALLS:
+                raise Refused(Reason.OVERLOAD)
+            waiting = sum(1 for call in self.calls.values() if call.room is room and not call.inside)
+            rank = room.admit(facts.pin, waiting)
+            call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token())
+            earlier = None
+        self.calls[call.id] = call
+        self._legs[call.leg] = call
+        try:
+            await self.plane.open(call.leg, room_id, self.rules.abilities_for(facts))
+        except BaseException:
+            self.forget(call)
+            raise
+        self._resumable[call.resume_token] = call
+        if earlier is not None:
+            call.replaces = earlier
+        log.info(
+            "call_arrived",
+            call=call.id,
+            protocol=facts.protocol.value,
+            source=facts.source,
+            room=room_id,
+            name=facts.name,
+        )
+        return call
+
+    def forget(self, call: RoomCall) -> None:
+        """Drop a call from every table; it is over."""
+        self.calls.pop(call.id, None)
+        self._legs.pop(call.leg, None)
+        if self._resumable.get(call.resume_token) is call:
+            del self._resumable[call.resume_token]
+
+    async def direct(self, id: RoomId) -> None:
+        """Give the media plane a room's plan; plans of one room are sent one after the other, the newest last."""
+        lock = self._directing.get(id)
+        if lock is None:
+            return
+        async with lock:
+            room = self.rooms.get(id)
+            if room is not None:
+                await self.plane.direct(id, room.plan(self.rules.dial_hint))
+
+    async def close(self) -> None:
+        """End every call, for the house shuts."""
+        for call in list(self.calls.values()):
+            with suppress(Refused):
+                await call.hang_up(Reason.SHUTDOWN)
+
+    # Events
+
+    def publish(self, events: list[RoomEvent]) -> None:
+        """Hand events to all who subscribed; one who does not read loses the oldest."""
+        for queue in self._subscribers:
+            for event in events:
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(event)
+
+    async def subscribe(self) -> AsyncIterator[RoomEvent]:
+        """Iterate over all that happens in the house from now on. Raises `Refused` with OVERLOAD."""
+        if len(self._subscribers) >= MAX_SUBSCRIBERS:
+            raise Refused(Reason.OVERLOAD)
+        queue: asyncio.Queue[RoomEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._subscribers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._subscribers.discard(queue)
+
+    async def follow_media(self) -> None:
+        """Take the media plane's events until it stops."""
+        async for event in self.plane.events():
+            try:
+                await self._media_event(event)
+            except Refused as refusal:
+                log.warning("media_event_failed", media=type(event).__name__, reason=refusal.reason.value)
+
+    async def _media_event(self, event: MediaEvent) -> None:
+        if isinstance(event, Talking | Speaker):
+            room = self.rooms.get(event.room)
+            if room is None:
+                return
+            changed = room.talking(event.leg, event.talking) if isinstance(event, Talking) else room.speaks(event.leg)
+            self.publish(changed)
+            return
+        call = self._legs.get(event.leg)
+        if call is not None:
+            await _HANDLERS[type(event)](self, call, event)
+
+    async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
+        await call.dtmf(event.digit, event.duration)
+
+    async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
+        await call.line.request_key_frame(event.stream)
+
+    async def _failed(self, call: RoomCall, event: Failed) -> None:
+        log.warning("media_failed", call=call.id, reason=event.reason.value, detail=event.detail)
+        await call.hang_up(event.reason)
+
+    async def _silent(self, call: RoomCall, event: Silent) -> None:
+        if 0 < self.rules.no_media_timeout <= event.seconds:
+            await call.hang_up(Reason.NO_MEDIA)
+
+    async def _candidate(self, call: RoomCall, event: CandidateFound) -> None:
+        await call.line.local_candidate(event.stream, event.candidate)
+
+    async def _formats(self, call: RoomCall, event: FormatsChanged) -> None:
+        self.publish(call.room.formats(event))
+
+    async def _flowing(self, call: RoomCall, event: Connected) -> None:
+        log.info("media_connected", call=call.id, stream=event.stream)
+
+    # What calls tell
+
+    async def came_in(self, call: RoomCall, participant: Participant) -> None:
+        """A call is connected: its participant is in the room."""
+        self.publish(call.room.join(participant))
+        await self.direct(call.room.settings.id)
+
+    async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
+        """A call is over: media is closed, the table forgets it, the others are told."""
+        self.forget(call)
+        await self.plane.close(call.leg, reason)
+        self.publish(gone)
+        if any(isinstance(event, Left) for event in gone):
+            await self.direct(call.room.settings.id)
+
+    def pressed(self, call: RoomCall, digit: str) -> None:
+        """A participant pressed a key."""
+        self.publish([KeyPressed(call.room.settings.id, call.participant_id, digit)])
+
+
+_HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
+    Dtmf: FrontDesk._pressed,
+    KeyFrameWanted: FrontDesk._key_frame,
+    Failed: FrontDesk._failed,
+    Silent: FrontDesk._silent,
+    CandidateFound: FrontDesk._candidate,
+    FormatsChanged: FrontDesk._formats,
+    Connected: FrontDesk._flowing,
+}

@@ -1,0 +1,151 @@
+"""What a room and a participant are, and what can happen to them, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import NewType
+
+from gateway.calls import CallFacts, CallId, CallProtocol
+from gateway.reasons import Reason
+from transcode.media import Layout, LegId, RoomId
+
+ParticipantId = NewType("ParticipantId", str)
+
+
+class Rank(Enum):
+    """What a participant may do in the room."""
+
+    HOST = "host"
+    GUEST = "guest"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """What is set of a room, wherever it is kept."""
+
+    id: RoomId
+    name: str = ""
+    layout: Layout = Layout.AUTO
+    host_pin: str | None = field(default=None, repr=False)
+    guest_pin: str | None = field(default=None, repr=False)
+    max_participants: int = 50
+    locked: bool = False
+
+    @property
+    def title(self) -> str:
+        """What people read: the name, or the id where there is none."""
+        return self.name or f"Room {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Formats:
+    """What a participant's stream really carries: codec names, sizes in pixels; empty where nothing flows."""
+
+    codec_in: str = ""
+    codec_out: str = ""
+    width_in: int = 0
+    height_in: int = 0
+    width_out: int = 0
+    height_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
+
+    joined is in seconds since 1970.
+    """
+
+    id: ParticipantId
+    call: CallId
+    leg: LegId
+    name: str
+    protocol: CallProtocol
+    rank: Rank
+    facts: CallFacts
+    joined: float
+    talking: bool = False
+    muted_by_self: bool = False
+    muted_by_host: bool = False
+    camera_off: bool = False
+    audio: Formats = Formats()
+    video: Formats = Formats()
+
+    @property
+    def muted(self) -> bool:
+        """Whether the others do not hear this one."""
+        return self.muted_by_self or self.muted_by_host
+
+    def but(self, **changes: object) -> Participant:
+        """Return this participant with something changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A participant came in."""
+
+    room: RoomId
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something of a participant is different: talking, muted, name, formats."""
+
+    room: RoomId
+    participant: Participant
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A participant is gone."""
+
+    room: RoomId
+    participant: Participant
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerChanged:
+    """Somebody else is the room's active speaker now."""
+
+    room: RoomId
+    participant: ParticipantId | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """A room was made or its settings changed."""
+
+    room: RoomId
+    settings: RoomSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RoomDeleted:
+    """A room is no more."""
+
+    room: RoomId
+
+
+@dataclass(frozen=True, slots=True)
+class CallRefused:
+    """A call was turned away at the door."""
+
+    room: RoomId
+    facts: CallFacts
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A participant pressed a key on its telephone or remote control."""
+
+    room: RoomId
+    participant: ParticipantId
+    digit: str
+
+
+RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed

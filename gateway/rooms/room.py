@@ -1,0 +1,149 @@
+"""One room's state: who is in it, and the view plan that follows from that. Pure: no I/O, no clock of its own."""
+
+from __future__ import annotations
+
+import hmac
+
+from gateway.reasons import Reason, Refused
+from gateway.rooms.model import (
+    Changed,
+    Formats,
+    Joined,
+    Left,
+    Participant,
+    ParticipantId,
+    Rank,
+    RoomChanged,
+    RoomEvent,
+    RoomSettings,
+    SpeakerChanged,
+)
+from transcode.media import FormatsChanged, LegId, LegPlan, ViewPlan
+
+
+class Room:
+    """Participants in the order they came; each change returns the events that it makes."""
+
+    def __init__(self, settings: RoomSettings) -> None:
+        self.settings = settings
+        self.speaker: ParticipantId | None = None
+        self._participants: dict[ParticipantId, Participant] = {}
+        self._legs: dict[LegId, ParticipantId] = {}
+
+    @property
+    def participants(self) -> tuple[Participant, ...]:
+        """Everybody in the room, in the order they came."""
+        return tuple(self._participants.values())
+
+    def participant(self, id: ParticipantId) -> Participant | None:
+        """Return a participant by its id."""
+        return self._participants.get(id)
+
+    def by_leg(self, leg: LegId) -> Participant | None:
+        """Return the participant whose media this leg is."""
+        id = self._legs.get(leg)
+        return None if id is None else self._participants[id]
+
+    def admit(self, pin: str | None, waiting: int = 0) -> Rank:
+        """Say as what a caller with this PIN may enter; waiting counts those admitted but not in yet.
+
+        Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
+        """
+        rank = self._rank(pin)
+        if self.settings.locked and rank is not Rank.HOST:
+            raise Refused(Reason.ROOM_LOCKED)
+        if len(self._participants) + waiting >= self.settings.max_participants:
+            raise Refused(Reason.ROOM_FULL)
+        return rank
+
+    def _rank(self, pin: str | None) -> Rank:
+        settings = self.settings
+        given = (pin or "").encode()
+        if settings.host_pin is not None and hmac.compare_digest(given, settings.host_pin.encode()):
+            return Rank.HOST
+        if settings.guest_pin is not None:
+            if not pin:
+                raise Refused(Reason.PIN_NEEDED)
+            if not hmac.compare_digest(given, settings.guest_pin.encode()):
+                raise Refused(Reason.WRONG_PIN)
+        elif pin and settings.host_pin is not None:
+            raise Refused(Reason.WRONG_PIN)
+        return Rank.GUEST
+
+    def join(self, participant: Participant) -> list[RoomEvent]:
+        """Let a participant in; one with the same id is replaced (a browser that came back)."""
+        before = self._participants.get(participant.id)
+        if before is not None:
+            self._legs.pop(before.leg, None)
+        self._participants[participant.id] = participant
+        self._legs[participant.leg] = participant.id
+        made = Joined if before is None else Changed
+        return [made(self.settings.id, participant)]
+
+    def leave(self, id: ParticipantId, reason: Reason) -> list[RoomEvent]:
+        """Let a participant go."""
+        gone = self._participants.pop(id, None)
+        if gone is None:
+            return []
+        self._legs.pop(gone.leg, None)
+        events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
+        if self.speaker == id:
+            self.speaker = None
+            events.append(SpeakerChanged(self.settings.id, None))
+        return events
+
+    def change(self, id: ParticipantId, **changes: object) -> list[RoomEvent]:
+        """Change fields of a participant; nothing happens if they are so already."""
+        before = self._participants.get(id)
+        if before is None:
+            return []
+        after = before.but(**changes)
+        if after == before:
+            return []
+        self._participants[id] = after
+        return [Changed(self.settings.id, after)]
+
+    def talking(self, leg: LegId, talking: bool) -> list[RoomEvent]:
+        """Note that a leg began or ceased to talk."""
+        who = self.by_leg(leg)
+        return [] if who is None else self.change(who.id, talking=talking and not who.muted)
+
+    def speaks(self, leg: LegId | None) -> list[RoomEvent]:
+        """Note who the active speaker is."""
+        who = None if leg is None else self.by_leg(leg)
+        id = None if who is None else who.id
+        if id == self.speaker:
+            return []
+        self.speaker = id
+        return [SpeakerChanged(self.settings.id, id)]
+
+    def formats(self, event: FormatsChanged) -> list[RoomEvent]:
+        """Note what a leg's stream carries."""
+        who = self.by_leg(event.leg)
+        if who is None:
+            return []
+        formats = Formats(
+            event.codec_in, event.codec_out, event.width_in, event.height_in, event.width_out, event.height_out
+        )
+        return self.change(who.id, **{event.kind.value: formats})
+
+    def change_settings(self, settings: RoomSettings) -> list[RoomEvent]:
+        """Take new settings."""
+        if settings == self.settings:
+            return []
+        self.settings = settings
+        return [RoomChanged(settings.id, settings)]
+
+    def plan(self, dial: str = "") -> ViewPlan:
+        """Return who hears whom and who sees what; dial says on the slate how others get in."""
+        legs = tuple(
+            LegPlan(
+                leg=one.leg,
+                name=one.name,
+                heard=not one.muted,
+                seen=not one.camera_off,
+                layout=None,
+            )
+            for one in self._participants.values()
+        )
+        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=dial)

@@ -1,0 +1,358 @@
+"""One browser in a meeting: its WebSocket messages on one side, the desk and its call on the other.
+
+Theory of operation. The web layer makes a session for each WebSocket, gives it every message in order and a way to
+send; the session never touches the socket itself.
+
+    NEW --join--> JOINING --joined--> JOINED --leave, hang-up--> ENDED
+                     `--refused--> NEW (the browser may try again: another PIN, another room)
+                                  JOINED --socket broke--> AWAY --RESUME_TIME--> ENDED (TRANSPORT_FAILED)
+
+A browser that comes back opens a new session and joins with its resume token; the desk replaces the old call, which
+hangs this session up with REPLACED. Media goes on meanwhile: it does not need the WebSocket.
+
+Offers: the browser offers after joining, and whenever its media change; we may offer too (`renegotiate`). When both
+do at once ours stands, the browser is told GLARE, rolls its own back, answers ours and offers again.
+
+Every call of the browser's is answered: with what it asked for, or with an "error" message that says the reason, and
+whether the session ended by it ("fatal").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol, cast
+
+import structlog
+
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
+from gateway.reasons import Reason, Refused
+from gateway.webrtc import messages
+from gateway.webrtc.describe import write_candidate
+from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Trickle
+from gateway.webrtc.negotiation import Negotiation, Turn
+from transcode.media import Candidate, Wanted
+
+log = structlog.get_logger()
+
+RESUME_TIME = 15.0
+"""Seconds that a call outlives its WebSocket: a phone that changes from one network to another takes about 10."""
+MAX_CANDIDATES = 64
+"""Remote candidates a session between two offers; a browser on three networks has about 20."""
+MAX_JOINS = 10
+"""Refused joins on one WebSocket: people mistype a PIN three times, and who guesses must connect anew each time."""
+MAX_EARLY_CANDIDATES = 64
+"""Candidates held back until the description they belong to has been taken."""
+MESSAGES_PER_SECOND = 40.0
+"""Messages taken for good; somebody who presses keys as fast as can be makes 10."""
+MESSAGE_BURST = 200.0
+"""Messages taken at once: an offer with all its candidates and a few keys, three times over."""
+DTMF_DURATION = 100
+"""ms that a key of the page's dial pad counts as pressed."""
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Member(Protocol):
+    """What a room's call tells beyond `Call`: who the participant is, and the token to come back with."""
+
+    @property
+    def participant_id(self) -> str:
+        """The participant's id in the room."""
+
+    @property
+    def resume_token(self) -> str:
+        """What a returning browser shows."""
+
+
+class State(Enum):
+    """Where a session stands."""
+
+    NEW = "new"
+    JOINING = "joining"
+    JOINED = "joined"
+    AWAY = "away"
+    ENDED = "ended"
+
+
+_ALLOWED: dict[State, tuple[type[Message], ...]] = {
+    State.NEW: (Join, Leave, Ping),
+    State.JOINING: (Leave, Ping),
+    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Leave, Ping),
+    State.AWAY: (),
+    State.ENDED: (Ping, Leave),
+}
+"""Which messages make sense where; any other is answered with BAD_REQUEST."""
+
+
+class BrowserSession:
+    """A `gateway.calls.Line` for one browser.
+
+    send puts one message on the WebSocket and may raise ConnectionError. source is "address:port" of the browser,
+    agent its user agent, secure whether it came by HTTPS.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        send: Send,
+        source: str = "",
+        agent: str = "",
+        secure: bool = True,
+        resume_time: float = RESUME_TIME,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = State.NEW
+        self.call: Call | None = None
+        self.room = ""
+        self.participant_id = ""
+        self._desk = desk
+        self._send = send
+        self._source = source
+        self._agent = agent[:256]
+        self._secure = secure
+        self._resume_time = resume_time
+        self._clock = clock
+        self._negotiation = Negotiation()
+        self._connected = False
+        self._candidates = 0
+        self._joins = 0
+        self._early: list[tuple[str, Candidate | None]] = []
+        self._described = False
+        self._credit = MESSAGE_BURST
+        self._credited = clock()
+        self._away: asyncio.Task[None] | None = None
+
+    # From the browser
+
+    async def receive_text(self, text: str | bytes) -> None:
+        """Take one WebSocket message as it came."""
+        try:
+            message = messages.decode(text)
+        except Refused as refused:
+            if self._spend():
+                await self._error(refused)
+            else:
+                await self._flooded()
+            return
+        await self.receive(message)
+
+    async def receive(self, message: Mapping[str, Any]) -> None:
+        """Take one message, decoded. Never raises for what the browser sent."""
+        if self.state is State.AWAY:
+            return
+        if not self._spend():
+            await self._flooded()
+            return
+        try:
+            said = messages.read(message)
+            if not isinstance(said, _ALLOWED[self.state]):
+                raise Refused(Reason.BAD_REQUEST, f"this message makes no sense when {self.state.value}")
+            await self._act(said)
+        except Refused as refused:
+            await self._error(refused)
+
+    async def disconnected(self) -> None:
+        """Hear that the WebSocket is gone: the call waits for the browser to come back."""
+        if self.state is State.JOINED:
+            self.state = State.AWAY
+            self._away = asyncio.get_running_loop().create_task(self._wait_for_return())
+        elif self.state is not State.AWAY:
+            # While joining, `_join` finds this state when the desk has decided and ends the call.
+            self.state = State.ENDED
+
+    def _spend(self) -> bool:
+        now = self._clock()
+        self._credit = min(MESSAGE_BURST, self._credit + (now - self._credited) * MESSAGES_PER_SECOND)
+        self._credited = now
+        if self._credit < 1.0:
+            return False
+        self._credit -= 1.0
+        return True
+
+    async def _flooded(self) -> None:
+        if self.state is not State.ENDED:
+            log.warning("browser_flooded", source=self._source, room=self.room)
+            await self._end(Reason.OVERLOAD, tell="error")
+
+    async def _act(self, said: Message) -> None:
+        match said:
+            case Join():
+                await self._join(said)
+            case Offer():
+                await self._take_offer(said.sdp)
+            case Answer():
+                await self._take_answer(said.sdp)
+            case Trickle():
+                await self._trickle(said)
+            case Mute():
+                await self._joined_call().mute(said.audio, said.video)
+            case Digit():
+                await self._joined_call().dtmf(said.digit, DTMF_DURATION)
+            case Leave():
+                await self._end(Reason.NORMAL)
+            case Ping():
+                await self._say({"type": "pong"})
+
+    def _joined_call(self) -> Call:
+        if self.call is None:
+            raise Refused(Reason.BAD_REQUEST, "there is no call")
+        return self.call
+
+    async def _join(self, said: Join) -> None:
+        self.state = State.JOINING
+        facts = CallFacts(
+            protocol=CallProtocol.WEBRTC,
+            direction=Direction.INCOMING,
+            source=self._source,
+            caller=said.name,
+            name=said.name,
+            called=said.room,
+            pin=said.pin,
+            secure=self._secure,
+            agent=self._agent,
+            resume=said.resume,
+        )
+        try:
+            call = await self._desk.arrive(facts, self)
+        except Refused:
+            if self._is(State.JOINING):
+                self.state = State.NEW
+                self._joins += 1
+            if self._joins >= MAX_JOINS:
+                await self._end(Reason.NOT_ALLOWED, tell="error")
+                return
+            raise
+        if not self._is(State.JOINING):
+            # The browser left, or the house hung up, while the desk decided.
+            await call.ended(Reason.CANCELLED)
+            return
+        member = cast(Member, call)
+        self.call, self.room, self.participant_id = call, said.room, member.participant_id
+        self.state = State.JOINED
+        await self._say(
+            {
+                "type": "joined",
+                "participant": member.participant_id,
+                "resume": member.resume_token,
+                "room": {"id": said.room, "name": str(getattr(call, "room_name", "") or said.room)},
+            }
+        )
+
+    def _is(self, state: State) -> bool:
+        """Compare afresh: another task may have changed the state during an await."""
+        return self.state is state
+
+    async def _take_offer(self, sdp: str) -> None:
+        call = self._joined_call()
+        description = self._negotiation.offered(sdp)
+        self._candidates = 0
+        try:
+            local = await call.answer(description)
+            answer = self._negotiation.answer(local)
+        except Refused:
+            self._negotiation.withdraw()
+            raise
+        if not self._is(State.JOINED):
+            return
+        await self._say({"type": "answer", "sdp": answer})
+        await self._open(call)
+
+    async def _take_answer(self, sdp: str) -> None:
+        call = self._joined_call()
+        try:
+            description = self._negotiation.answered(sdp)
+        except Refused as refused:
+            if self._negotiation.turn is Turn.OURS and refused.reason is not Reason.BAD_REQUEST:
+                self._negotiation.withdraw()
+            raise
+        self._candidates = 0
+        await call.accept(description)
+        await self._open(call)
+
+    async def _open(self, call: Call) -> None:
+        """Go on after a finished exchange: hand over candidates that came early, and let the participant in."""
+        self._described = True
+        early, self._early = self._early, []
+        for mid, candidate in early:
+            await call.candidate(mid, candidate)
+        if not self._connected:
+            self._connected = True
+            await call.connected()
+
+    async def _trickle(self, said: Trickle) -> None:
+        self._candidates += 1
+        if self._candidates > MAX_CANDIDATES:
+            if self._candidates == MAX_CANDIDATES + 1:
+                raise Refused(Reason.BAD_REQUEST, f"more than {MAX_CANDIDATES} candidates; the rest is left out")
+            return
+        if self._described and self._negotiation.turn is Turn.IDLE:
+            await self._joined_call().candidate(said.mid, said.candidate)
+        elif len(self._early) < MAX_EARLY_CANDIDATES:
+            self._early.append((said.mid, said.candidate))
+
+    # From the house
+
+    async def renegotiate(self, wanted: Wanted) -> bool:
+        """Offer the browser what is wanted now; False if an offer is open already, so try again later."""
+        call = self.call
+        if call is None or self.state is not State.JOINED or self._negotiation.turn is not Turn.IDLE:
+            return False
+        local = await call.offer(wanted)
+        if not self._is(State.JOINED) or self._negotiation.turn is not Turn.IDLE:
+            return False
+        await self._say({"type": "offer", "sdp": self._negotiation.offer(local)})
+        return True
+
+    async def hang_up(self, reason: Reason) -> None:
+        """End the call from our side and tell the browser why."""
+        await self._end(reason, tell="ended")
+
+    async def request_key_frame(self, stream: str) -> None:
+        """Do nothing: browsers are asked by RTCP, which they all speak."""
+
+    async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        """Pass on a candidate of ours."""
+        if self.state is State.JOINED:
+            text = None if candidate is None else write_candidate(candidate)
+            await self._say({"type": "candidate", "mid": stream, "candidate": text})
+
+    # Ends
+
+    async def _wait_for_return(self) -> None:
+        await asyncio.sleep(self._resume_time)
+        if self.state is State.AWAY:
+            log.info("browser_did_not_return", room=self.room, participant=self.participant_id)
+            self._away = None
+            await self._end(Reason.TRANSPORT_FAILED)
+
+    async def _end(self, reason: Reason, tell: str = "") -> None:
+        """End once: tell the browser if it is there, then the call. tell is the message's type, "" for none."""
+        before, self.state = self.state, State.ENDED
+        if before is State.ENDED:
+            return
+        if self._away is not None:
+            self._away.cancel()
+            self._away = None
+        if before is not State.AWAY and tell == "ended":
+            await self._say({"type": "ended", "reason": reason.value, "message": reason.text})
+        elif before is not State.AWAY and tell == "error":
+            await self._error(Refused(reason), fatal=True)
+        call, self.call = self.call, None
+        if call is not None:
+            await call.ended(reason)
+
+    async def _error(self, refused: Refused, fatal: bool = False) -> None:
+        text = str(refused)
+        await self._say({"type": "error", "reason": refused.reason.value, "message": text, "fatal": fatal})
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        if self.state is State.AWAY:
+            return
+        try:
+            await self._send(message)
+        except ConnectionError:
+            # The web layer tells us by `disconnected` that the socket is gone.
+            log.debug("browser_message_lost", kind=message["type"])

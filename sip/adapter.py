@@ -1,0 +1,355 @@
+"""The SIP adapter: binds the sockets, runs the stack, and brings its calls to the house.
+
+Theory of operation. Everything runs on the loop's thread. Whatever touches the stack (a message, a timer, a job of a
+call) is followed by `pump`, which puts out what the stack wants sent and hands its events to their calls, until there
+is nothing more, and then sets the one timer that the stack asks for. Calls do their own work in their own tasks (see
+`adapter_call`), so that nothing here waits. Faults are logged, counted, and go no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote as escape
+
+import structlog
+
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
+from gateway.reasons import Reason, Refused
+from sip import events
+from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
+from sip.adapter_facts import MAX_NAME, clean, source
+from sip.config import StackConfig
+from sip.describe_exchange import Exchange
+from sip.events import Flow, Send, SessionId, Target, Transport
+from sip.stack import Stack
+from sip.transport import Network, NetworkConfig
+from sip.transport_stream import StreamLimits
+from sip.uri import BadUri, Uri, parse_uri
+from sip.values import NameAddr
+from transcode.media import Wanted
+
+log = structlog.get_logger()
+
+STOP_TIME = 3.0
+"""Seconds that peers have to answer our BYE when the service stops."""
+ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related")
+"""Bodies that a call may come with."""
+
+
+@dataclass(frozen=True, slots=True)
+class SipConfig:
+    """What the adapter listens on and what it says of itself.
+
+    address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns a transport
+    off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
+    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place.
+    """
+
+    address: str = "0.0.0.0"
+    public_address: str | None = None
+    udp: int | None = 5060
+    tcp: int | None = 5060
+    tls: int | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    domain: str | None = None
+    user_agent: str = "Roombridge"
+    limits: StreamLimits = field(default_factory=StreamLimits)
+
+
+class SipAdapter:
+    """SIP for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
+
+    def __init__(self, config: SipConfig, desk: Desk, reactor: Any = None, rng: random.Random | None = None) -> None:
+        self.desk = desk
+        self.stack: Stack
+        self._config = config
+        self._reactor = reactor
+        self._rng = rng
+        self._network: Network
+        self._loop: asyncio.AbstractEventLoop
+        self._calls: dict[SessionId, SipCall] = {}
+        self._working: set[SipCall] = set()
+        self._counters: dict[str, int] = {}
+        self._pumping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._running = False
+        self._stopping = False
+
+    # life
+
+    async def start(self) -> None:
+        """Bind and listen. Raises OSError or ValueError where that cannot be."""
+        self._loop = asyncio.get_running_loop()
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        config = self._config
+        wanted = {Transport.UDP: config.udp, Transport.TCP: config.tcp, Transport.TLS: config.tls}
+        ports = {transport: port for transport, port in wanted.items() if port is not None}
+        network_config = NetworkConfig(
+            config.address, ports, config.certificate, config.key, config.authorities, config.limits
+        )
+        self._network = Network(network_config, self, self._reactor)
+        self._network.start()
+        host = config.public_address or ("" if ip_address(config.address).is_unspecified else config.address)
+        stack_config = StackConfig(
+            host=host, ports=dict(self._network.ports), user_agent=config.user_agent, accept=ACCEPT
+        )
+        self.stack = Stack(stack_config, self._rng)
+        self._running = True
+        log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
+
+    async def stop(self) -> None:
+        """End all calls with SHUTDOWN, wait a bounded time for their peers, and close the sockets."""
+        if not self._running or self._stopping:
+            return
+        self._stopping = True
+        for call in tuple(self._calls.values()):
+            call.drop(Reason.SHUTDOWN)
+        deadline = self._loop.time() + STOP_TIME
+        while (self._calls or self._working) and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        await self._network.stop()
+        self._running = False
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [call.task for call in self._working if call.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def ports(self) -> MappingProxyType[Transport, int]:
+        """The ports that are bound, by transport."""
+        return MappingProxyType(self._network.ports)
+
+    def counters(self) -> dict[str, int]:
+        """Return all counts by name: messages by method and status class, malformed ones, refusals, connections."""
+        return {
+            **self.stack.counters(),
+            **self._network.counters(),
+            **self._counters,
+            "calls": len(self._calls),
+        }
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+        return self._loop.time()
+
+    def count(self, name: str) -> None:
+        """Count one thing that happened."""
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    # placing calls
+
+    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+        """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
+
+        facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
+        display is the name that the peer is shown. Raises Refused with the reason that the peer or the house gave.
+        """
+        if not self._running or self._stopping:
+            raise Refused(Reason.SHUTDOWN)
+        uri, hop = self._where(target)
+        try:
+            flow = await self._network.open(hop)
+        except OSError as error:
+            raise Refused(Reason.UNREACHABLE, str(error)) from None
+        call = SipCall(self, None, flow, self._exchange(flow))
+        facts = replace(
+            facts,
+            protocol=CallProtocol.SIP,
+            direction=Direction.OUTGOING,
+            source=source(flow),
+            secure=flow.transport.secure,
+        )
+        sender = self._sender(facts.called, display, flow)
+        return await call.place(facts, wanted or Wanted(), lambda body: self._invite(call, uri, sender, body))
+
+    def _invite(self, call: SipCall, uri: str, sender: str, body: bytes) -> SessionId:
+        try:
+            session = self.stack.invite(call.flow, uri, sender, self.now(), body)
+        except ValueError as error:
+            raise Refused(Reason.BAD_REQUEST, str(error)) from None
+        self._keep(session, call)
+        return session
+
+    def _where(self, target: str) -> tuple[str, Target]:
+        """Return the Request-URI and the next hop of a dialled address."""
+        try:
+            uri = parse_uri(target if ":" in target.partition("@")[0] else f"sip:{target}")
+        except BadUri as error:
+            raise Refused(Reason.BAD_REQUEST, str(error)) from None
+        if not uri.is_sip:
+            raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
+        named = uri.parameters.get("transport", "").lower()
+        if uri.scheme == "sips" or named == "tls":
+            transport = Transport.TLS
+        elif named == "tcp" or (not named and self._config.udp is None):
+            transport = Transport.TCP
+        elif named in ("", "udp"):
+            transport = Transport.UDP
+        else:
+            raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
+        return str(uri), Target(transport, uri.host, uri.port)
+
+    def _sender(self, user: str, display: str, flow: Flow) -> str:
+        host = self._config.domain or self._advertised(flow)
+        uri = Uri("sip", escape(user, safe="-_.!~*'()&=+$,?/") or None, host=host)
+        return str(NameAddr(uri, clean(display or self._config.user_agent, MAX_NAME), {}))
+
+    def _advertised(self, flow: Flow) -> str:
+        return self._config.public_address or flow.local_address or "127.0.0.1"
+
+    def _exchange(self, flow: Flow) -> Exchange:
+        return Exchange(self._advertised(flow), self._rng, self._config.user_agent)
+
+    # the network
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """Take one message from the wire."""
+        self._guard(partial(self.stack.receive, data, flow))
+
+    def closed(self, flow: Flow) -> None:
+        """Take note of a connection that is gone."""
+        self._guard(partial(self.stack.closed, flow))
+
+    def unreachable(self, send: Send) -> None:
+        """Take back a message that could not be sent."""
+        self._guard(partial(self.stack.unreachable, send))
+
+    def _tick(self) -> None:
+        self._timer = self._due = None
+        self._guard(self.stack.tick)
+
+    def _guard(self, action: Callable[[float], None]) -> None:
+        """Do something with the stack; whatever it raises goes no further."""
+        if not self._running:
+            return
+        try:
+            action(self.now())
+        except Exception as error:
+            self.count("internal_errors")
+            log.error("sip_fault", error=repr(error), exc_info=error)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send and report what the stack has to, until there is no more, and set its timer."""
+        if self._pumping or not self._running:
+            return
+        self._pumping = True
+        try:
+            while items := self.stack.take():
+                for item in items:
+                    self._put_out(item)
+        finally:
+            self._pumping = False
+        due = self.stack.next_timeout()
+        if due != self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = None if due is None else self._loop.call_at(due, self._tick)
+
+    def _put_out(self, item: Send | events.Event) -> None:
+        try:
+            if isinstance(item, Send):
+                self._network.send(item)
+            else:
+                self._report(item)
+        except Exception as error:
+            self.count("internal_errors")
+            log.error("sip_fault", error=repr(error), exc_info=error)
+
+    # events
+
+    def _report(self, event: events.Event) -> None:
+        """Hand an event to the call that it concerns, or answer it."""
+        match event:
+            case events.InviteReceived():
+                self._invited(event)
+            case events.OptionsReceived():
+                status = 503 if self._stopping else 200
+                self.stack.respond(event.request_id, status, self.now())
+            case events.RequestReceived():
+                self.stack.respond(event.request_id, 501, self.now())
+            case events.RequestAnswered():
+                pass
+            case _:
+                call = self._calls.get(event.session)
+                if call is not None:
+                    self._tell(call, event)
+                elif isinstance(event, events.UpdateReceived | events.InfoReceived):
+                    self.stack.respond(event.request_id, 481, self.now())
+
+    def _tell(self, call: SipCall, event: events.Event) -> None:
+        match event:
+            case events.AckReceived():
+                call.acknowledged(event.request)
+            case events.ReinviteReceived():
+                call.reoffered(event.request, partial(self._answer_reinvite, event.session))
+            case events.UpdateReceived():
+                call.reoffered(event.request, partial(self._answer_update, event.request_id))
+            case events.InfoReceived():
+                status, headers = call.informed(event.request)
+                self.stack.respond(event.request_id, status, self.now(), headers=headers)
+            case events.InfoAnswered():
+                call.info_answered(event.request_id, event.status)
+            case events.Provisional():
+                call.progressed(event.response)
+            case events.Answered():
+                call.picked_up(event.response)
+            case events.Rejected():
+                call.rejected(event.status, event.reason, event.response)
+            case events.Ended():
+                self._forget(event.session, call)
+                call.ended(event.reason)
+            case _:
+                pass  # Cancelled, ByeReceived and NoAck: Ended follows. We send no re-INVITE and no UPDATE.
+
+    def _invited(self, event: events.InviteReceived) -> None:
+        if self._stopping:
+            headers = refusal_headers(Reason.SHUTDOWN)
+            self.stack.refuse(event.session, refusal_status(Reason.SHUTDOWN), self.now(), headers=headers)
+            return
+        call = SipCall(self, event.session, event.flow, self._exchange(event.flow))
+        self._keep(event.session, call)
+        call.invited(event.request)
+
+    def _keep(self, session: SessionId, call: SipCall) -> None:
+        self._calls[session] = call
+        self._working.add(call)
+        self._network.hold(call.flow)
+
+    def _forget(self, session: SessionId, call: SipCall) -> None:
+        del self._calls[session]
+        self._network.release(call.flow)
+        self._loop.call_soon(self._settle, call)
+
+    def _settle(self, call: SipCall) -> None:
+        """Keep a call among those at work until its last job is done."""
+        if call.task is None:
+            self._working.discard(call)
+        else:
+            call.task.add_done_callback(lambda _: self._working.discard(call))
+
+    def _answer_reinvite(self, session: SessionId, status: int, body: bytes, headers: HeaderList) -> None:
+        if status == 200:
+            self.stack.answer_reinvite(session, body, self.now())
+        else:
+            self.stack.refuse_reinvite(session, status, self.now(), headers=headers)
+
+    def _answer_update(self, request_id: events.RequestId, status: int, body: bytes, headers: HeaderList) -> None:
+        self.stack.respond(request_id, status, self.now(), body, headers=headers)

@@ -1,0 +1,392 @@
+"""One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
+
+Theory of operation. What the stack reports becomes a job; the jobs of a call run one after the other in one task, so
+that the house hears everything in order and an offer is never answered while another one is. Nobody else waits for
+them. A job that takes too long or raises what nobody expected ends this call with INTERNAL and no other.
+
+The call ends once: by the stack's `Ended`, or by our own hanging up, whichever is first. `Call.ended` is then the
+last job. The stack's own record of the call may live on for the 32 seconds that a BYE may need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from gateway.calls import Call, CallFacts, Desk
+from gateway.reasons import Reason, Refused
+from sip.adapter_facts import call_facts
+from sip.bodies import (
+    DTMF,
+    DTMF_RELAY,
+    MEDIA_CONTROL,
+    PICTURE_FAST_UPDATE,
+    asks_key_frame,
+    pressed_key,
+    session_description,
+)
+from sip.describe_exchange import Exchange
+from sip.events import Flow, RequestId, SessionId
+from sip.message import Request, Response
+from sip.stack import Stack
+from transcode.media import Candidate, MediaDescription, Wanted
+
+log = structlog.get_logger()
+
+MAX_JOBS = 32
+"""Jobs that may wait in one call; a peer that presses keys or re-offers faster than we work is cut off there."""
+JOB_TIME = 20.0
+"""Seconds that the house may take for one job; a caller gives up at 32 (RFC 3261 timer B)."""
+KEY_FRAME_INTERVAL = 1.0
+"""Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
+RETRY_AFTER = 30
+"""Seconds after which one who was turned away for load may try again."""
+_PASSING = frozenset({408, 481, 491, 500, 503})
+"""Answers to an INFO that say nothing about whether the peer knows it."""
+
+HeaderList = list[tuple[str, str]]
+Respond = Callable[[int, bytes, HeaderList], None]
+
+
+class CallOwner(Protocol):
+    """What a call needs of its adapter."""
+
+    desk: Desk
+    stack: Stack
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+
+    def pump(self) -> None:
+        """Send and report what the stack has to."""
+
+    def count(self, name: str) -> None:
+        """Count one thing that happened."""
+
+
+class SipCall:
+    """One call. flow is the one that it began on; session None until the stack has given one."""
+
+    def __init__(self, owner: CallOwner, session: SessionId | None, flow: Flow, exchange: Exchange) -> None:
+        self.session = session
+        self.flow = flow
+        self.call: Call | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._owner = owner
+        self._exchange = exchange
+        self._jobs: deque[Callable[[], Awaitable[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._over: Reason | None = None
+        self._answered = False
+        self._awaits_answer = False
+        self._connected = False
+        self._key_frame_waits = False
+        self._asked_key_frame = float("-inf")
+        self._info: RequestId | None = None
+        self._info_refused = False
+        self._early_answer: bytes | None = None
+        self._failure: Refused | None = None
+        self._outcome: asyncio.Future[None] | None = None
+
+    # what the stack reports
+
+    def invited(self, request: Request) -> None:
+        """A new call came."""
+        self._do(lambda: self._arrive(request))
+
+    def acknowledged(self, request: Request | None) -> None:
+        """The peer has our 2xx; its answer may be in the ACK."""
+        self._do(lambda: self._acknowledge(_description(request) if request is not None else None))
+
+    def reoffered(self, request: Request, respond: Respond) -> None:
+        """A re-INVITE or UPDATE came; respond answers it."""
+        self._do(lambda: self._reoffer(request, respond))
+
+    def informed(self, request: Request) -> tuple[int, HeaderList]:
+        """An INFO came. Returns the status and headers of its answer."""
+        kind = request.content_type
+        if kind in (DTMF_RELAY, DTMF):
+            pressed = pressed_key(kind, request.body)
+            if pressed is None:
+                return 400, []
+            self._do(lambda: self._dtmf(*pressed))
+        elif kind == MEDIA_CONTROL:
+            if asks_key_frame(request.body) and not self._key_frame_waits:
+                self._key_frame_waits = True
+                self._do(self._key_frame)
+        elif "Info-Package" in request.headers:
+            return 469, [("Recv-Info", "")]
+        elif request.body:
+            return 415, [("Accept", f"{MEDIA_CONTROL}, {DTMF_RELAY}, {DTMF}")]
+        return 200, []
+
+    def info_answered(self, request_id: RequestId, status: int) -> None:
+        """Our INFO was answered: a peer that does not know it is not asked again."""
+        if request_id == self._info:
+            self._info = None
+            self._info_refused = self._info_refused or (status >= 400 and status not in _PASSING)
+
+    def progressed(self, response: Response) -> None:
+        """Our INVITE is under way; some gateways put their answer here and not into the 200."""
+        self._early_answer = _description(response) or self._early_answer
+
+    def picked_up(self, response: Response) -> None:
+        """Our INVITE was answered."""
+        self._do(lambda: self._picked_up(_description(response) or self._early_answer))
+
+    def rejected(self, status: int, reason: Reason, response: Response | None) -> None:
+        """Our INVITE failed; `ended` follows."""
+        self._failure = Refused(reason, f"{status} {response.phrase}" if response is not None else "")
+
+    def ended(self, reason: Reason) -> None:
+        """The stack's session is over."""
+        self._finish(reason)
+
+    # what the house asks (Line)
+
+    async def hang_up(self, reason: Reason) -> None:
+        """End the call towards the peer: refuse, CANCEL or BYE, with a Reason header."""
+        self.drop(reason)
+
+    def drop(self, reason: Reason, detail: str = "") -> None:
+        """End the call towards the peer and here."""
+        if self._over is not None:
+            return
+        if self.session is not None:
+            if self._outcome is None and not self._answered:
+                self._owner.count(f"refused_{reason.value}")
+                self._owner.stack.refuse(
+                    self.session, refusal_status(reason), self._owner.now(), headers=refusal_headers(reason, detail)
+                )
+            else:
+                self._owner.stack.hang_up(self.session, reason, self._owner.now())
+        self._finish(reason)
+        self._owner.pump()
+
+    async def request_key_frame(self, stream: str) -> None:
+        """Ask by INFO, at most once a second, and not again where the peer refused it (RFC 5168)."""
+        now = self._owner.now()
+        if self._over is not None or self.session is None or self._info is not None or self._info_refused:
+            return
+        if not self._connected or now - self._asked_key_frame < KEY_FRAME_INTERVAL:
+            return
+        self._asked_key_frame = now
+        self._info = self._owner.stack.info(self.session, MEDIA_CONTROL, PICTURE_FAST_UPDATE, now)
+        self._owner.pump()
+
+    async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        """SIP has no trickle here: candidates stand in the description."""
+
+    # placing a call
+
+    async def place(self, facts: CallFacts, wanted: Wanted, invite: Callable[[bytes], SessionId]) -> Call:
+        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
+        self.call = await self._owner.desk.arrive(facts, self)
+        self._outcome = asyncio.get_running_loop().create_future()
+        try:
+            body = self._exchange.local_offer(await self.call.offer(wanted))
+            if self._over is None:
+                self.session = invite(body)
+                self._owner.pump()
+            await self._outcome
+        except Refused as refused:
+            self.drop(refused.reason)
+            raise
+        except asyncio.CancelledError:
+            self.drop(Reason.CANCELLED)
+            raise
+        except Exception as error:
+            self._log_fault(error)
+            self.drop(Reason.INTERNAL)
+            raise Refused(Reason.INTERNAL) from error
+        return self.call
+
+    # jobs
+
+    def _do(self, job: Callable[[], Awaitable[None]]) -> None:
+        if self._over is not None:
+            return
+        if len(self._jobs) >= MAX_JOBS:
+            self._owner.count("jobs_overrun")
+            self.drop(Reason.OVERLOAD)
+            return
+        self._jobs.append(job)
+        self._start()
+
+    def _start(self) -> None:
+        self._wake.set()
+        if self.task is None:
+            self.task = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        """Do the jobs until the call is over, and say so at the end."""
+        while self._over is None or self._jobs:
+            if not self._jobs:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            try:
+                async with asyncio.timeout(JOB_TIME):
+                    await self._jobs.popleft()()
+            except Refused as refused:
+                self._log().info("sip_call_dropped", reason=refused.reason.value, detail=refused.detail)
+                self.drop(refused.reason, refused.detail)
+            except Exception as error:
+                self._log_fault(error)
+                self.drop(Reason.INTERNAL)
+        await self._say_ended(self._over)
+
+    async def _say_ended(self, reason: Reason) -> None:
+        if self.call is None:
+            return
+        try:
+            async with asyncio.timeout(JOB_TIME):
+                await self.call.ended(reason)
+        except Exception as error:
+            self._log_fault(error)
+
+    def _finish(self, reason: Reason) -> None:
+        """Note that the call is over; jobs that wait are still done, for the house to hear all in order."""
+        if self._over is not None:
+            return
+        self._over = reason
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_exception(self._failure or Refused(reason))
+            self._outcome.exception()  # one who was cancelled will not fetch it
+        self._start()
+
+    async def _arrive(self, request: Request) -> None:
+        try:
+            facts = call_facts(request, self.flow)
+        except ValueError as error:
+            raise Refused(Reason.BAD_REQUEST, str(error)) from None
+        self.call = await self._owner.desk.arrive(facts, self)
+        body = _description(request)
+        if body is not None:
+            said = await self._answer(self.call, body)
+        elif request.body:
+            raise Refused(Reason.BAD_DESCRIPTION, "no session description in the body")
+        else:
+            said = await self._offer(self.call)
+        if self._over is None and self.session is not None:
+            self._answered = self._owner.stack.accept(self.session, said, self._owner.now())
+            self._owner.pump()
+
+    async def _answer(self, call: Call, body: bytes) -> bytes:
+        """Let the house answer an offer; one that it refuses leaves the session as it was."""
+        try:
+            remote = self._exchange.remote_offer(body)
+            return self._exchange.local_answer(await call.answer(remote))
+        except BaseException:
+            self._exchange.withdraw()
+            raise
+
+    async def _offer(self, call: Call) -> bytes:
+        local = await call.offer(Wanted(encrypted=self.flow.transport.secure))
+        said = self._exchange.local_offer(local)
+        self._awaits_answer = True
+        return said
+
+    async def _acknowledge(self, body: bytes | None) -> None:
+        if self._awaits_answer:
+            self._awaits_answer = False
+            if body is None:
+                raise Refused(Reason.BAD_DESCRIPTION, "the ACK holds no answer to our offer")
+            await self._accept(self._exchange.remote_answer(body))
+        await self._connect()
+
+    async def _picked_up(self, body: bytes | None) -> None:
+        if body is None:
+            raise Refused(Reason.BAD_DESCRIPTION, "the 2xx holds no answer to our offer")
+        self._answered = True
+        await self._accept(self._exchange.remote_answer(body))
+        await self._connect()
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(None)
+
+    async def _accept(self, remote: MediaDescription) -> None:
+        if self.call is not None:
+            await self.call.accept(remote)
+
+    async def _connect(self) -> None:
+        if not self._connected and self.call is not None:
+            self._connected = True
+            await self.call.connected()
+
+    async def _reoffer(self, request: Request, respond: Respond) -> None:
+        if self.call is None or self._over is not None:
+            return
+        body = _description(request)
+        try:
+            if body is not None:
+                said = await self._answer(self.call, body)
+            elif request.method == "INVITE":
+                said = await self._offer(self.call)
+            else:
+                said = b""
+        except Refused as refused:
+            self._owner.count(f"refused_{refused.reason.value}")
+            headers = refusal_headers(refused.reason, refused.detail)
+            respond(refusal_status(refused.reason), b"", headers)
+        except BaseException:
+            respond(500, b"", refusal_headers(Reason.INTERNAL))
+            raise
+        else:
+            respond(200, said, [])
+        self._owner.pump()
+
+    async def _dtmf(self, key: str, duration: int) -> None:
+        if self.call is not None:
+            await self.call.dtmf(key, duration)
+
+    async def _key_frame(self) -> None:
+        self._key_frame_waits = False
+        if self.call is not None:
+            await self.call.key_frame()
+
+    def _log(self) -> structlog.typing.FilteringBoundLogger:
+        bound: structlog.typing.FilteringBoundLogger = log.bind(call=self.call.id if self.call is not None else None)
+        return bound
+
+    def _log_fault(self, error: Exception) -> None:
+        self._owner.count("internal_errors")
+        self._log().error("sip_call_fault", error=repr(error), exc_info=error)
+
+
+def refusal_status(reason: Reason) -> int:
+    """Return the status that refuses an INVITE for a reason; always 4xx to 6xx.
+
+    A reason that is a success elsewhere has no failing status of its own: 480. 401 would need a challenge: 403.
+    """
+    status = reason.meaning.sip
+    if status < 300:
+        return 480
+    return 403 if status == 401 else status
+
+
+def refusal_headers(reason: Reason, detail: str = "") -> HeaderList:
+    """Return the headers that tell a peer's user and log why (RFC 3326; RFC 3261 §20.43, §20.33)."""
+    meaning = reason.meaning
+    text = _quoted(meaning.text)
+    headers = [
+        ("Reason", f'SIP;cause={refusal_status(reason)};text="{text}"'),
+        ("Reason", f'Q.850;cause={meaning.q850};text="{text}"'),
+    ]
+    if meaning.sip == 488:
+        warning = _quoted(f"{meaning.text}: {detail}" if detail else meaning.text)
+        headers.append(("Warning", f'399 roombridge "{warning}"'))
+    if meaning.sip == 503:
+        headers.append(("Retry-After", str(RETRY_AFTER)))
+    return headers
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "").replace('"', "'")
+
+
+def _description(message: Request | Response) -> bytes | None:
+    return session_description(message.headers.get("Content-Type") or "", message.body) if message.body else None

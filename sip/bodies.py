@@ -1,0 +1,93 @@
+"""Message bodies besides session descriptions: multipart, picture requests, keys pressed (RFC 5621, RFC 5168)."""
+
+from __future__ import annotations
+
+import re
+
+SDP = "application/sdp"
+MEDIA_CONTROL = "application/media_control+xml"
+DTMF_RELAY = "application/dtmf-relay"
+DTMF = "application/dtmf"
+MAX_PARTS = 8
+"""Parts of a multipart body that are looked at; a description with location or ISUP has two or three."""
+MAX_CONTROL = 4_096
+"""Octets of a media_control or DTMF body; real ones have about 200."""
+DEFAULT_TONE = 160
+"""ms of a key press whose length is not said."""
+MAX_TONE = 10_000
+"""ms that a key press may claim to have lasted."""
+
+_BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_ELEMENT = re.compile(rb"<\s*(?:[\w.-]+:)?picture_fast_update\b")
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+PICTURE_FAST_UPDATE = (
+    b'<?xml version="1.0" encoding="utf-8"?>\r\n'
+    b"<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>\r\n"
+)
+"""Asks for a key frame (RFC 5168 §8)."""
+
+
+def session_description(content_type: str, body: bytes) -> bytes | None:
+    """Return the session description in a body, alone or as a part of a multipart one; None where there is none.
+
+    content_type is the header's whole value. A body of no type is taken as one, as RFC 2543 peers mean it.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in ("", SDP):
+        return body if body.strip() else None
+    if not kind.startswith("multipart/"):
+        return None
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        return None
+    delimiter = b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
+    for part in (b"\n" + body.replace(b"\r\n", b"\n")).split(b"\n" + delimiter, MAX_PARTS + 1)[1 : MAX_PARTS + 1]:
+        description = _part(part)
+        if description is not None:
+            return description
+    return None
+
+
+def _part(part: bytes) -> bytes | None:
+    """Return the description in one part: what stands between two delimiters."""
+    if part.startswith(b"--"):
+        return None
+    head, blank, content = part.partition(b"\n\n")
+    for line in head.split(b"\n"):
+        name, _, value = line.partition(b":")
+        is_type = name.strip().lower() in (b"content-type", b"c")
+        if is_type and value.partition(b";")[0].strip().lower() == SDP.encode():
+            return content if blank else None
+    return None
+
+
+def asks_key_frame(body: bytes) -> bool:
+    """Tell whether a media_control body holds picture_fast_update (RFC 5168 §4); it is searched and not parsed,
+    so that no XML of a peer's is ever expanded."""
+    return len(body) <= MAX_CONTROL and _ELEMENT.search(_COMMENT.sub(b"", body)) is not None
+
+
+def pressed_key(content_type: str, body: bytes) -> tuple[str, int] | None:
+    """Return the key and ms of an application/dtmf-relay ("Signal=5", "Duration=160") or dtmf body ("5")."""
+    if len(body) > MAX_CONTROL:
+        return None
+    text = body.decode("ascii", "replace").strip()
+    if content_type == DTMF and "=" not in text:
+        return _key(text, DEFAULT_TONE)
+    fields: dict[str, str] = {}
+    for line in re.split(r"[\r\n;]+", text):
+        name, _, value = line.partition("=")
+        fields.setdefault(name.strip().lower(), value.strip())
+    duration = fields.get("duration", "")
+    ms = (
+        min(int(duration), MAX_TONE)
+        if duration.isascii() and duration.isdigit() and len(duration) < 9
+        else DEFAULT_TONE
+    )
+    return _key(fields.get("signal", ""), ms)
+
+
+def _key(text: str, duration: int) -> tuple[str, int] | None:
+    key = _EVENTS.get(text, text.upper())
+    return (key, duration) if len(key) == 1 and key in "0123456789*#ABCD" else None

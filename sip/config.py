@@ -1,0 +1,39 @@
+"""What the SIP core is told when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sip.events import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """Names, abilities and bounds of one stack.
+
+    host is the name or address written into Via and Contact; empty: the local address of the flow in use, which needs
+    every target to have a flow. ports are those that we listen on, by transport. Times are in seconds.
+    """
+
+    host: str
+    ports: Mapping[Transport, int]
+    user: str = ""
+    """User part of our Contact in calls that we place; in calls that arrive it is the one that was dialled."""
+    user_agent: str = "Roombridge"
+    methods: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
+    """Allow. Any further known method here is handed up as RequestReceived."""
+    supported: tuple[str, ...] = ()
+    """Option tags for Supported; a Require of any other is refused with 420."""
+    accept: tuple[str, ...] = ("application/sdp",)
+    """Accept of answers to OPTIONS and of 415; an INVITE body of another type is refused with 415."""
+    refuse_last_hop: bool = False
+    """Refuse Max-Forwards 0 with 483 as a forwarding element does; an endpoint takes it (RFC 4475 §3.3.11)."""
+    max_transactions: int = 10_000
+    """Over it 503. At 100 calls a second over UDP about 6,500 linger in their 32 s of absorbing retransmissions."""
+    max_sessions: int = 2_000
+    """Over it 503; far above what one machine's media can serve."""
+    ring_time: float = 180.0
+    """How long our INVITE may ring before it is cancelled: timer C (RFC 3261 §16.6 step 11) used by a UAC."""
+    headers: tuple[tuple[str, str], ...] = field(default=())
+    """Further headers of every message that starts or answers a call."""

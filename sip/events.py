@@ -1,0 +1,303 @@
+"""What goes in and out of the SIP core: flows, what to send, and the events of calls and requests.
+
+A call is named by a `SessionId`: one INVITE and all that follows from it. `Ended` is the last event of every session
+that `InviteReceived` announced or `Stack.invite` returned, and comes exactly once. Any other request that wants an
+answer from above is named by a `RequestId`, to be given to `Stack.respond`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from gateway.reasons import Reason
+from sip.message import Request, Response
+
+SessionId = NewType("SessionId", int)
+"""One INVITE session; never used again in the life of a stack."""
+RequestId = NewType("RequestId", int)
+"""One request without a session of its own, received or sent; never used again in the life of a stack."""
+
+
+class Transport(StrEnum):
+    """How a message travels; the value is the URI parameter (RFC 3261 §19.1.1, RFC 7118)."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+    WS = "ws"
+    WSS = "wss"
+
+    @property
+    def reliable(self) -> bool:
+        """Whether nothing is lost on it, so that nothing is sent twice."""
+        return self is not Transport.UDP
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is encrypted."""
+        return self in (Transport.TLS, Transport.WSS)
+
+    @property
+    def default_port(self) -> int:
+        """The port where a URI names none (RFC 3261 §19.1.2, RFC 7118 §4)."""
+        return _DEFAULT_PORTS[self]
+
+
+_DEFAULT_PORTS = {Transport.UDP: 5060, Transport.TCP: 5060, Transport.TLS: 5061, Transport.WS: 80, Transport.WSS: 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Where a message came from and the way back: a UDP address pair or one open connection.
+
+    Addresses are IP literals without brackets. connection tells connections of the same addresses apart; 0 for UDP.
+    """
+
+    transport: Transport
+    local_address: str
+    local_port: int
+    remote_address: str
+    remote_port: int
+    connection: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to send when no flow is open: the shell resolves the host and connects where needed.
+
+    host is a name or an IP literal without brackets. port None: by DNS (RFC 3263), else the transport's default.
+    """
+
+    transport: Transport
+    host: str
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes to put on the wire, one whole message. When that fails, hand it to `Stack.unreachable`.
+
+    fallback is where to send a response when the flow's connection is gone (RFC 3261 §18.2.2).
+    """
+
+    data: bytes
+    target: Flow | Target
+    fallback: Target | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InviteReceived:
+    """A new call; 100 is sent already. Answer with `accept`, `refuse`; before it `ringing` or `progress`."""
+
+    session: SessionId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class AckReceived:
+    """The peer has our 2xx to its INVITE or re-INVITE; with the answer in request.body where the 2xx had the offer.
+
+    request is None where the ACK was lost and a later request of the peer shows that it has our 2xx (RFC 5407 §3.1.4).
+    """
+
+    session: SessionId
+    request: Request | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller gave up before we answered; 487 is sent. `Ended` follows."""
+
+    session: SessionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteReceived:
+    """The peer wants to change the call: `answer_reinvite` or `refuse_reinvite`. No body: put an offer in the answer."""
+
+    session: SessionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateReceived:
+    """An UPDATE (RFC 3311): `respond(request_id, 200, body)`, the answer in the body where request has one."""
+
+    session: SessionId
+    request_id: RequestId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """An INFO: `respond(request_id, 200)`, or 415 where its type is unknown."""
+
+    session: SessionId
+    request_id: RequestId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ByeReceived:
+    """The peer hung up; 200 is sent. `Ended` follows, with the reason that its Reason header gives."""
+
+    session: SessionId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsReceived:
+    """An OPTIONS, of a session or (None) on its own: `respond(request_id, 200)`."""
+
+    session: SessionId | None
+    request_id: RequestId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """Any other request whose method the configuration allows: `respond`."""
+
+    session: SessionId | None
+    request_id: RequestId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Provisional:
+    """A 101 to 199 to our INVITE; its body may describe early media."""
+
+    session: SessionId
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The first 2xx to our INVITE. ACK is sent already, except after an INVITE without offer: then `ack_with`."""
+
+    session: SessionId
+    response: Response
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Our INVITE failed; response is None where none came. `Ended` follows with the same reason.
+
+    contacts are the URIs of a 3xx, best first.
+    """
+
+    session: SessionId
+    status: int
+    reason: Reason
+    response: Response | None
+    contacts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAnswered:
+    """A 2xx to our re-INVITE. ACK is sent already, except after a re-INVITE without offer: then `ack_with`."""
+
+    session: SessionId
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteRejected:
+    """Our re-INVITE failed and the call stays as it was; after retry_after seconds it may be tried again (§14.1).
+
+    retry_after is None where trying again makes no sense. Where the call is gone (408, 481), `Ended` follows.
+    """
+
+    session: SessionId
+    status: int
+    reason: Reason
+    retry_after: float | None
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAnswered:
+    """A 2xx to our UPDATE."""
+
+    session: SessionId
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRejected:
+    """Our UPDATE failed; the fields are those of `ReinviteRejected`."""
+
+    session: SessionId
+    status: int
+    reason: Reason
+    retry_after: float | None
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class InfoAnswered:
+    """What became of our INFO: its status, 408 or 503 where no answer came."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+    response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswered:
+    """What became of a request sent with `Stack.request`: each final response; 408 or 503 where none came."""
+
+    request_id: RequestId
+    status: int
+    response: Response | None
+    flow: Flow | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAck:
+    """The peer never acknowledged our 2xx; BYE is sent. `Ended` with NO_ACK follows."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over and forgotten: the last event that names it.
+
+    It comes after hanging up, too: with the reason that was given to `hang_up`.
+    """
+
+    session: SessionId
+    reason: Reason
+
+
+Event = (
+    InviteReceived
+    | AckReceived
+    | Cancelled
+    | ReinviteReceived
+    | UpdateReceived
+    | InfoReceived
+    | ByeReceived
+    | OptionsReceived
+    | RequestReceived
+    | Provisional
+    | Answered
+    | Rejected
+    | ReinviteAnswered
+    | ReinviteRejected
+    | UpdateAnswered
+    | UpdateRejected
+    | InfoAnswered
+    | RequestAnswered
+    | NoAck
+    | Ended
+)

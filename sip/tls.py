@@ -1,0 +1,69 @@
+"""TLS contexts of SIP connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+from OpenSSL import SSL, crypto
+from twisted.internet import ssl
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from zope.interface import implementer
+
+MAX_CHAIN = 10
+"""Certificates in one file; real chains have two to four."""
+
+
+def server_context(certificate: Path, key: Path | None) -> Any:
+    """Return the context of our listener, from PEM files; key None: it stands in the certificate's file.
+
+    Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
+    """
+    chain = load_pem_x509_certificates(certificate.read_bytes())
+    if len(chain) > MAX_CHAIN:
+        raise ValueError(f"{certificate} holds more than {MAX_CHAIN} certificates")
+    private = load_pem_private_key((key or certificate).read_bytes(), None)
+    first, *rest = [crypto.X509.from_cryptography(one) for one in chain]
+    options = ssl.CertificateOptions(
+        privateKey=crypto.PKey.from_cryptography_key(private),  # type: ignore[arg-type]
+        certificate=first,
+        extraCertChain=rest,
+    )
+    try:
+        options.getContext()
+    except SSL.Error as error:
+        raise ValueError(f"{certificate} and its key do not fit together") from error
+    return options
+
+
+def client_context(host: str, authorities: Path | None) -> Any:
+    """Return what makes our connections to host: its certificate is verified if authorities (a PEM file) is given.
+
+    Without, the connection is encrypted but its other end not proved: room systems sign their certificates
+    themselves.
+    """
+    if authorities is None:
+        return _Unverified(host)
+    roots = load_pem_x509_certificates(authorities.read_bytes())
+    certificates = [ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots]  # type: ignore[no-untyped-call]
+    trusted = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+    return ssl.optionsForClientTLS(host, trustRoot=trusted)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Unverified:
+    """Makes client connections that take any certificate, but say whom they want to speak to."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._options = ssl.CertificateOptions(verify=False)
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
+        """Return a connection whose handshake protocol carries."""
+        connection = SSL.Connection(self._options.getContext(), None)
+        if not isIPAddress(self._host) and not isIPv6Address(self._host):
+            connection.set_tlsext_host_name(self._host.encode("idna"))
+        return connection

@@ -1,0 +1,62 @@
+"""Configuration: defaults, file, environment, and what a fault reads like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config import ConfigError, load
+from transcode.media import SrtpPolicy
+
+
+def write(path: Path, text: str) -> Path:
+    file = path / "roombridge.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_without_a_file_room_100_is_there() -> None:
+    config = load(None)
+    assert [room.id for room in config.rooms] == ["100"]
+    assert (config.sip.udp, config.sip.tls, config.web.port) == (5060, 5061, 8443)
+    assert config.media.ports == (40000, 49999)
+
+
+def test_the_file_changes_what_it_names_and_leaves_the_rest(tmp_path: Path) -> None:
+    config = load(
+        write(tmp_path, "media: {srtp: require}\nsip: {udp: 5070, tls: null}\nrooms: [{id: '7', name: Seven}]\n")
+    )
+    assert config.media.srtp is SrtpPolicy.REQUIRE
+    assert (config.sip.udp, config.sip.tcp, config.sip.tls) == (5070, 5060, None)
+    assert config.rooms[0].name == "Seven"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMBRIDGE_SIP__UDP", "5090")
+    config = load(write(tmp_path, "sip: {udp: 5070, tcp: 5071}\n"))
+    assert (config.sip.udp, config.sip.tcp) == (5090, 5071)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sip: {udpp: 1}\n", "sip.udpp"),
+        ("sip: {udp: 70000}\n", "sip.udp"),
+        ("listen: {address: here}\n", "listen.address"),
+        ("media: {ports: [5, 6]}\n", "media.ports"),
+        ("rooms: [{id: 'a b'}]\n", "rooms.0.id"),
+        ("rooms: [{id: '1'}, {id: '1'}]\n", "same id"),
+        ("rooms: {\n", "not YAML"),
+        ("- 1\n", ""),
+    ],
+)
+def test_a_fault_names_its_place(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as fault:
+        load(write(tmp_path, text))
+    assert said in str(fault.value)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no file"):
+        load(tmp_path / "none.yaml")

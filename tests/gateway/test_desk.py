@@ -1,0 +1,277 @@
+"""The desk: who gets in, what the others are told, and that nothing is left over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.calls import CallFacts, CallProtocol, Direction
+from gateway.reasons import Reason, Refused
+from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.model import Changed, Joined, KeyPressed, Left, Rank, RoomEvent, RoomSettings, SpeakerChanged
+from transcode.media import (
+    Abilities,
+    Candidate,
+    Dtmf,
+    Failed,
+    KeyFrameWanted,
+    LegId,
+    LegStatistics,
+    MediaDescription,
+    MediaEvent,
+    RoomId,
+    Sample,
+    Silent,
+    Speaker,
+    SrtpPolicy,
+    Talking,
+    ViewPlan,
+    Wanted,
+)
+
+
+class RecordingPlane:
+    """A media plane that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.opened: dict[LegId, Abilities] = {}
+        self.closed: list[tuple[LegId, Reason]] = []
+        self.plans: list[ViewPlan] = []
+        self.refuse: Reason | None = None
+        self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
+
+    async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
+        if self.refuse is not None:
+            raise Refused(self.refuse)
+        self.opened[leg] = abilities
+
+    async def offer(self, leg: LegId, wanted: Wanted) -> MediaDescription:
+        return MediaDescription(())
+
+    async def answer(self, leg: LegId, remote: MediaDescription) -> MediaDescription:
+        return remote
+
+    async def accept(self, leg: LegId, remote: MediaDescription) -> None: ...
+
+    async def candidate(self, leg: LegId, stream: str, candidate: Candidate | None) -> None: ...
+
+    async def direct(self, room: RoomId, plan: ViewPlan) -> None:
+        self.plans.append(plan)
+
+    async def key_frame(self, leg: LegId) -> None: ...
+
+    async def statistics(self, leg: LegId) -> LegStatistics:
+        return LegStatistics(leg, ())
+
+    async def counters(self) -> tuple[Sample, ...]:
+        return ()
+
+    async def close(self, leg: LegId, reason: Reason) -> None:
+        self.closed.append((leg, reason))
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        while (event := await self.happening.get()) is not None:
+            yield event
+
+
+class RecordingLine:
+    """An adapter's line that keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def hang_up(self, reason: Reason) -> None:
+        self.asked.append(reason)
+
+    async def request_key_frame(self, stream: str) -> None:
+        self.asked.append(("key frame", stream))
+
+    async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        self.asked.append(candidate)
+
+
+def facts(called: str = "100", protocol: CallProtocol = CallProtocol.SIP, **more: str) -> CallFacts:
+    return CallFacts(protocol, Direction.INCOMING, "127.0.0.1:5070", "sip:ann@example", "Ann", called, **more)
+
+
+class House:
+    def __init__(self, **settings: object) -> None:
+        self.plane = RecordingPlane()
+        self.desk = FrontDesk(self.plane, HouseRules(Abilities(), no_media_timeout=30.0), clock=lambda: 1000.0)
+        self.desk.open_room(RoomSettings(RoomId("100"), "Everyone", **settings))  # type: ignore[arg-type]
+        self.events: list[RoomEvent] = []
+        original = self.desk.publish
+
+        def publish(events: list[RoomEvent]) -> None:
+            self.events += events
+            original(events)
+
+        self.desk.publish = publish  # type: ignore[method-assign]
+
+
+async def test_a_call_to_no_room_is_refused_and_leaves_nothing() -> None:
+    house = House()
+    with pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts("999"), RecordingLine())
+    assert refusal.value.reason is Reason.NO_SUCH_ROOM
+    assert not house.desk.calls
+    assert not house.plane.opened
+
+
+async def test_a_participant_joins_when_its_call_is_connected_and_leaves_when_it_ends() -> None:
+    house = House()
+    call = await house.desk.arrive(facts(), RecordingLine())
+    assert not house.desk.room("100").participants
+    await call.connected()
+    await call.connected()
+    (joined,) = house.events
+    assert isinstance(joined, Joined)
+    assert joined.participant.name == "Ann"
+    assert [leg.leg for leg in house.plane.plans[-1].legs] == [call.leg]
+    await call.ended(Reason.NORMAL)
+    await call.ended(Reason.TIMEOUT)
+    assert isinstance(house.events[-1], Left)
+    assert house.events[-1].reason is Reason.NORMAL
+    assert house.plane.closed == [(call.leg, Reason.NORMAL)]
+    assert house.plane.plans[-1].legs == ()
+    assert not house.desk.calls
+
+
+async def test_a_media_plane_that_refuses_leaves_no_call_behind() -> None:
+    house = House()
+    house.plane.refuse = Reason.NO_PORTS
+    with pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts(), RecordingLine())
+    assert refusal.value.reason is Reason.NO_PORTS
+    assert not house.desk.calls
+
+
+@pytest.mark.parametrize(
+    ("pin", "outcome"),
+    [(None, Reason.PIN_NEEDED), ("1", Reason.WRONG_PIN)],
+)
+async def test_without_the_right_pin_nobody_enters(pin: str | None, outcome: Reason) -> None:
+    house = House(host_pin="1111", guest_pin="2222")
+    with pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts(pin=pin), RecordingLine())  # type: ignore[arg-type]
+    assert refusal.value.reason is outcome
+
+
+@pytest.mark.parametrize(("pin", "rank"), [("2222", Rank.GUEST), ("1111", Rank.HOST)])
+async def test_the_pin_decides_the_rank(pin: str, rank: Rank) -> None:
+    house = House(host_pin="1111", guest_pin="2222")
+    call = await house.desk.arrive(facts(pin=pin), RecordingLine())
+    assert call.rank is rank
+
+
+async def test_a_full_room_counts_those_who_are_on_their_way_in() -> None:
+    house = House(max_participants=2)
+    first = await house.desk.arrive(facts(), RecordingLine())
+    await first.connected()
+    second = await house.desk.arrive(facts(), RecordingLine())
+    with pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts(), RecordingLine())
+    assert refusal.value.reason is Reason.ROOM_FULL
+    await second.ended(Reason.CANCELLED)
+    await house.desk.arrive(facts(), RecordingLine())
+
+
+async def test_a_locked_room_lets_hosts_in_only() -> None:
+    house = House(host_pin="1111")
+    await house.desk.lock(RoomId("100"), True)
+    with pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts(), RecordingLine())
+    assert refusal.value.reason is Reason.ROOM_LOCKED
+    await house.desk.arrive(facts(pin="1111"), RecordingLine())
+
+
+async def test_a_returning_browser_takes_its_place_over_and_the_old_call_is_ended() -> None:
+    house = House()
+    old_line = RecordingLine()
+    old = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), old_line)
+    await old.connected()
+    new = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=old.resume_token), RecordingLine())
+    await new.connected()
+    assert old_line.asked == [Reason.REPLACED]
+    (only,) = house.desk.room("100").participants
+    assert only.call == new.id
+    assert [type(event) for event in house.events] == [Joined, Changed]
+    assert house.plane.closed == [(old.leg, Reason.REPLACED)]
+    await new.ended(Reason.NORMAL)
+    assert not house.desk.room("100").participants
+
+
+async def test_browsers_get_ice_and_must_encrypt() -> None:
+    house = House()
+    call = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
+    abilities = house.plane.opened[call.leg]
+    assert abilities.ice
+    assert abilities.srtp is SrtpPolicy.REQUIRE
+
+
+async def test_what_the_host_muted_the_participant_cannot_unmute() -> None:
+    house = House()
+    call = await house.desk.arrive(facts(), RecordingLine())
+    await call.connected()
+    room = house.desk.room("100")
+    await house.desk.mute(room, call.participant_id, True)
+    await call.mute(audio=True)
+    await call.mute(audio=False)
+    assert house.plane.plans[-1].legs[0].heard is False
+    await house.desk.mute(room, call.participant_id, False)
+    assert house.plane.plans[-1].legs[0].heard is True
+
+
+async def test_media_events_reach_rooms_and_lines() -> None:
+    house = House()
+    line = RecordingLine()
+    call = await house.desk.arrive(facts(), line)
+    await call.connected()
+    for event in (
+        Talking(RoomId("100"), call.leg, True),
+        Speaker(RoomId("100"), call.leg),
+        Dtmf(call.leg, "5", 100),
+        KeyFrameWanted(call.leg, "1"),
+        Silent(call.leg, 5.0),
+        Failed(LegId("of nobody"), Reason.INTERNAL),
+        Silent(call.leg, 31.0),
+        None,
+    ):
+        house.plane.happening.put_nowait(event)
+    await house.desk.follow_media()
+    assert [type(event) for event in house.events] == [
+        Joined,
+        Changed,
+        SpeakerChanged,
+        KeyPressed,
+        Left,
+        SpeakerChanged,
+    ]
+    assert line.asked == [("key frame", "1"), Reason.NO_MEDIA]
+    assert not house.desk.calls
+
+
+async def test_a_subscriber_that_does_not_read_loses_the_oldest_and_holds_nobody_up() -> None:
+    house = House()
+    stream = house.desk.subscribe()
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    house.desk.publish([SpeakerChanged(RoomId("100"), None)] * 5000)
+    await first
+    assert sum(queue.qsize() for queue in house.desk._subscribers) <= 1000
+    await stream.aclose()
+    assert not house.desk._subscribers
+
+
+async def test_closing_a_room_ends_its_calls() -> None:
+    house = House()
+    line = RecordingLine()
+    call = await house.desk.arrive(facts(), line)
+    await call.connected()
+    await house.desk.close_room(RoomId("100"))
+    assert line.asked == [Reason.ROOM_CLOSED]
+    assert call.over
+    with pytest.raises(Refused):
+        house.desk.room("100")

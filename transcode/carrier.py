@@ -1,0 +1,306 @@
+"""What carries a stream's packets: a UDP pair with or without SDES-SRTP, or an ICE transport that a bundle shares.
+
+A carrier sorts incoming packets to the streams that ride on it (by payload type, RFC 9143 §9.2; RTCP goes to all,
+each session takes what is its own) and spells its side of a transport description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.reasons import Reason, Refused
+from transcode.ice.transport import IceState, IceTransport
+from transcode.media import (
+    Abilities,
+    Candidate,
+    Connected,
+    Failed,
+    Kind,
+    LegId,
+    MediaEvent,
+    Setup,
+    SrtpKey,
+    SrtpPolicy,
+    StreamDescription,
+    Suite,
+    Transport,
+)
+from transcode.negotiate import choose_key
+from transcode.rtp.ports import PortPool
+from transcode.rtp.srtp import SUPPORTED, make_key
+from transcode.rtp.transport import PacketTransport
+from transcode.rtp.udp import UdpTransport
+
+if TYPE_CHECKING:
+    from transcode.stream import Stream
+
+OFFERED_SUITES = (Suite.AES_CM_128_HMAC_SHA1_80, Suite.AEAD_AES_128_GCM, Suite.AEAD_AES_256_GCM)
+"""Key lines of our own offers, the one that every device has first."""
+
+
+class Carrier(Protocol):
+    """What a leg needs of a transport; encrypted names the SRTP suite in use, "" for none."""
+
+    @property
+    def encrypted(self) -> str:
+        """The SRTP suite in use, "" for none."""
+
+    def attach(self, stream: Stream) -> None:
+        """Let a stream ride: its packets are brought to it."""
+
+    def detach(self, stream: Stream) -> None:
+        """Let a stream go."""
+
+    def must_restart(self, remote: Transport) -> bool:
+        """Whether the peer's new description asks for another transport."""
+
+    async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
+        """Take the peer's side and return ours. Raises `Refused`."""
+
+    async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
+        """Return our side, for an offer."""
+
+    async def accept(self, remote: Transport, abilities: Abilities) -> None:
+        """Take the peer's side of an answer. Raises `Refused`."""
+
+    def add_candidate(self, candidate: Candidate | None) -> None:
+        """Take a trickled candidate."""
+
+    def send_rtp(self, packet: bytes) -> None:
+        """Send an RTP packet."""
+
+    def send_rtcp(self, packet: bytes) -> None:
+        """Send an RTCP compound."""
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, by name."""
+
+    def close(self) -> None:
+        """Give the ports back."""
+
+
+class _Riders:
+    """Streams that share one transport."""
+
+    def __init__(self, transport: PacketTransport) -> None:
+        self._transport = transport
+        self._streams: list[Stream] = []
+        transport.on_rtp = self._ignore
+        transport.on_rtcp = self._on_rtcp
+        self.send_rtp = transport.send_rtp
+        self.send_rtcp = transport.send_rtcp
+
+    def attach(self, stream: Stream) -> None:
+        """See `Carrier.attach`."""
+        self._streams.append(stream)
+        self._route()
+
+    def detach(self, stream: Stream) -> None:
+        """See `Carrier.detach`."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+            self._route()
+
+    def _route(self) -> None:
+        # One stream alone gets its packets without a step in between: this is the path that counts.
+        streams = self._streams
+        self._transport.on_rtp = streams[0].on_rtp if len(streams) == 1 else self._sort if streams else self._ignore
+
+    def _sort(self, data: bytes, arrival: float) -> None:
+        payload_type = data[1] & 0x7F
+        for stream in self._streams:
+            if stream.chosen is not None and any(one.payload_type == payload_type for one in stream.chosen.receive):
+                stream.on_rtp(data, arrival)
+                return
+
+    def _on_rtcp(self, data: bytes, arrival: float) -> None:
+        for stream in self._streams:
+            stream.on_rtcp(data, arrival)
+
+    @staticmethod
+    def _ignore(data: bytes, arrival: float) -> None:
+        """Nobody is there to take it."""
+
+
+class UdpCarrier(_Riders):
+    """A UDP pair, for SIP and H.323 legs."""
+
+    def __init__(self, transport: UdpTransport, leg: LegId, id: str, emit: Callable[[MediaEvent], None]) -> None:
+        super().__init__(transport)
+        self.udp = transport
+        self._our_keys: tuple[SrtpKey, ...] = ()
+        self._encrypted = False
+
+    @property
+    def encrypted(self) -> str:
+        """See `Carrier`."""
+        return self.udp.encrypted
+
+    def must_restart(self, remote: Transport) -> bool:
+        """A pair of ports serves for the whole call, unless the peer turns to ICE."""
+        return False
+
+    async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
+        """See `Carrier.answer`."""
+        theirs = choose_key(remote, abilities.srtp, frozenset(SUPPORTED))
+        ours: tuple[SrtpKey, ...] = ()
+        if theirs is not None:
+            known = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
+            ours = (known or make_key(theirs.suite, theirs.tag),)
+        elif self._encrypted:
+            raise Refused(Reason.ENCRYPTION_NEEDED, "a call that began encrypted stays so")
+        self._apply(remote.transport, ours, theirs)
+        return self._describe(abilities, remote.transport.rtcp_mux, ours, optional=remote.transport.optional)
+
+    async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
+        """See `Carrier.offer`: encryption is demanded, offered (RFC 8643), or left out, as the policy says."""
+        if abilities.srtp is not SrtpPolicy.OFF and not self._our_keys:
+            suites = [suite for suite in OFFERED_SUITES if suite in SUPPORTED]
+            self._our_keys = tuple(make_key(suite, tag) for tag, suite in enumerate(suites, 1))
+        keys = () if abilities.srtp is SrtpPolicy.OFF else self._our_keys
+        demanded = encrypted or abilities.srtp is SrtpPolicy.REQUIRE or self._encrypted
+        return self._describe(abilities, False, keys, optional=bool(keys) and not demanded)
+
+    async def accept(self, remote: Transport, abilities: Abilities) -> None:
+        """See `Carrier.accept`."""
+        for theirs in remote.keys:
+            ours = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
+            if ours is not None:
+                self._apply(remote, (ours,), theirs)
+                return
+        if remote.keys or self._encrypted or abilities.srtp is SrtpPolicy.REQUIRE:
+            raise Refused(Reason.ENCRYPTION_NEEDED)
+        self._apply(remote, (), None)
+
+    def _apply(self, remote: Transport, ours: tuple[SrtpKey, ...], theirs: SrtpKey | None) -> None:
+        if theirs is not None and ours:
+            self._our_keys = ours
+            self._encrypted = True
+            self.udp.set_keys(ours[0], theirs)
+        if remote.address is not None and remote.port:
+            self.udp.set_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port, mux=remote.rtcp_mux)
+
+    def _describe(self, abilities: Abilities, mux: bool, keys: tuple[SrtpKey, ...], optional: bool) -> Transport:
+        return Transport(
+            address=abilities.public_address or abilities.local_address or self.udp.address,
+            port=self.udp.port,
+            rtcp_port=None if mux or self.udp.rtcp_port == self.udp.port + 1 else self.udp.rtcp_port,
+            rtcp_mux=mux,
+            keys=keys,
+            optional=optional and bool(keys),
+        )
+
+    def add_candidate(self, candidate: Candidate | None) -> None:
+        """No ICE here."""
+
+    def counters(self) -> dict[str, int]:
+        """See `Carrier.counters`."""
+        return self.udp.counters()
+
+    def close(self) -> None:
+        """See `Carrier.close`."""
+        self.udp.close()
+
+
+class IceCarrier(_Riders):
+    """An ICE transport with DTLS-SRTP, for browsers; all streams of a bundle ride on it."""
+
+    def __init__(self, transport: IceTransport, leg: LegId, id: str, emit: Callable[[MediaEvent], None]) -> None:
+        super().__init__(transport)
+        self.ice = transport
+        self._leg = leg
+        self._id = id
+        self._emit = emit
+        self._local: Transport | None = None
+        transport.on_state = self._on_state
+
+    @property
+    def encrypted(self) -> str:
+        """See `Carrier`."""
+        return self.ice.encrypted
+
+    def must_restart(self, remote: Transport) -> bool:
+        """Whether the peer's credentials are new (RFC 8839 §4.4.1.1.1)."""
+        return remote.ice is not None and self.ice.is_restart(remote.ice)
+
+    async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
+        """See `Carrier.answer`; the second stream of a bundle and later offers get the same side again."""
+        if self._local is None:
+            theirs = remote.transport
+            if theirs.ice is None or theirs.dtls is None:
+                raise Refused(Reason.ENCRYPTION_NEEDED, "ICE without DTLS")
+            setup = Setup.ACTIVE if theirs.dtls.setup is Setup.PASSIVE else Setup.PASSIVE
+            gathered = await self.ice.gather()
+            await self.ice.start(theirs.ice, theirs.dtls, setup)
+            first = gathered.candidates[0] if gathered.candidates else None
+            self._local = Transport(
+                address=first.address if first else None,
+                port=first.port if first else 9,
+                rtcp_mux=True,
+                feedback=True,
+                dtls=self.ice.dtls(setup),
+                ice=gathered,
+            )
+        return self._local
+
+    async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
+        """Browsers offer, we answer: an offer of ours would have to be made before the peer's ICE is known."""
+        raise Refused(Reason.UNSUPPORTED, "this side does not offer ICE")
+
+    async def accept(self, remote: Transport, abilities: Abilities) -> None:
+        """See `offer`."""
+        raise Refused(Reason.UNSUPPORTED, "this side does not offer ICE")
+
+    def add_candidate(self, candidate: Candidate | None) -> None:
+        """See `Carrier.add_candidate`."""
+        self.ice.add_candidate(candidate)
+
+    def _on_state(self, state: IceState, reason: Reason | None) -> None:
+        if state is IceState.CONNECTED:
+            self._emit(Connected(self._leg, self._id))
+        elif state is IceState.FAILED:
+            self._emit(Failed(self._leg, reason or Reason.ICE_FAILED))
+        elif state is IceState.CLOSED and reason is Reason.NORMAL:
+            self._emit(Failed(self._leg, Reason.TRANSPORT_FAILED, "the peer closed its media"))
+
+    def counters(self) -> dict[str, int]:
+        """See `Carrier.counters`."""
+        return self.ice.counters()
+
+    def close(self) -> None:
+        """See `Carrier.close`."""
+        self.ice.on_state = lambda state, reason: None
+        self.ice.close()
+
+
+class Carriers:
+    """Makes carriers out of the plane's addresses and ports."""
+
+    def __init__(
+        self,
+        pool: PortPool,
+        address: str,
+        ports: tuple[int, int],
+        public_address: str | None,
+        emit: Callable[[MediaEvent], None],
+    ) -> None:
+        self._pool = pool
+        self._address = address
+        self._ports = ports
+        self._public_address = public_address
+        self._emit = emit
+
+    async def make(
+        self, leg: LegId, id: str, kind: Kind, abilities: Abilities, remote: StreamDescription | None
+    ) -> Carrier:
+        """Return a carrier for a stream or bundle: ICE if the peer speaks it and may, UDP otherwise.
+
+        Raises `Refused` with NO_PORTS, or with ENCRYPTION_UNSUPPORTED for a peer that must not speak ICE and has
+        nothing else.
+        """
+        if abilities.ice and remote is not None and remote.transport.ice is not None:
+            bind = None if self._address in ("0.0.0.0", "::") else [self._address]
+            ice = IceTransport(False, bind, self._public_address, ports=self._ports)
+            return IceCarrier(ice, leg, id, self._emit)
+        return UdpCarrier(UdpTransport(self._pool, kind), leg, id, self._emit)

@@ -1,0 +1,99 @@
+"""One room's media: the sound mixer, the video mixer, and what goes between legs and them."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from transcode.audio.mixer import Mixer
+from transcode.frames import EncodedFrame
+from transcode.media import (
+    Abilities,
+    Dtmf,
+    Format,
+    LegId,
+    MediaEvent,
+    RoomId,
+    Speaker,
+    Talking,
+    ViewPlan,
+)
+from transcode.payload.formats import packetizer
+from transcode.payload.interface import MTU, Packetizer
+from transcode.video.mixer import VideoMixer
+from transcode.video.pool import WorkerPool
+
+MAX_KEPT_PAYLOADS = 64
+"""Coded pictures whose payloads are kept for the next viewer: those of one encoder are sent in the same moment."""
+
+
+class Conference:
+    """A room as the media plane knows it."""
+
+    def __init__(self, id: RoomId, pool: WorkerPool, emit: Callable[[MediaEvent], None]) -> None:
+        self.id = id
+        self.pool = pool
+        self.clock = time.monotonic
+        self.mixer = Mixer()
+        self.video = VideoMixer(id, pool)
+        self.legs: set[LegId] = set()
+        self._emit = emit
+        self._abilities: dict[LegId, Abilities] = {}
+        self._packetizers: dict[tuple[object, ...], Packetizer] = {}
+        self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
+            OrderedDict()
+        )
+
+    def enter(self, leg: LegId, abilities: Abilities) -> None:
+        """A leg was opened in this room; it neither hears nor is heard before a plan names it."""
+        self.legs.add(leg)
+        self._abilities[leg] = abilities
+
+    def leave(self, leg: LegId) -> None:
+        """A leg is gone; its streams were closed before."""
+        self.legs.discard(leg)
+        self._abilities.pop(leg, None)
+
+    def abilities_of(self, leg: LegId) -> Abilities:
+        """Return what a leg may do."""
+        return self._abilities[leg]
+
+    def direct(self, plan: ViewPlan) -> None:
+        """Take who hears whom and who sees what."""
+        heard = {one.leg: one.heard for one in plan.legs}
+        listens = {one.leg: one.listens for one in plan.legs}
+        self.mixer.plan(heard, listens)
+        self.video.plan(plan)
+
+    def tick(self, now: float) -> None:
+        """Mix 20 ms of sound, and tell who talks."""
+        for event in self.mixer.tick(now):
+            match event:
+                case Talking(leg=leg, talking=talking):
+                    self._emit(Talking(self.id, leg, talking))
+                case Speaker(leg=leg):
+                    self.video.speaker(leg)
+                    self._emit(Speaker(self.id, leg))
+                case Dtmf():
+                    self._emit(event)
+
+    def payloads(self, frame: EncodedFrame, format: Format) -> list[tuple[bytes, bool]]:
+        """Return a coded picture's payloads in a format, made once for all viewers that get the same."""
+        kind = (format.codec, format.parameter("packetization-mode", "0"))
+        key = (id(frame), kind)
+        known = self._payloads.get(key)
+        if known is not None and known[0] is frame:
+            return known[1]
+        maker = self._packetizers.get(kind)
+        if maker is None:
+            maker = self._packetizers[kind] = packetizer(format, MTU)
+        made = maker.packets(frame)
+        self._payloads[key] = (frame, made)
+        if len(self._payloads) > MAX_KEPT_PAYLOADS:
+            self._payloads.popitem(last=False)
+        return made
+
+    def close(self) -> None:
+        """End all work of this room."""
+        self.video.close()

@@ -1,0 +1,343 @@
+"""The transport of WebRTC media: ICE, DTLS-SRTP and, where negotiated, data channels, for one bundle.
+
+Theory of operation. `gather` binds sockets and gives our side of the description; `start` takes the peer's and lets
+two steps run in the background, each with its own limit of time:
+
+    NEW -> GATHERED -> CHECKING (ICE) -> KEYING (DTLS) -> CONNECTED -> CLOSED
+                           \\                 \\               \\
+                            `-> FAILED (ICE_FAILED)  `-> FAILED (DTLS_FAILED)  `-> FAILED (ICE_FAILED: consent ran out)
+
+Each change is told by `on_state`. Once connected, a packet goes from the socket through libsrtp to `on_rtp` or
+`on_rtcp` inside one call from the event loop, and the other way likewise. Packets before that are dropped and counted.
+
+An ICE restart (RFC 8445 §9) is a new transport: `is_restart` tells that a re-offer asks for one; the owner gathers a
+new transport, answers with its parameters, and closes the old one when the new one is connected.
+
+Times are in seconds of `time.monotonic`: the event loop's own clock, which uvloop rounds to milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+import pylibsrtp
+
+from gateway.reasons import Reason, Refused
+from transcode.ice.agent import Agent
+from transcode.ice.certificate import Certificate, process_certificate
+from transcode.ice.channels import DataChannels
+from transcode.ice.dtls import DtlsSession
+from transcode.media import Candidate, Dtls, Ice, Setup
+from transcode.rtp.transport import PacketHandler
+
+ICE_TIME = 30.0
+"""Seconds until a pair must have been chosen (RFC 8863 asks for patience; people give up sooner than its 39.5 s)."""
+DTLS_TIME = 15.0
+"""Seconds for the handshake: four retransmissions of a lost flight (1, 2, 4, 8 s)."""
+
+
+class IceState(Enum):
+    """Where a transport stands."""
+
+    NEW = "new"
+    GATHERED = "gathered"
+    CHECKING = "checking"
+    KEYING = "keying"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+_NEXT: dict[IceState, frozenset[IceState]] = {
+    IceState.NEW: frozenset({IceState.GATHERED, IceState.CLOSED}),
+    IceState.GATHERED: frozenset({IceState.CHECKING, IceState.CLOSED}),
+    IceState.CHECKING: frozenset({IceState.KEYING, IceState.FAILED, IceState.CLOSED}),
+    IceState.KEYING: frozenset({IceState.CONNECTED, IceState.FAILED, IceState.CLOSED}),
+    IceState.CONNECTED: frozenset({IceState.FAILED, IceState.CLOSED}),
+    IceState.FAILED: frozenset({IceState.CLOSED}),
+    IceState.CLOSED: frozenset(),
+}
+
+StateHandler = Callable[[IceState, Reason | None], None]
+"""Told of each change: the reason is given with FAILED, and with CLOSED (NORMAL) when the peer closed."""
+
+
+class IceTransport:
+    """A `PacketTransport` over ICE and DTLS-SRTP, component 1 only (rtcp-mux), for all streams of a bundle.
+
+    controlling is True for the side that offered (RFC 8445 §6.1.1). addresses are the local ones to bind, None for
+    all of this host but loopback; ports is the range (both ends included) to bind in; public_address is what a
+    one-to-one NAT in front of us shows.
+    """
+
+    def __init__(
+        self,
+        controlling: bool,
+        addresses: Sequence[str] | None = None,
+        public_address: str | None = None,
+        certificate: Certificate | None = None,
+        ports: tuple[int, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.on_rtp: PacketHandler = _ignore
+        self.on_rtcp: PacketHandler = _ignore
+        self.on_state: StateHandler = _ignore_state
+        self.state = IceState.NEW
+        self.reason: Reason | None = None
+        self.packets_in = 0
+        self.packets_out = 0
+        self._counters: dict[str, int] = {}
+        self._public_address = public_address
+        self._certificate = certificate or process_certificate()
+        self._clock = clock
+        self._remote_ice: Ice | None = None
+        self._local_ice: Ice | None = None
+        self._channels: DataChannels | None = None
+        self._channels_port = 0
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._srtp_out: Any = None
+        self._srtp_in: Any = None
+        self._sendto: Callable[[bytes, tuple[str, int]], None] | None = None
+        self._remote_address: tuple[str, int] = ("", 0)
+        self._agent = Agent(controlling, addresses, ports, self._counters)
+        self._dtls = DtlsSession(controlling, self._certificate, self._agent.transmit)
+        self._dtls.on_closed = self._peer_closed
+        self._agent.on_media = self._receive
+        self._agent.on_dtls = self._receive_dtls
+        self._agent.on_selected = self._select
+        self._agent.on_lost = self._lose
+
+    # Negotiation
+
+    async def gather(self) -> Ice:
+        """Bind the sockets and return our credentials and candidates, complete. Raises `Refused` (NO_PORTS)."""
+        if self._local_ice is None:
+            try:
+                self._local_ice = await self._agent.gather(self._public_address)
+            except Refused:
+                self.close()
+                raise
+            self._enter(IceState.GATHERED)
+        return self._local_ice
+
+    def dtls(self, setup: Setup) -> Dtls:
+        """Return our DTLS parameters for a description that gives us this role."""
+        return Dtls(setup, (self._certificate.fingerprint,))
+
+    async def start(self, remote_ice: Ice, remote_dtls: Dtls, setup: Setup) -> None:
+        """Take the peer's parameters and begin; returns at once, `on_state` tells what becomes of it.
+
+        setup is our own role, ACTIVE or PASSIVE. Raises `Refused` with BAD_DESCRIPTION if the credentials or
+        fingerprints cannot be right; calling it again is an error of the caller's (ValueError).
+        """
+        if self.state is not IceState.GATHERED:
+            raise ValueError(f"cannot start a transport that is {self.state.value}")
+        if setup is Setup.ACTPASS or remote_dtls.setup is setup:
+            raise Refused(Reason.BAD_DESCRIPTION, "the DTLS roles of the two sides do not fit")
+        if not remote_dtls.fingerprints:
+            raise Refused(Reason.BAD_DESCRIPTION, "no fingerprint")
+        if not 4 <= len(remote_ice.user) <= 256 or not 22 <= len(remote_ice.password) <= 256:
+            raise Refused(Reason.BAD_DESCRIPTION, "ICE credentials of a wrong length")
+        self._remote_ice = remote_ice
+        self._agent.remote_username = remote_ice.user
+        self._agent.remote_password = remote_ice.password
+        self._agent.remote_is_lite = remote_ice.lite
+        for candidate in remote_ice.candidates:
+            self._agent.add(candidate)
+        self._enter(IceState.CHECKING)
+        self._task = asyncio.get_running_loop().create_task(self._connect(remote_dtls, setup))
+
+    def is_restart(self, remote_ice: Ice) -> bool:
+        """Tell whether a later description of the peer asks for an ICE restart (RFC 8839 §4.4.1.1.1)."""
+        known = self._remote_ice
+        return known is not None and (known.user, known.password) != (remote_ice.user, remote_ice.password)
+
+    def add_candidate(self, candidate: Candidate | None) -> None:
+        """Take one trickled remote candidate; None (no more will come) changes nothing, time decides on failure."""
+        if candidate is not None and self.state not in (IceState.FAILED, IceState.CLOSED):
+            self._agent.add(candidate)
+
+    async def wait(self) -> IceState:
+        """Return the state once it is CONNECTED, FAILED or CLOSED."""
+        while self.state not in (IceState.CONNECTED, IceState.FAILED, IceState.CLOSED):
+            self._changed.clear()
+            await self._changed.wait()
+        return self.state
+
+    async def _connect(self, remote_dtls: Dtls, setup: Setup) -> None:
+        try:
+            async with asyncio.timeout(ICE_TIME):
+                await self._agent.connect()
+        except (ConnectionError, TimeoutError):
+            self._fail(Reason.ICE_FAILED)
+            return
+        self._enter(IceState.KEYING)
+        try:
+            async with asyncio.timeout(DTLS_TIME):
+                agreed = await self._dtls.handshake(remote_dtls, setup)
+        except TimeoutError:
+            agreed = False
+        if not agreed:
+            self._fail(Reason.DTLS_FAILED)
+            return
+        self._srtp_out, self._srtp_in = self._dtls.srtp
+        self._enter(IceState.CONNECTED)
+        if self._channels is not None:
+            await self._channels.start(self._channels_port)
+
+    def open_channels(self, remote_port: int = 5000) -> DataChannels:
+        """Return this bundle's data channels, which begin once DTLS is done; for descriptions with a data stream.
+
+        remote_port is the peer's SCTP port (`Transport.sctp_port`), ours is 5000. Calling it again, as a later
+        description does, returns the same ones. Raises ValueError on a transport that has ended.
+        """
+        if self._channels is None:
+            if self.state in (IceState.FAILED, IceState.CLOSED):
+                raise ValueError(f"cannot open data channels on a transport that is {self.state.value}")
+            self._channels = DataChannels(self._dtls, self._count)
+            self._channels_port = remote_port
+            if self.state is IceState.CONNECTED:
+                self._task = asyncio.get_running_loop().create_task(self._channels.start(remote_port))
+        return self._channels
+
+    # Packets
+
+    def send_rtp(self, packet: bytes) -> None:
+        """Encrypt and send one RTP packet; dropped and counted before CONNECTED or if it is too long."""
+        srtp, sendto = self._srtp_out, self._sendto
+        if srtp is None or sendto is None:
+            self._count("not_ready")
+            return
+        try:
+            packet = srtp.protect(packet)
+        except (pylibsrtp.Error, ValueError):
+            self._count("protect_failed")
+            return
+        sendto(packet, self._remote_address)
+        self.packets_out += 1
+
+    def send_rtcp(self, packet: bytes) -> None:
+        """Encrypt and send one compound RTCP packet; dropped and counted as with RTP."""
+        srtp, sendto = self._srtp_out, self._sendto
+        if srtp is None or sendto is None:
+            self._count("not_ready")
+            return
+        try:
+            packet = srtp.protect_rtcp(packet)
+        except (pylibsrtp.Error, ValueError):
+            self._count("protect_failed")
+            return
+        sendto(packet, self._remote_address)
+
+    def _receive(self, data: bytes) -> None:
+        srtp = self._srtp_in
+        if srtp is None:
+            self._count("early_media")
+            return
+        rtcp = 192 <= data[1] <= 223
+        try:
+            packet = srtp.unprotect_rtcp(data) if rtcp else srtp.unprotect(data)
+        except (pylibsrtp.Error, ValueError):
+            self._count("unprotect_failed")
+            return
+        if rtcp:
+            self.on_rtcp(packet, self._clock())
+        else:
+            self.packets_in += 1
+            self.on_rtp(packet, self._clock())
+
+    def _receive_dtls(self, data: bytes) -> None:
+        if not self._dtls.take(data):
+            self._count("dtls_overflow")
+
+    def _select(self) -> None:
+        pair = self._agent.selected
+        if pair is None:
+            self._sendto = None
+        else:
+            self._sendto = pair.protocol.transport.sendto
+            self._remote_address = pair.remote_addr
+
+    # Ends
+
+    def _lose(self) -> None:
+        self._fail(Reason.ICE_FAILED)
+
+    def _peer_closed(self) -> None:
+        if self.state is IceState.CONNECTED:
+            self.reason = Reason.NORMAL
+            self._shut(IceState.CLOSED, Reason.NORMAL)
+
+    def _fail(self, reason: Reason) -> None:
+        if self.state not in (IceState.FAILED, IceState.CLOSED):
+            self.reason = reason
+            self._shut(IceState.FAILED, reason)
+
+    def close(self) -> None:
+        """Close DTLS and give the sockets back; nothing is delivered afterwards. Closing twice is no error."""
+        self.on_state = _ignore_state
+        self.on_rtp = self.on_rtcp = _ignore
+        if self.state is not IceState.CLOSED:
+            self._shut(IceState.CLOSED, None)
+
+    async def closed(self) -> None:
+        """Return when the sockets are given back after an end of any kind."""
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def _shut(self, state: IceState, reason: Reason | None) -> None:
+        self._srtp_in = None
+        self._srtp_out = None
+        self._agent.shut = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._tear_down())
+        self._enter(state, reason)
+
+    async def _tear_down(self) -> None:
+        task = self._task
+        if task is not None and not task.done():
+            # _fail is called from inside this task: then it ends by itself right after.
+            task.cancel()
+            await asyncio.wait([task])
+        if self._channels is not None:
+            await self._channels.stop()
+        await self._dtls.stop()
+        await self._agent.close()
+
+    def _enter(self, state: IceState, reason: Reason | None = None) -> None:
+        if state not in _NEXT[self.state]:
+            return
+        self.state = state
+        self._changed.set()
+        self.on_state(state, reason)
+
+    def _count(self, name: str) -> None:
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, by name."""
+        return {"packets_in": self.packets_in, "packets_out": self.packets_out, **self._counters}
+
+    @property
+    def encrypted(self) -> str:
+        """The SRTP profile in use, "" before CONNECTED."""
+        return self._dtls.profile if self._srtp_out is not None else ""
+
+    @property
+    def remote_address(self) -> tuple[str, int]:
+        """Where packets are sent to; ("", 0) before a pair was selected."""
+        return self._remote_address
+
+
+def _ignore(_: bytes, __: float) -> None:
+    """Take a packet that nobody waits for."""
+
+
+def _ignore_state(_: IceState, __: Reason | None) -> None:
+    """Hear of a change that nobody waits for."""

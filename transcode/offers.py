@@ -1,0 +1,52 @@
+"""What we offer: every codec that we take and send, on payload types of our own choice. Pure."""
+
+from __future__ import annotations
+
+from transcode.media import Abilities, Codec, Format, Kind, StreamDescription, Transport, Wanted
+from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080
+
+EVENTS = (("0-16", ""),)
+"""telephone-event: the twelve keys, A to D, and flash (RFC 4733 §3.2)."""
+_NOWHERE = Transport(None, 0)
+
+_AUDIO = {
+    Codec.OPUS: Format(Codec.OPUS, 107, 48000, 2, (("useinbandfec", "1"),)),
+    Codec.G722: Format(Codec.G722, 9, 8000),
+    Codec.PCMU: Format(Codec.PCMU, 0, 8000),
+    Codec.PCMA: Format(Codec.PCMA, 8, 8000),
+}
+_OLD_SIZES = (("cif", "1"), ("qcif", "1"))
+
+
+def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescription, ...]:
+    """Return the streams of an offer; their transports are the caller's to fill in.
+
+    Only what can be sent as well is offered, so that the answer fits both directions.
+    """
+    streams = []
+    if wanted.audio:
+        sound = [_AUDIO[codec] for codec in abilities.audio if codec in _AUDIO]
+        rates = dict.fromkeys(one.clock_rate for one in sound)
+        keys = {8000: 101, 48000: 102}
+        sound += [Format(Codec.TELEPHONE_EVENT, keys[rate], rate, parameters=EVENTS) for rate in rates]
+        formats = tuple(sound)
+        streams.append(StreamDescription("0", Kind.AUDIO, formats, formats, _NOWHERE, packet_time=20))
+    if wanted.video:
+        formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
+        number = str(len(streams))
+        streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth))
+    return tuple(streams)
+
+
+def _video(codec: Codec, abilities: Abilities) -> tuple[Format, ...]:
+    if codec is Codec.H264:
+        level = MAX_LEVEL_1080 if abilities.height > 720 else MAX_LEVEL
+        profile = ("profile-level-id", f"42e0{level:02x}")
+        return tuple(
+            Format(codec, number, 90000, parameters=(profile, ("packetization-mode", mode)), feedback=FEEDBACK)
+            for number, mode in ((97, "1"), (98, "0"))
+        )
+    if codec is Codec.VP8:
+        return (Format(codec, 99, 90000, feedback=FEEDBACK),)
+    numbers = {Codec.H263P: 103, Codec.H263: 34, Codec.H261: 31}
+    return (Format(codec, numbers[codec], 90000, parameters=_OLD_SIZES, feedback=FEEDBACK),)

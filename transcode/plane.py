@@ -1,0 +1,235 @@
+"""The media plane itself: legs and rooms on one event loop, implementing `transcode.media.MediaPlane`.
+
+One clock drives it: every 20 ms each room mixes its sound, and each leg's timers are looked at (pictures' streams in
+every tick, so that a lost packet is asked for at once; sound's about once a second). Codec work on pictures runs in
+the worker pool's threads and comes back to the loop as coded frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import structlog
+
+from gateway.reasons import Reason, Refused
+from transcode.carrier import Carriers
+from transcode.conference import Conference
+from transcode.lag import LagMeter
+from transcode.leg import Leg
+from transcode.media import (
+    Abilities,
+    Candidate,
+    LegId,
+    LegStatistics,
+    MediaDescription,
+    MediaEvent,
+    RoomId,
+    Sample,
+    ViewPlan,
+    Wanted,
+)
+from transcode.rtp.ports import PortPool
+from transcode.settings import PlaneSettings
+from transcode.video.pool import SWITCH_INTERVAL, WorkerPool
+
+log = structlog.get_logger()
+
+TICK = 0.02
+"""Seconds between two mixes: the packet time that every device speaks."""
+AUDIO_TURN = 25
+"""Ticks in which every leg without pictures is polled once: its RTCP is seconds apart."""
+MAX_BEHIND = 5
+"""Ticks that are made up for after a stall; more would come as a burst that no jitter buffer likes."""
+MAX_EVENTS = 100_000
+"""Events that nobody has taken yet; more means that the control plane hangs."""
+
+BAD_INPUT = frozenset(
+    {
+        "malformed", "oversized", "garbage", "foreign", "stun", "dtls", "unencrypted", "rtcp_malformed",
+        "unprotect_failed", "unknown_payload", "refused", "looped", "dtls_overflow", "early_media", "replayed",
+        "unauthentic", "handler_errors", "malformed_payloads", "frames_too_large", "pictures_refused", "decoder_errors",
+    }
+)  # fmt: skip
+"""Counters that tell of input that was dropped, whatever part counts them."""
+
+
+class Plane:
+    """A media plane in this process."""
+
+    def __init__(self, settings: PlaneSettings) -> None:
+        self._settings = settings
+        self._legs: dict[LegId, Leg] = {}
+        self._rooms: dict[RoomId, Conference] = {}
+        self._events: asyncio.Queue[MediaEvent | None] = asyncio.Queue(MAX_EVENTS)
+        self._lag = LagMeter("media")
+        self._ticking: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._turn = 0
+        self._mix_seconds = 0.0
+        self._ended: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Take ports and threads into use."""
+        settings = self._settings
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        loop = asyncio.get_running_loop()
+        self._pool = WorkerPool(loop)
+        self._pool.on_fault = lambda fault: log.error("codec_fault", fault=repr(fault)[:200])
+        self._carriers = Carriers(
+            PortPool(settings.address, settings.low, settings.high),
+            settings.address,
+            (settings.low, settings.high),
+            settings.public_address,
+            self._emit,
+        )
+        self._lag.start()
+        # A full collection of a heap with thousands of packets stops the loop for longer than a tick may wait; what is
+        # there now stays for good and need not be looked at again.
+        gc.collect()
+        gc.freeze()
+        self._due = time.monotonic() + TICK
+        self._ticking = loop.call_later(TICK, self._tick, loop)
+
+    async def stop(self) -> None:
+        """End everything."""
+        for leg in list(self._legs):
+            await self.close(leg, Reason.SHUTDOWN)
+        self._lag.stop()
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for room in self._rooms.values():
+            room.close()
+        self._pool.close()
+        self._emit(None)
+
+    def _emit(self, event: MediaEvent | None) -> None:
+        if self._events.full():
+            self._events.get_nowait()
+        self._events.put_nowait(event)
+
+    # The clock
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = time.monotonic()
+        behind = 0
+        while self._due <= now and behind < MAX_BEHIND:
+            self._due += TICK
+            behind += 1
+            began = time.thread_time()
+            for room in self._rooms.values():
+                try:
+                    room.tick(now)
+                except Exception:  # the outermost shell of mixing: one room's fault must not stop the others' sound
+                    log.exception("mixing_failed", room=room.id)
+            self._mix_seconds += time.thread_time() - began
+        if self._due <= now:
+            self._due = now + TICK
+        self._poll(now)
+        self._ticking = loop.call_later(max(0.0, self._due - time.monotonic()), self._tick, loop)
+
+    def _poll(self, now: float) -> None:
+        self._turn = (self._turn + 1) % AUDIO_TURN
+        for number, leg in enumerate(self._legs.values()):
+            if leg.has_video or number % AUDIO_TURN == self._turn:
+                try:
+                    leg.poll(now)
+                except Exception:  # likewise: one leg's fault ends nobody else's timers
+                    log.exception("leg_timer_failed", leg=leg.id)
+
+    # The interface
+
+    async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
+        """See `MediaPlane.open`."""
+        if len(self._legs) >= self._settings.max_legs:
+            raise Refused(Reason.OVERLOAD)
+        if leg in self._legs:
+            raise Refused(Reason.BAD_REQUEST, "this leg is open already")
+        conference = self._rooms.get(room)
+        if conference is None:
+            conference = self._rooms[room] = Conference(room, self._pool, self._emit)
+        conference.enter(leg, abilities)
+        self._legs[leg] = Leg(leg, conference, abilities, self._carriers, self._emit, time.monotonic())
+
+    def _leg(self, id: LegId) -> Leg:
+        leg = self._legs.get(id)
+        if leg is None:
+            raise Refused(Reason.CANCELLED, "this leg is closed")
+        return leg
+
+    async def offer(self, leg: LegId, wanted: Wanted) -> MediaDescription:
+        """See `MediaPlane.offer`."""
+        return await self._leg(leg).offer(wanted)
+
+    async def answer(self, leg: LegId, remote: MediaDescription) -> MediaDescription:
+        """See `MediaPlane.answer`."""
+        return await self._leg(leg).answer(remote)
+
+    async def accept(self, leg: LegId, remote: MediaDescription) -> None:
+        """See `MediaPlane.accept`."""
+        await self._leg(leg).accept(remote)
+
+    async def candidate(self, leg: LegId, stream: str, candidate: Candidate | None) -> None:
+        """See `MediaPlane.candidate`."""
+        known = self._legs.get(leg)
+        if known is not None:
+            await known.candidate(stream, candidate)
+
+    async def direct(self, room: RoomId, plan: ViewPlan) -> None:
+        """See `MediaPlane.direct`."""
+        conference = self._rooms.get(room)
+        if conference is not None:
+            conference.direct(plan)
+
+    async def key_frame(self, leg: LegId) -> None:
+        """See `MediaPlane.key_frame`."""
+        self._leg(leg).key_frame()
+
+    async def statistics(self, leg: LegId) -> LegStatistics:
+        """See `MediaPlane.statistics`."""
+        return self._leg(leg).statistics()
+
+    async def close(self, leg: LegId, reason: Reason) -> None:
+        """See `MediaPlane.close`."""
+        known = self._legs.pop(leg, None)
+        if known is None:
+            return
+        known.close()
+        for name, count in known.counters().items():
+            self._ended[name] = self._ended.get(name, 0) + count
+        conference = known.conference
+        conference.leave(leg)
+        if not conference.legs:
+            conference.close()
+            self._rooms.pop(conference.id, None)
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        """See `MediaPlane.events`."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    # Metrics
+
+    async def counters(self) -> tuple[Sample, ...]:
+        """See `MediaPlane.counters`."""
+        return (*self._lag.samples(), *self._work(), *self._input())
+
+    def _input(self) -> list[Sample]:
+        total = dict(self._ended)
+        for leg in self._legs.values():
+            for name, count in leg.counters().items():
+                total[name] = total.get(name, 0) + count
+        found = [Sample("legs", (), len(self._legs))]
+        for name, count in total.items():
+            if name in BAD_INPUT:
+                found.append(Sample("bad_input_total", (("what", name), ("where", "media")), count))
+        return found + [
+            Sample("packets_total", (("direction", direction),), total.get(f"packets_{direction}", 0))
+            for direction in ("in", "out")
+        ]
+
+    def _work(self) -> list[Sample]:
+        return []

@@ -1,0 +1,86 @@
+"""The media process: runs a `Plane` and serves its calls on an inherited socket. `python -m transcode.process FD`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import structlog
+import uvloop
+
+from gateway.reasons import Reason, Refused
+from transcode.logs import configure_logs
+from transcode.plane import Plane
+from transcode.wire import Frame, Happening, Reply, Request, encode, read
+
+log = structlog.get_logger()
+
+METHODS = frozenset(
+    {"open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "statistics", "counters", "close"}
+)
+"""What may be called from outside."""
+MAX_UNDER_WAY = 10_000
+"""Calls under way at once; more means that something is stuck, and new ones are refused."""
+
+
+async def serve(connection: socket.socket) -> None:
+    """Serve one control plane until it closes the stream."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    first = await read(reader)
+    if not isinstance(first, Request) or first.method != "configure":
+        return
+    plane = Plane(*first.arguments)
+    await plane.start()
+    under_way: set[asyncio.Task[None]] = set()
+    telling = asyncio.create_task(_tell(plane, writer))
+    try:
+        while (frame := await read(reader)) is not None:
+            if isinstance(frame, Request):
+                if len(under_way) >= MAX_UNDER_WAY:
+                    writer.write(encode(Reply(frame.number, error=Refused(Reason.OVERLOAD))))
+                    continue
+                task = asyncio.create_task(_answer(plane, frame, writer))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+    finally:
+        telling.cancel()
+        for task in under_way:
+            task.cancel()
+        await plane.stop()
+        writer.close()
+
+
+async def _answer(plane: Plane, request: Request, writer: asyncio.StreamWriter) -> None:
+    value: Any = None
+    error: BaseException | None = None
+    try:
+        if request.method not in METHODS:
+            raise Refused(Reason.UNSUPPORTED, request.method)
+        value = await getattr(plane, request.method)(*request.arguments)
+    except Refused as refusal:
+        error = refusal
+    except Exception as fault:  # the outermost shell of the media process: one leg's fault ends that leg alone
+        log.exception("media_call_failed", method=request.method)
+        error = Refused(Reason.INTERNAL, type(fault).__name__)
+    reply: Frame = Reply(request.number, value, error)
+    writer.write(encode(reply))
+
+
+async def _tell(plane: Plane, writer: asyncio.StreamWriter) -> None:
+    async for event in plane.events():
+        writer.write(encode(Happening(event)))
+
+
+def main() -> None:
+    """Run until the control plane goes away; Ctrl-C in a terminal reaches it too and is left to the control plane."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    configure_logs(os.environ.get("ROOMBRIDGE_LOG", ""))
+    uvloop.run(serve(socket.socket(fileno=int(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()

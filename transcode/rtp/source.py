@@ -1,0 +1,95 @@
+"""Symmetric RTP: which remote address is the peer, learned from what it sends.
+
+Theory of operation. Signalling names an address; behind NAT the packets come from another. `SourceLock` starts with
+the signalled address as the target. The first valid packet from it locks it. Packets from elsewhere are held until
+NEEDED of them came from one address with one SSRC; then that address is locked, the held packets are let in and
+everything is sent there. While a lock holds, everybody else is foreign, with two exceptions: the signalled address
+may still win by NEEDED packets, and when the locked source was silent for SILENCE seconds anyone may.
+
+The owner decrypts and checks packets before `offer`, so that with SRTP only authentic ones count; `closed` tells it
+cheaply when that work would be for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Source = tuple[Any, ...]
+"""A socket address as the socket gives it: (host, port) for IPv4, (host, port, flow, scope) for IPv6."""
+
+NEEDED = 3
+"""Valid packets before an address is believed: 60 ms of sound."""
+SILENCE = 3.0
+"""Seconds of silence after which a locked address may be replaced: longer than any pause in the middle of speech
+with comfort noise, shorter than people's patience."""
+MAX_CANDIDATES = 4
+"""Addresses watched at once; a NAT that changes its mapping shows two."""
+CANDIDATE_LIFE = 2.0
+"""Seconds between two packets of one candidate."""
+
+
+class _Candidate:
+    __slots__ = ("held", "last", "ssrc")
+
+    def __init__(self, ssrc: bytes) -> None:
+        self.ssrc = ssrc
+        self.last = 0.0
+        self.held: list[bytes] = []
+
+
+class SourceLock:
+    """Where the peer is. `locked` is the learned address, `expected` the signalled one, `heard` the time in seconds
+    of the last packet from the locked one (written by the owner on its fast path)."""
+
+    __slots__ = ("_candidates", "_needed", "expected", "heard", "locked", "moves")
+
+    def __init__(self, needed: int = NEEDED) -> None:
+        self.expected: Source | None = None
+        self.locked: Source | None = None
+        self.heard = float("-inf")
+        self.moves = 0
+        self._needed = needed
+        self._candidates: dict[Source, _Candidate] = {}
+
+    @property
+    def target(self) -> Source | None:
+        """Where to send."""
+        return self.locked if self.locked is not None else self.expected
+
+    def expect(self, address: Source | None) -> None:
+        """Take what signalling says; a new address begins the learning anew, the same one leaves the lock alone."""
+        if address != self.expected:
+            self.expected = address
+            self.locked = None
+            self._candidates.clear()
+
+    def closed(self, source: Source, now: float) -> bool:
+        """Tell whether a packet from this address is foreign, without looking into it."""
+        locked = self.locked
+        if locked is None or source in (locked, self.expected):
+            return False
+        return now - self.heard <= SILENCE
+
+    def offer(self, source: Source, ssrc: bytes, packet: bytes, now: float) -> list[bytes]:
+        """Take a valid packet; returns the packets that may be let in now, in order, none while it is on trial."""
+        if source == self.locked or (self.locked is None and source == self.expected):
+            self._lock(source, now)
+            return [packet]
+        candidate = self._candidates.get(source)
+        if candidate is None or candidate.ssrc != ssrc or now - candidate.last > CANDIDATE_LIFE:
+            self._candidates.pop(source, None)
+            while len(self._candidates) >= MAX_CANDIDATES:
+                del self._candidates[next(iter(self._candidates))]
+            candidate = self._candidates[source] = _Candidate(ssrc)
+        candidate.last = now
+        candidate.held.append(packet)
+        if len(candidate.held) < self._needed:
+            return []
+        self.moves += 1
+        self._lock(source, now)
+        return candidate.held
+
+    def _lock(self, source: Source, now: float) -> None:
+        self.locked = source
+        self.heard = now
+        self._candidates.clear()

@@ -1,0 +1,355 @@
+"""One stream's RTP and RTCP on UDP sockets, plain or SRTP: the shell around `SourceLock` and `SrtpSession`.
+
+Raw non-blocking sockets with the loop's reader callback, measured under uvloop on loopback against its datagram
+endpoints: equal for pictures, a little cheaper for sound, and bounded in what one wake-up does. Sound is read one
+datagram a wake-up (its packets come singly, and a second read that finds nothing costs as much as the first); pictures
+are drained up to a bound, since their packets come in bursts.
+
+Nothing that arrives raises: what is not a packet of the peer is counted and dropped. When encryption was agreed on,
+nothing leaves or is let in without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+import time
+
+import structlog
+
+from gateway.reasons import Reason, Refused
+from transcode.media import Kind, SrtpKey
+from transcode.rtp import rtcp
+from transcode.rtp.packet import RtpPacket
+from transcode.rtp.ports import PortPool
+from transcode.rtp.source import Source, SourceLock
+from transcode.rtp.srtp import SrtpSession
+from transcode.rtp.transport import PacketHandler
+
+MAX_DATAGRAM = 2048
+"""Octets; media packets fit an Ethernet frame, so a longer one is none."""
+BURST = {Kind.AUDIO: 1, Kind.VIDEO: 32, Kind.DATA: 8}
+"""Datagrams read in one wake-up: 32 packets are handled in about a quarter of a millisecond."""
+RTCP_BURST = 4
+RTCP_NEEDED = 2
+"""RTCP packets before their address is believed: they are seconds apart."""
+
+log = structlog.get_logger()
+
+
+def _ignore(packet: bytes, arrival: float) -> None:
+    """Take packets while nobody else does."""
+
+
+class UdpTransport:
+    """A `PacketTransport` on a pair of ports, or a single one where RTP and RTCP are always multiplexed.
+
+    Raises Refused(NO_PORTS) if the pool is exhausted. Needs the running loop. `set_remote` and `set_keys` may be
+    called again at any time.
+
+    Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
+    garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
+    to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
+    """
+
+    def __init__(self, pool: PortPool, kind: Kind, pair: bool = True) -> None:
+        self._ports = pool.allocate(kind, pair)
+        self._pool = pool
+        self._loop = asyncio.get_running_loop()
+        self.on_rtp: PacketHandler = _ignore
+        self.on_rtcp: PacketHandler = _ignore
+        self.address = pool.address
+        self._rtp, self._rtcp = self._ports.rtp, self._ports.rtcp
+        self._burst = BURST[kind]
+        self._lock = SourceLock()
+        self._control_lock = SourceLock(RTCP_NEEDED)
+        self._srtp: SrtpSession | None = None
+        self._encrypted = False
+        self._mux = not pair
+        self._closed = False
+        self._family = self._rtp.family
+        self.received = self.sent = self.foreign = self.malformed = self.oversized = 0
+        self.stun = self.dtls = self.garbage = self.unencrypted = self.homeless = 0
+        self.blocked = self.errors = self.handler_errors = 0
+        self._loop.add_reader(self._rtp.fileno(), self._rtp_ready)
+        if self._rtcp is not None:
+            self._loop.add_reader(self._rtcp.fileno(), self._rtcp_ready)
+
+    # What signalling says
+
+    @property
+    def port(self) -> int:
+        """The local RTP port."""
+        return self._ports.port
+
+    @property
+    def rtcp_port(self) -> int:
+        """The local RTCP port; the RTP port if there is one port only."""
+        return self._ports.port + (self._rtcp is not None)
+
+    @property
+    def remote(self) -> Source | None:
+        """Where RTP is sent: the learned address, or the signalled one before that."""
+        return self._lock.target
+
+    @property
+    def learned(self) -> bool:
+        """Whether valid media has come and its source is locked."""
+        return self._lock.locked is not None
+
+    def set_remote(
+        self,
+        address: str | None,
+        port: int,
+        rtcp_address: str | None = None,
+        rtcp_port: int | None = None,
+        mux: bool = False,
+    ) -> None:
+        """Take the peer's address. No address, port 0 or an unspecified address (hold, RFC 2543) sends nothing.
+
+        rtcp_port None means port + 1 unless mux. A changed address starts the learning anew. Raises Refused if the
+        address is none of this socket's kind or cannot be one peer's.
+        """
+        target = self._resolve(address, port)
+        other = port + 1 if rtcp_port is None else rtcp_port
+        control = self._resolve(rtcp_address or address, other if other < 65536 else 0)
+        self._mux = mux or self._rtcp is None
+        if self._mux:
+            control = None
+        self._lock.expect(target)
+        self._control_lock.expect(control)
+
+    def _resolve(self, address: str | None, port: int) -> Source | None:
+        if not address or not port:
+            return None
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            raise Refused(Reason.BAD_DESCRIPTION, "the media address is not an IP address") from None
+        if not 0 < port < 65536:
+            raise Refused(Reason.BAD_DESCRIPTION, "the media port is out of range")
+        if parsed.is_multicast or str(parsed) == "255.255.255.255":
+            raise Refused(Reason.BAD_DESCRIPTION, "the media address is not one host's")
+        if parsed.is_unspecified:
+            return None
+        if self._family == socket.AF_INET:
+            if parsed.version != 4:
+                raise Refused(Reason.UNREACHABLE, "media goes by IPv4 here")
+            return (str(parsed), port)
+        if parsed.version == 4:
+            if self.address != "::":
+                raise Refused(Reason.UNREACHABLE, "media goes by IPv6 here")
+            return (f"::ffff:{parsed}", port, 0, 0)
+        try:
+            found = socket.getaddrinfo(address, port, socket.AF_INET6, socket.SOCK_DGRAM, 0, socket.AI_NUMERICHOST)
+        except OSError:
+            raise Refused(Reason.BAD_DESCRIPTION, "the media address has an unknown scope") from None
+        return found[0][4]
+
+    def set_keys(
+        self, send: SrtpKey | None, receive: SrtpKey | None, required: bool = True, clear_rtcp: bool = False
+    ) -> None:
+        """Encrypt from now on; a direction whose key is missing is shut. required False goes back to clear media.
+
+        clear_rtcp takes unencrypted RTCP from a peer that never encrypts it. Raises Refused on an unusable key.
+        """
+        if not required:
+            self._srtp, self._encrypted = None, False
+            return
+        self._encrypted = True
+        if self._srtp is None:
+            self._srtp = SrtpSession(send, receive, clear_rtcp)
+        else:
+            self._srtp.clear_rtcp = clear_rtcp
+            self._srtp.rekey(send, receive)
+
+    @property
+    def encrypted(self) -> str:
+        """The suite in use, or nothing."""
+        suite = None if self._srtp is None else self._srtp.suite
+        return "" if suite is None else suite.value
+
+    # Sending
+
+    def send_rtp(self, packet: bytes) -> None:
+        """Send one RTP packet in clear; it is encrypted on the way if keys are there."""
+        if self._encrypted:
+            secured = None if self._srtp is None else self._srtp.protect_rtp(packet)
+            if secured is None:
+                self.unencrypted += 1
+                return
+            packet = secured
+        lock = self._lock
+        self._send(self._rtp, packet, lock.locked or lock.expected)
+
+    def send_rtcp(self, packet: bytes) -> None:
+        """Send one compound RTCP packet."""
+        if self._encrypted:
+            secured = None if self._srtp is None else self._srtp.protect_rtcp(packet)
+            if secured is None:
+                self.unencrypted += 1
+                return
+            packet = secured
+        if self._mux or self._rtcp is None:
+            self._send(self._rtp, packet, self._lock.target)
+        else:
+            self._send(self._rtcp, packet, self._control_target())
+
+    def _control_target(self) -> Source | None:
+        """Return where RTCP goes: where it comes from, where signalling says, or beside RTP that NAT has moved."""
+        lock, media = self._control_lock, self._lock
+        if lock.locked is None and media.locked is not None and media.locked != media.expected:
+            host, port, *rest = media.locked
+            return (host, min(port + 1, 65535), *rest)
+        return lock.target
+
+    def _send(self, sender: socket.socket, packet: bytes, target: Source | None) -> None:
+        if target is None or self._closed:
+            self.homeless += 1
+            return
+        try:
+            sender.sendto(packet, target)
+            self.sent += 1
+        except BlockingIOError:
+            self.blocked += 1
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                self.blocked += 1
+            else:
+                self.errors += 1
+
+    # Receiving
+
+    def _rtp_ready(self) -> None:
+        try:
+            self._drain(self._rtp, self._burst, False)
+        except Exception:
+            self._handler_failed()
+
+    def _rtcp_ready(self) -> None:
+        try:
+            assert self._rtcp is not None
+            self._drain(self._rtcp, RTCP_BURST, True)
+        except Exception:
+            self._handler_failed()
+
+    def _handler_failed(self) -> None:
+        """Count what a handler let escape; the first one is logged, a flood of them would be an attack on the log."""
+        self.handler_errors += 1
+        if self.handler_errors == 1:
+            log.exception("packet_handler_failed", port=self.port)
+
+    def _drain(self, receiver: socket.socket, burst: int, control: bool) -> None:
+        now = time.monotonic()
+        for _ in range(burst):
+            if self._closed:
+                return
+            try:
+                data, source = receiver.recvfrom(MAX_DATAGRAM + 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.errors += 1
+                continue
+            length = len(data)
+            if length < 8 or length > MAX_DATAGRAM or not 128 <= data[0] <= 191:
+                self._sort_out(data)
+            elif control or 192 <= data[1] <= 223:
+                self._take_rtcp(data, source, now, self._control_lock if control else self._lock)
+            else:
+                self._take_rtp(data, source, now)
+
+    def _sort_out(self, data: bytes) -> None:
+        """Count what is neither RTP nor RTCP, by its first octet (RFC 7983 §7)."""
+        if len(data) > MAX_DATAGRAM:
+            self.oversized += 1
+        elif not data or len(data) < 8:
+            self.malformed += 1
+        elif data[0] < 4:
+            self.stun += 1
+        elif 20 <= data[0] <= 63:
+            self.dtls += 1
+        else:
+            self.garbage += 1
+
+    def _take_rtp(self, data: bytes, source: Source, now: float) -> None:
+        lock = self._lock
+        known = source == lock.locked
+        if not known and lock.closed(source, now):
+            self.foreign += 1
+            return
+        if self._encrypted:
+            clear = None if self._srtp is None else self._srtp.unprotect_rtp(data)
+            if clear is None:
+                return
+            data = clear
+        if known:
+            lock.heard = now
+            self.received += 1
+            self.on_rtp(data, now)
+            return
+        try:
+            RtpPacket.parse(data)
+        except ValueError:
+            self.malformed += 1
+            return
+        for packet in lock.offer(source, data[8:12], data, now):
+            self.received += 1
+            self.on_rtp(packet, now)
+
+    def _take_rtcp(self, data: bytes, source: Source, now: float, lock: SourceLock) -> None:
+        if source != lock.locked and (lock.closed(source, now) or self._stranger(source, lock)):
+            self.foreign += 1
+            return
+        if self._encrypted:
+            clear = None if self._srtp is None else self._srtp.unprotect_rtcp(data)
+            if clear is None:
+                return
+            data = clear
+        try:
+            rtcp.parse(data)
+        except ValueError:
+            self.malformed += 1
+            return
+        for packet in lock.offer(source, data[4:8], data, now):
+            self.received += 1
+            self.on_rtcp(packet, now)
+
+    def _stranger(self, source: Source, lock: SourceLock) -> bool:
+        """Tell whether RTCP on its own port comes from another host than the media that is known already."""
+        media = self._lock.locked
+        return lock is self._control_lock and media is not None and source[0] != media[0] and source != lock.expected
+
+    def close(self) -> None:
+        """Give the sockets back; nothing is delivered afterwards. Closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._rtp.fileno())
+        if self._rtcp is not None:
+            self._loop.remove_reader(self._rtcp.fileno())
+        self._pool.release(self._ports)
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters by name, those of SRTP included."""
+        names = (
+            "received",
+            "sent",
+            "foreign",
+            "malformed",
+            "oversized",
+            "stun",
+            "dtls",
+            "garbage",
+            "unencrypted",
+            "homeless",
+            "blocked",
+            "errors",
+            "handler_errors",
+        )
+        counts = {name: getattr(self, name) for name in names}
+        if self._srtp is not None:
+            counts.update(self._srtp.counters())
+        return counts

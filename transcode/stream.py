@@ -1,0 +1,102 @@
+"""What audio and video streams of a leg have in common: a session on a carrier."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from transcode.carrier import Carrier
+from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
+from transcode.negotiate import Chosen
+from transcode.rtp.events import RtcpEvent
+from transcode.rtp.session import RtpSession
+
+
+class Stream:
+    """One stream: packets come from its carrier through its session, and go the same way back."""
+
+    kind: Kind
+    clock_rate: int
+
+    def __init__(
+        self,
+        leg: LegId,
+        id: str,
+        carrier: Carrier,
+        rng: random.Random,
+        cname: str,
+        shared: bool,
+        emit: Callable[[MediaEvent], None],
+    ) -> None:
+        self.leg = leg
+        self.id = id
+        self.carrier = carrier
+        self.chosen: Chosen | None = None
+        self._emit = emit
+        self.session = RtpSession(
+            self.kind,
+            rng.randrange(1, 1 << 32),
+            cname,
+            self.clock_rate,
+            random.Random(rng.getrandbits(64)),
+            shared=shared,
+        )
+        carrier.attach(self)
+
+    @property
+    def ssrcs(self) -> tuple[int, ...]:
+        """The SSRCs that we send with."""
+        return (self.session.ssrc,)
+
+    @property
+    def last_heard(self) -> float:
+        """When something was last received, in seconds of the monotonic clock."""
+        return max(self.session.last_rtp, self.session.last_rtcp)
+
+    def ride(self, carrier: Carrier) -> None:
+        """Go over to another carrier (ICE restart, a bundle that was formed)."""
+        self.carrier.detach(self)
+        self.carrier = carrier
+        carrier.attach(self)
+
+    def configure(self, chosen: Chosen, bit_rate: int) -> None:
+        """Take what was negotiated; bit_rate in bit/s bounds what is sent."""
+        raise NotImplementedError
+
+    def on_rtp(self, data: bytes, arrival: float) -> None:
+        """Take one decrypted RTP packet."""
+        raise NotImplementedError
+
+    def on_rtcp(self, data: bytes, arrival: float) -> None:
+        """Take one decrypted RTCP compound."""
+        for event in self.session.receive_rtcp(data, arrival):
+            self.react(event, arrival)
+
+    def react(self, event: RtcpEvent, now: float) -> None:
+        """Act on what the peer's RTCP says."""
+
+    def poll(self, now: float) -> None:
+        """Send the RTCP that is due."""
+        for datagram in self.session.poll(now):
+            self.carrier.send_rtcp(datagram)
+
+    def goodbye(self, now: float) -> None:
+        """Tell the peer that our source ends (RFC 3550 §6.6)."""
+        if self.session.packets_out:
+            self.carrier.send_rtcp(self.session.bye(now))
+
+    def formats(self) -> FormatsChanged | None:
+        """Return what flows now; None while nothing is negotiated."""
+        raise NotImplementedError
+
+    def statistics(self) -> StreamStatistics:
+        """Return the stream's counters."""
+        raise NotImplementedError
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted, by name."""
+        return self.session.counters()
+
+    def close(self) -> None:
+        """Let go of the carrier; nothing is received afterwards."""
+        self.carrier.detach(self)

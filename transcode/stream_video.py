@@ -1,0 +1,294 @@
+"""A leg's picture: from its carrier to the conference's composition and back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import structlog
+
+from gateway.reasons import Reason
+from transcode.carrier import Carrier
+from transcode.conference import Conference
+from transcode.frames import EncodedFrame
+from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, MediaEvent, StreamStatistics
+from transcode.negotiate import Chosen, frame_limits, level_limits
+from transcode.payload.formats import depacketizer
+from transcode.payload.frames import FrameBuffer
+from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
+from transcode.rtp.rate import RateController
+from transcode.stream import Stream
+from transcode.video.streams import Viewer
+from transcode.video.source import VideoSource
+
+log = structlog.get_logger()
+
+SIGNALLED_SPACING = 1.0
+"""Seconds between two requests for a key frame by signalling: each is an INFO or an H.245 command."""
+SLICE_SIZE = 1150
+"""Octets of a NAL unit for receivers of single NAL unit packets; x264 overshoots a little, an MTU must hold it."""
+
+
+class VideoStream(Stream):
+    """Pictures, both ways."""
+
+    kind = Kind.VIDEO
+    clock_rate = 90_000
+
+    def __init__(
+        self,
+        leg: LegId,
+        id: str,
+        conference: Conference,
+        carrier: Carrier,
+        rng: random.Random,
+        cname: str,
+        shared: bool,
+        emit: Callable[[MediaEvent], None],
+    ) -> None:
+        super().__init__(leg, id, carrier, rng, cname, shared, emit)
+        self._conference = conference
+        self._rtx_ssrc = rng.randrange(1, 1 << 32)
+        self._buffer: FrameBuffer | None = None
+        self._source: VideoSource | None = None
+        self._generation = 0
+        self._rate: RateController | None = None
+        self._viewer: Viewer | None = None
+        self._offset = rng.getrandbits(32)
+        self._asked = float("-inf")
+        self._size_in = (0, 0)
+        self._frames_out = self._key_frames_out = 0
+        self._last_out: EncodedFrame | None = None
+
+    @property
+    def ssrcs(self) -> tuple[int, ...]:
+        """See `Stream.ssrcs`."""
+        return (self.session.ssrc,)
+
+    # Setting up
+
+    def configure(self, chosen: Chosen, bit_rate: int) -> None:
+        """See `Stream.configure`."""
+        before, self.chosen = self.chosen, chosen
+        session = self.session
+        main = chosen.send or next(iter(chosen.receive), None)
+        session.feedback = frozenset(main.feedback if main is not None else ())
+        session.announce(chosen.stream.ssrcs)
+        session.rtx_types = dict(chosen.rtx_receive)
+        session.send_rtx(chosen.rtx, self._rtx_ssrc)
+        if before is None or before.receive != chosen.receive:
+            self._configure_receiving(chosen)
+        self._configure_sending(chosen, bit_rate)
+
+    def _configure_receiving(self, chosen: Chosen) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._source = self._buffer = None
+        main = next(iter(chosen.receive), None)
+        if main is not None:
+            retransmission = "nack" in main.feedback
+            self._buffer = FrameBuffer(depacketizer(main), retransmission=retransmission)
+            self._source = VideoSource(
+                self.leg,
+                main.codec,
+                self._conference.pool,
+                self._want_key_frame,
+                self._resized,
+                self._refused_size,
+            )
+            self._size_in = (0, 0)
+            self._generation = self.session.generation
+        self._conference.video.set_source(self.leg, self._source)
+
+    def _configure_sending(self, chosen: Chosen, bit_rate: int) -> None:
+        format = chosen.send
+        if format is None:
+            self._viewer = self._rate = None
+            self._conference.video.set_viewer(self.leg, None)
+            return
+        width, height, frame_rate = frame_limits(format, self._conference.abilities_of(self.leg))
+        most = min(bit_rate, level_limits(format)[2]) if format.codec is Codec.H264 else bit_rate
+        if self._rate is None:
+            self._rate = RateController(most)
+        else:
+            self._rate.set_maximum(most)
+        self._viewer = Viewer(
+            codec=format.codec,
+            profile=_profile(format),
+            width=width,
+            height=height,
+            frame_rate=frame_rate,
+            bit_rate=self._rate.rung,
+            slice_size=SLICE_SIZE if _single_nal(format) else None,
+            sink=self._send,
+        )
+        self._conference.video.set_viewer(self.leg, self._viewer)
+
+    # Receiving
+
+    def on_rtp(self, data: bytes, arrival: float) -> None:
+        """Take one packet."""
+        session = self.session
+        packet = session.receive_rtp(data, arrival)
+        buffer = self._buffer
+        if packet is None or buffer is None:
+            return
+        if session.generation != self._generation:
+            self._generation = session.generation
+            buffer.reset()
+        frames = buffer.push(packet, arrival)
+        if frames:
+            self._feed(frames)
+
+    def _feed(self, frames: list[EncodedFrame]) -> None:
+        source = self._source
+        for frame in frames:
+            if frame.key:
+                self.session.key_frame_received()
+            if source is not None:
+                source.feed(frame)
+
+    def _want_key_frame(self, leg: LegId | None = None) -> None:
+        """Ask the peer for a key frame: by RTCP where that was agreed on, by signalling otherwise (or as well)."""
+        now = self._conference.clock()
+        by_rtcp = self.session.request_key_frame(now)
+        if now - self._asked >= SIGNALLED_SPACING and (not by_rtcp or self._asked > float("-inf")):
+            self._emit(KeyFrameWanted(self.leg, self.id))
+        if now - self._asked >= SIGNALLED_SPACING:
+            self._asked = now
+
+    def _resized(self, leg: LegId, width: int, height: int) -> None:
+        self._size_in = (width, height)
+
+    def _refused_size(self, leg: LegId, width: int, height: int) -> None:
+        log.warning("picture_too_large", call=leg, width=width, height=height, reason=Reason.PICTURE_TOO_LARGE.value)
+
+    def react(self, event: RtcpEvent, now: float) -> None:
+        """See `Stream.react`."""
+        match event:
+            case KeyFrameRequested():
+                self._conference.video.request_key_frame(self.leg)
+            case NackReceived():
+                for packet in self.session.retransmissions():
+                    self.carrier.send_rtp(packet)
+            case ReportReceived() if self._rate is not None:
+                self._rate.report(event.loss, event.round_trip, now)
+                self._retarget(now)
+            case BandwidthLimit() if self._rate is not None:
+                self._rate.limit(event.bit_rate, event.how)
+                self._retarget(now)
+
+    def _retarget(self, now: float) -> None:
+        rung = None if self._rate is None else self._rate.update(now)
+        if rung is not None:
+            self._conference.video.set_bit_rate(self.leg, rung)
+
+    def poll(self, now: float) -> None:
+        """See `Stream.poll`."""
+        super().poll(now)
+        self._retarget(now)
+        buffer = self._buffer
+        if buffer is None:
+            return
+        trip = self.session.round_trip
+        buffer.set_timing(None if trip is None else trip / 1000, self.session.jitter / 1000)
+        frames = buffer.poll(now)
+        if frames:
+            self._feed(frames)
+        if buffer.needs_key_frame and self.session.packets_in:
+            self._want_key_frame()
+
+    # Sending
+
+    def _send(self, frame: EncodedFrame) -> None:
+        """Send one coded picture; its payloads are made once for all who get the same."""
+        chosen = self.chosen
+        if chosen is None or chosen.send is None or frame.codec is not chosen.send.codec:
+            return
+        session, now = self.session, self._conference.clock()
+        timestamp = (frame.timestamp + self._offset) & 0xFFFFFFFF
+        payload_type, send = chosen.send.payload_type, self.carrier.send_rtp
+        for payload, marker in self._conference.payloads(frame, chosen.send):
+            send(session.pack(payload_type, payload, timestamp, marker, now))
+        self._frames_out += 1
+        self._key_frames_out += frame.key
+        self._last_out = frame
+
+    # Telling
+
+    def _sizes(self) -> tuple[int, int, int, int]:
+        viewer = self._viewer
+        sent = (viewer.width, viewer.height) if viewer is not None else (0, 0)
+        return (*self._size_in, *sent)
+
+    def formats(self) -> FormatsChanged | None:
+        """See `Stream.formats`."""
+        if self.chosen is None:
+            return None
+        width_in, height_in, width_out, height_out = self._sizes()
+        return FormatsChanged(
+            self.leg,
+            self.id,
+            Kind.VIDEO,
+            self._source.codec.value if self._source is not None and width_in else "",
+            self.chosen.send.codec.value if self.chosen.send is not None else "",
+            width_in,
+            height_in,
+            width_out,
+            height_out,
+        )
+
+    def statistics(self) -> StreamStatistics:
+        """See `Stream.statistics`."""
+        session, told, source = self.session, self.formats(), self._source
+        return StreamStatistics(
+            id=self.id,
+            kind=Kind.VIDEO,
+            codec_in=told.codec_in if told else "",
+            codec_out=told.codec_out if told else "",
+            packets_in=session.packets_in,
+            packets_out=session.packets_out,
+            bytes_in=session.bytes_in,
+            bytes_out=session.bytes_out,
+            lost_in=session.lost,
+            loss_in=session.loss_in,
+            loss_out=session.loss_out,
+            jitter=session.jitter,
+            round_trip=session.round_trip,
+            width_in=told.width_in if told else 0,
+            height_in=told.height_in if told else 0,
+            width_out=told.width_out if told else 0,
+            height_out=told.height_out if told else 0,
+            frames_in=source.statistics.frames if source is not None else 0,
+            frames_out=self._frames_out,
+            key_frames_in=source.statistics.key_frames if source is not None else 0,
+            key_frames_out=self._key_frames_out,
+            bit_rate_target=self._rate.target if self._rate is not None else 0,
+            encrypted=self.carrier.encrypted,
+        )
+
+    def counters(self) -> dict[str, int]:
+        """See `Stream.counters`."""
+        counted = super().counters()
+        if self._buffer is not None:
+            counted |= self._buffer.counters()
+        if self._source is not None:
+            video = self._source.statistics
+            counted |= {"pictures_refused": video.refused, "decoder_errors": video.errors}
+        return counted
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        super().close()
+        self._conference.video.set_viewer(self.leg, None)
+        self._conference.video.set_source(self.leg, None)
+        if self._source is not None:
+            self._source.close()
+
+
+def _single_nal(format: Format) -> bool:
+    return format.codec is Codec.H264 and format.parameter("packetization-mode", "0") == "0"
+
+
+def _profile(format: Format) -> str:
+    return format.parameter("profile-level-id", "42e00a").lower() if format.codec is Codec.H264 else ""

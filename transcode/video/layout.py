@@ -1,0 +1,224 @@
+"""Who is where in which picture: tiles of a layout, and which picture each leg sees.
+
+Pure functions of what they are given. `views` names a picture by its `PictureKey`; legs whose keys are equal see the
+same picture, which is composed once. `Seating` remembers the order of people, so that nobody jumps when others come,
+go or speak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd
+
+from transcode.media import Layout, LegId, LegPlan, ViewPlan
+
+MAX_GRID = 16
+"""Tiles of an equal grid: at 720p a tile of a 4x4 grid is 320x180, below that a face cannot be read."""
+MAX_AUTO_GRID = 9
+"""Sources up to which AUTO shows an equal grid; above it 1+7 keeps the speaker large."""
+_GRIDS = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 4))
+"""Columns and rows of equal grids; all keep the tile's shape near the picture's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A place in a picture, in pixels from its upper left corner; all even, as 4:2:0 sampling wants."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PictureKey:
+    """What a picture shows: equal keys are one picture.
+
+    legs are in the order of the layout's tiles, names beside them. layout is what is drawn and never AUTO. No legs
+    at all is the slate, with its title and text.
+    """
+
+    layout: Layout
+    legs: tuple[LegId, ...]
+    names: tuple[str, ...]
+    title: str = ""
+    text: str = ""
+
+    @property
+    def single(self) -> bool:
+        """Whether one leg fills the whole picture."""
+        return len(self.legs) == 1
+
+
+def tiles(layout: Layout, count: int, width: int, height: int) -> tuple[Tile, ...]:
+    """Return where `count` legs stand in a picture of width x height pixels; fewer if the layout has fewer places.
+
+    The unfilled last row of a grid is centred. Raises ValueError for AUTO, which is no shape.
+    """
+    if layout is Layout.AUTO:
+        raise ValueError("AUTO has to be resolved first")
+    if count <= 0:
+        return ()
+    if count == 1 or layout is Layout.SPEAKER:
+        return (Tile(0, 0, width & ~1, height & ~1),)
+    if layout is Layout.ONE_PLUS_FIVE:
+        return _one_plus(3, min(count, 6), width, height)
+    if layout is Layout.ONE_PLUS_SEVEN:
+        return _one_plus(4, min(count, 8), width, height)
+    return _grid(min(count, MAX_GRID), width, height)
+
+
+def _grid(count: int, width: int, height: int) -> tuple[Tile, ...]:
+    if count == 2:
+        columns, rows = (2, 1) if width >= height else (1, 2)
+    else:
+        columns, rows = next(shape for shape in _GRIDS if shape[0] * shape[1] >= count)
+        if width < height:
+            columns, rows = rows, columns
+    w, h = _even(width, columns), _even(height, rows)
+    if count == 2:
+        # Two side by side keep the shape of the whole picture, as cameras have it.
+        shape = gcd(width, height)
+        h = min(h, (w * (height // shape) // (width // shape)) & ~1)
+        w = min(w, (h * (width // shape) // (height // shape)) & ~1)
+    used_rows = -(-count // columns)
+    left, top = _middle(width, columns * w), _middle(height, used_rows * h)
+    out = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        in_row = min(columns, count - row * columns)
+        start = left if in_row == columns else _middle(width, in_row * w)
+        out.append(Tile(start + column * w, top + row * h, w, h))
+    return tuple(out)
+
+
+def _one_plus(parts: int, count: int, width: int, height: int) -> tuple[Tile, ...]:
+    """One large tile of (parts - 1) x (parts - 1) units, small ones down the right and then along the bottom."""
+    w, h = _even(width, parts), _even(height, parts)
+    left, top = _middle(width, parts * w), _middle(height, parts * h)
+    edge = parts - 1
+    places = [(edge, row) for row in range(edge)] + [(column, edge) for column in range(parts)]
+    large = Tile(left, top, edge * w, edge * h)
+    small = [Tile(left + x * w, top + y * h, w, h) for x, y in places[: count - 1]]
+    return (large, *small)
+
+
+def _even(length: int, parts: int) -> int:
+    return (length // parts) & ~1
+
+
+def _middle(whole: int, part: int) -> int:
+    return ((whole - part) // 2) & ~1
+
+
+class Seating:
+    """The order of people in a room's pictures.
+
+    `grid` is the order of joining. `seats` is for 1+N: the speaker sits first, and changes places with whoever sat
+    there; a speaker from beyond the visible seats takes first the place of the one who has not spoken for longest.
+    """
+
+    def __init__(self) -> None:
+        self.grid: tuple[LegId, ...] = ()
+        self.seats: tuple[LegId, ...] = ()
+        self.speaker: LegId | None = None
+        self.previous: LegId | None = None
+        self._spoken: dict[LegId, int] = {}
+        self._turn = 0
+
+    def update(self, legs: Iterable[LegId]) -> None:
+        """Take the legs that are seen now: who left gives its place up, who came sits down last."""
+        wanted = list(dict.fromkeys(legs))
+        present = set(wanted)
+        self.grid = _kept(self.grid, wanted, present)
+        self.seats = _kept(self.seats, wanted, present)
+        self._spoken = {leg: turn for leg, turn in self._spoken.items() if leg in present}
+        if self.previous not in present:
+            self.previous = None
+        if self.speaker not in present:
+            self.speaker, self.previous = self.previous, None
+
+    def speak(self, leg: LegId | None) -> None:
+        """Take the room's active speaker; a leg that is not seen changes nothing."""
+        if leg is None or leg == self.speaker or leg not in self.seats:
+            return
+        self.speaker, self.previous = leg, self.speaker
+        self._turn += 1
+        self._spoken[leg] = self._turn
+
+    def arranged(self, places: int) -> tuple[LegId, ...]:
+        """Return who sits in the first `places` seats of 1+N, the speaker first; remembered until it changes."""
+        seats = list(self.seats)
+        if self.speaker in seats[1:] and places > 0:
+            at = seats.index(self.speaker)
+            if at >= places > 1:
+                oldest = min(range(1, places), key=lambda seat: self._spoken.get(seats[seat], 0))
+                seats[oldest], seats[at] = seats[at], seats[oldest]
+                at = oldest
+            seats[0], seats[at] = seats[at], seats[0]
+            self.seats = tuple(seats)
+        return self.seats[:places]
+
+    def visible(self, places: int) -> tuple[LegId, ...]:
+        """Return who is in a grid of `places`, in order of joining; beyond that the ones who spoke last are in."""
+        if len(self.grid) <= places:
+            return self.grid
+        ranked = sorted(self.grid, key=lambda leg: -self._spoken.get(leg, 0))
+        chosen = set(ranked[:places])
+        return tuple(leg for leg in self.grid if leg in chosen)
+
+
+def _kept(order: Sequence[LegId], wanted: Sequence[LegId], present: set[LegId]) -> tuple[LegId, ...]:
+    old = [leg for leg in order if leg in present]
+    known = set(old)
+    return (*old, *(leg for leg in wanted if leg not in known))
+
+
+def views(plan: ViewPlan, sources: Iterable[LegId], seating: Seating) -> dict[LegId, PictureKey]:
+    """Return what each leg of the plan sees.
+
+    sources are the legs that send a picture; those that the plan takes out are not shown. AUTO: two people see each
+    other full screen; from three on, everybody shares one equal grid that shows all, above nine 1+7. SPEAKER:
+    everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
+    names, and the slate if there is nobody else.
+    """
+    named = {leg.leg: leg for leg in plan.legs}
+    sending = set(sources)
+    seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
+    return {leg.leg: _view(plan, leg, named, seating) for leg in plan.legs}
+
+
+def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seating: Seating) -> PictureKey:
+    layout = plan.layout if viewer.layout is None else viewer.layout
+    seen = seating.grid
+    if not any(leg != viewer.leg for leg in seen):
+        others = [leg.leg for leg in plan.legs if leg.leg != viewer.leg and leg.seen]
+        if not others:
+            return PictureKey(Layout.SPEAKER, (), (), plan.title, plan.slate)
+        return _key(Layout.GRID, others[:MAX_AUTO_GRID], named)
+    if layout is Layout.SPEAKER:
+        return _key(Layout.SPEAKER, [_looked_at(viewer.leg, seating)], named)
+    if len(seen) == 2 and viewer.leg in seen and layout is Layout.AUTO:
+        return _key(Layout.SPEAKER, [leg for leg in seen if leg != viewer.leg], named)
+    if layout is Layout.AUTO:
+        layout = Layout.GRID if len(seen) <= MAX_AUTO_GRID else Layout.ONE_PLUS_SEVEN
+    if layout is Layout.ONE_PLUS_FIVE:
+        return _key(layout, seating.arranged(6), named)
+    if layout is Layout.ONE_PLUS_SEVEN:
+        return _key(layout, seating.arranged(8), named)
+    return _key(Layout.GRID, seating.visible(MAX_GRID), named)
+
+
+def _looked_at(viewer: LegId, seating: Seating) -> LegId:
+    """Whom a leg sees in SPEAKER: never itself, which the caller has made sure to be possible."""
+    for leg in (seating.speaker, seating.previous):
+        if leg is not None and leg != viewer:
+            return leg
+    return next(leg for leg in seating.grid if leg != viewer)
+
+
+def _key(layout: Layout, legs: Sequence[LegId], named: Mapping[LegId, LegPlan]) -> PictureKey:
+    # One leg fills the picture whatever the layout is called: equal pictures are to have equal keys.
+    shape = Layout.SPEAKER if len(legs) == 1 else layout
+    return PictureKey(shape, tuple(legs), tuple(named[leg].name for leg in legs))
