@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sip.events import Flow, Send, Target, Transport
+from sip.tls import ServerContext
 from sip.transport import Network, NetworkConfig
 from sip.transport_stream import StreamLimits
 from sip.transport_udp import MAX_ROUTES, Routes, plain_address
@@ -364,23 +365,25 @@ async def test_a_server_is_verified_where_authorities_are_named(make: Make, cert
     assert flow.transport is Transport.TLS
 
 
-async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(make: Make, tmp_path: Path, other: Path) -> None:
-    (doubting, _), (theirs, their_user) = make(authorities=other), make()
+async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(make: Make, stranger: Path) -> None:
+    (doubting, _), (theirs, their_user) = make(authorities=stranger), make()
     with pytest.raises(OSError):
         await doubting.open(target(theirs, Transport.TLS))
     assert their_user.heard.empty()
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Path:
-    """Return the certificate of somebody else."""
-    from aiortc import RTCCertificate
+async def test_a_server_of_another_name_is_not_spoken_to(make: Make, certificate: Path) -> None:
+    (doubting, _), (theirs, their_user) = make(authorities=certificate), make()
+    with pytest.raises(OSError):
+        await doubting.open(target(theirs, Transport.TLS, "localhost"))
+    assert their_user.heard.empty()
 
-    path = tmp_path / "other.pem"
-    from cryptography.hazmat.primitives.serialization import Encoding
 
-    path.write_bytes(RTCCertificate.generateCertificate()._cert.public_bytes(Encoding.PEM))
-    return path
+def test_a_key_of_another_certificate_does_not_fit(certificate: Path, stranger: Path) -> None:
+    with pytest.raises(ValueError, match="fit"):
+        ServerContext(stranger, certificate)
+    with pytest.raises(OSError):
+        ServerContext(certificate, certificate / "none")
 
 
 async def test_tls_without_a_certificate_cannot_start(reactor: Any) -> None:
