@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
 from gateway.bench.sound import Samples
 
 WINDOW = 0.2

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+
 from gateway.bench import clip, sound
 
 FRAME_RATE = 15

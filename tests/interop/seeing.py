@@ -8,9 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
+
 from gateway.bench import clip, stripe
 from gateway.bench.legs import Kept
-from PIL import Image
 
 
 def in_image(path: Path) -> set[int]:

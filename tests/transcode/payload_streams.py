@@ -22,7 +22,7 @@ _ENCODERS = {
     Codec.H264: ("libx264", {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}),
     Codec.VP8: ("libvpx", {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0"}),
     Codec.H263: ("h263", {"ps": "1"}),
-    Codec.H263P: ("h263p", {}),
+    Codec.H263P: ("h263p", {"ps": "1"}),
     Codec.H261: ("h261", {}),
 }
 _DECODERS = {Codec.H264: "h264", Codec.VP8: "vp8", Codec.H263: "h263", Codec.H263P: "h263", Codec.H261: "h261"}

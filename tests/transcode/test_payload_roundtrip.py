@@ -139,12 +139,18 @@ def test_h264_mode_0_refuses_a_slice_above_the_packet_size() -> None:
     assert sender.refused == 1
 
 
-def test_h263_groups_of_cif_fit_packets_at_the_bit_rates_used() -> None:
-    sent = encode(Codec.H263, bit_rate=2_000_000)
-    sender = packetizer(format_of(Codec.H263))
-    payloads = [payload for frame in sent for payload, _ in sender.packets(frame)]
-    assert sender.refused == 0
-    assert max(map(len, payloads)) <= MTU
+@pytest.mark.parametrize(("width", "height"), [(128, 96), (176, 144), (352, 288), (704, 576)])
+@pytest.mark.parametrize("headers", ["1", "0"])
+def test_h263_is_cut_between_macroblocks_where_a_group_exceeds_the_packet(
+    width: int, height: int, headers: str
+) -> None:
+    sent = encode(Codec.H263, width, height, count=6, options=(("ps", headers),))
+    packets = to_rtp(packetizer(format_of(Codec.H263), mtu=600), sent)
+    inside = [packet for packet in packets if packet.payload[0] & 0x80]
+    assert inside
+    assert max(len(packet.payload) for packet in packets) <= 600
+    got = run(FrameBuffer(depacketizer(format_of(Codec.H263))), shuffled(packets, SEED))
+    assert same(decode(Codec.H263, got), decode(Codec.H263, sent))
 
 
 @pytest.mark.parametrize(("format", "options"), STREAMS)

@@ -1,21 +1,21 @@
 """H.263 over RTP as the first edition has it (RFC 2190; RTP/AVP payload type 34).
 
-Received: modes A, B and C, cut at any bit. Sent: mode A only, cut where groups of blocks (GOBs) begin, so the encoder
-must write GOB headers. Cuts inside a GOB (mode B) would need the motion vector predictors of every macroblock.
+Received: modes A, B and C, cut at any bit. Sent: mode A, cut where groups of blocks (GOBs) begin, so the encoder should
+write GOB headers; and mode B, cut between macroblocks, where a GOB is larger than a packet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from transcode.frames import EncodedFrame
 from transcode.media import Codec
 from transcode.payload.bits import BitJoiner, BitReader, cut, start_codes
+from transcode.payload.h263_macroblocks import Cut, macroblock_cuts
 from transcode.payload.h263_picture import START_ZEROS, PictureHeader, begins_picture, parse_header
 from transcode.payload.interface import MTU, Picture
 
-MAX_PAYLOAD = 1400
-"""Octets of a payload with a single GOB above the MTU: Ethernet's 1,500 less IPv6, UDP, RTP and SRTP's tag."""
 _MODE_A, _MODE_B, _MODE_C = 4, 8, 12
 
 
@@ -81,10 +81,10 @@ class H263Depacketizer:
 
 
 class H263Packetizer:
-    """Makes mode A payloads of pictures. Refused: extended headers, which mode A cannot tell of, and GOBs too large."""
+    """Makes payloads of pictures. Refused: headers of version 2 and PB frames, which mode A as sent cannot tell of."""
 
     def __init__(self, mtu: int = MTU) -> None:
-        """mtu in octets of payload; a single GOB may exceed it up to `MAX_PAYLOAD`."""
+        """mtu in octets of payload. A macroblock has under 1,100 octets, so that one always fits the default."""
         if mtu < 64:
             raise ValueError("the MTU must be at least 64 octets")
         self.mtu = mtu
@@ -93,31 +93,43 @@ class H263Packetizer:
     def packets(self, frame: EncodedFrame) -> list[tuple[bytes, bool]]:
         """Return the payloads and their marker bits; none if the picture was refused."""
         try:
-            header = parse_header(frame.data)
-            pieces = list(self._pieces(frame.data))
+            payloads = list(self._payloads(frame.data))
         except ValueError:
-            header, pieces = None, []
-        if header is None or header.extended or header.pb_frames or not pieces:
             self.refused += 1
             return []
-        last = len(pieces) - 1
-        return [
-            (_mode_a(header, front, back) + piece, index == last) for index, (piece, front, back) in enumerate(pieces)
-        ]
+        last = len(payloads) - 1
+        return [(payload, index == last) for index, payload in enumerate(payloads)]
 
-    def _pieces(self, data: bytes) -> Iterator[tuple[bytes, int, int]]:
-        """Yield as many whole GOBs at a time as fit, each with SBIT and EBIT. Raises ValueError if one is too large."""
+    def _payloads(self, data: bytes) -> Iterator[bytes]:
+        """Yield payloads of as many GOBs or macroblocks as fit. Raises ValueError if the picture cannot be sent."""
+        header = parse_header(data)
+        if header.extended or header.pb_frames:
+            raise ValueError("mode A cannot tell of this picture")
+        cuts = self._cuts(data, header)
+        begin = cuts[0]
+        for index in range(1, len(cuts)):
+            here = cuts[index]
+            budget = self.mtu - (_MODE_B if begin.inside else _MODE_A)
+            if index + 1 < len(cuts) and _octets(begin.position, cuts[index + 1].position) <= budget:
+                continue
+            if _octets(begin.position, here.position) > budget:
+                raise ValueError("a macroblock is larger than a packet")
+            piece, front, back = cut(data, begin.position, here.position)
+            head = _mode_b if begin.inside else _mode_a
+            yield head(header, begin, front, back) + piece
+            begin = here
+
+    def _cuts(self, data: bytes, header: PictureHeader) -> list[Cut]:
+        """Return all places where packets may begin, and the end."""
         end = 8 * len(data)
         bounds = [*start_codes(data, START_ZEROS), end]
-        start = 0
-        for index, bound in enumerate(bounds[1:], 1):
-            following = bounds[index + 1] if index + 1 < len(bounds) else None
-            if following is not None and _octets(start, following) <= self.mtu - _MODE_A:
-                continue
-            if _octets(start, bound) > max(self.mtu, MAX_PAYLOAD) - _MODE_A:
-                raise ValueError("a GOB is larger than a packet")
-            yield cut(data, start, bound)
-            start = bound
+        cuts: list[Cut] = []
+        for start, stop in pairwise(bounds):
+            cuts.append(Cut(start))
+            if _octets(start, stop) > self.mtu - _MODE_A:
+                cuts += macroblock_cuts(data, header, start, stop)
+        cuts.append(Cut(end))
+        return cuts
 
 
 def _octets(start: int, end: int) -> int:
@@ -125,13 +137,22 @@ def _octets(start: int, end: int) -> int:
     return ((end + 7) >> 3) - (start >> 3)
 
 
-def _mode_a(header: PictureHeader, front: int, back: int) -> bytes:
+def _flags(header: PictureHeader) -> int:
+    """Return I, U, S and A as the four highest bits of an octet."""
+    inter = 0 if header.intra else 0x80
+    umv = 0x40 if header.unrestricted_vectors else 0
+    sac = 0x20 if header.arithmetic else 0
+    return inter | umv | sac | (0x10 if header.advanced_prediction else 0)
+
+
+def _mode_a(header: PictureHeader, begin: Cut, front: int, back: int) -> bytes:
     """Write a mode A payload header (§5.1)."""
-    flags = (
-        header.source << 5
-        | (0 if header.intra else 0x10)
-        | (0x08 if header.unrestricted_vectors else 0)
-        | (0x04 if header.arithmetic else 0)
-        | (0x02 if header.advanced_prediction else 0)
-    )
-    return bytes((front << 3 | back, flags, 0, header.temporal_reference))
+    return bytes((front << 3 | back, header.source << 5 | _flags(header) >> 3, 0, header.temporal_reference))
+
+
+def _mode_b(header: PictureHeader, begin: Cut, front: int, back: int) -> bytes:
+    """Write a mode B payload header (§5.2)."""
+    first = 0x80 | front << 3 | back
+    word = begin.group << 11 | begin.address << 2
+    vectors = _flags(header) << 24 | (begin.horizontal & 0x7F) << 21 | (begin.vertical & 0x7F) << 14
+    return bytes((first, header.source << 5 | begin.quantiser)) + word.to_bytes(2) + vectors.to_bytes(4)

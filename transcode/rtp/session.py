@@ -3,8 +3,8 @@
 Theory of operation. A session sends one SSRC and receives one; `receiving` tells whose packets are taken. When the
 source changes or restarts, `generation` moves: whoever keeps packets in order (jitter buffers, decoders) resets on
 that. Nothing here sleeps or sends: `receive_rtcp` returns what the peer wants, `retransmissions` and `poll` return the
-datagrams to send now, `next_due` tells when to poll again. A compound always begins with a report and a CNAME (RFC 3550 §6.1), so that peers without
-reduced-size RTCP understand it.
+datagrams to send now, `next_due` tells when to poll again. A compound always begins with a report and a CNAME
+(RFC 3550 §6.1), so that peers without reduced-size RTCP understand it.
 
 All times are seconds of one monotonic clock; sessions that share it and `clock_offset` tell their peers matching NTP
 times, which is what lip sync needs.
@@ -160,6 +160,12 @@ class RtpSession(Receiving):
         elif not repair:
             self._history = self._missing = None
         self._ring = None if self._history is None else self._history.ring
+
+    def set_clock_rates(self, receive: int, send: int) -> None:
+        """Take newly negotiated clock rates in Hz."""
+        self.clock_rate, self.send_clock_rate = receive, send
+        if self._reception is not None:
+            self._reception.clock_rate = receive
 
     def send_rtx(self, payload_type: int | None, ssrc: int = 0) -> None:
         """Retransmit as RTX with this payload type and SSRC (RFC 4588), or plainly with None."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import hearing
 import marks
 import seeing
-from gateway.bench.sound import Samples
-
 from peers.program import Program, free_port
+
+from gateway.bench.sound import Samples
 
 MODULES = Path("/usr/lib/baresip/modules")
 

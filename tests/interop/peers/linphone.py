@@ -6,13 +6,14 @@ Its own WAV files take the place of a sound card. It echoes nothing and suppress
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import hearing
 import marks
-from gateway.bench.sound import Samples
-
 from peers.program import Program, free_port
+
+from gateway.bench.sound import Samples
 
 _CONFIG = """\
 [sip]
@@ -132,10 +133,8 @@ class Linphone(Program):
         """Leave the program, which ends the call too."""
         if self.running:
             await self.write("quit")
-            try:
+            with contextlib.suppress(TimeoutError):
                 await self.wait(5)
-            except TimeoutError:
-                pass
         await self.stop()
 
     def heard(self) -> tuple[Samples, int]:

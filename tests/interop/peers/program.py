@@ -51,7 +51,8 @@ class Program:
 
     async def write(self, line: str) -> None:
         """Type a line."""
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
         await self._process.stdin.drain()
 
@@ -94,7 +95,8 @@ class Program:
         self._process._transport.close()  # type: ignore[attr-defined]
 
     async def _read(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         while data := await self._process.stdout.read(65536):
             if len(self.output) < MAX_OUTPUT:
                 self.output += data.decode("utf-8", "replace")

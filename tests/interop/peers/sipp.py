@@ -8,10 +8,10 @@ import socket
 from pathlib import Path
 
 import marks
-from gateway.bench.sound import Samples
-
 from peers.program import Program, free_port
 from peers.voice import Voice
+
+from gateway.bench.sound import Samples
 
 SCENARIOS = Path(__file__).parent
 

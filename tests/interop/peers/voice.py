@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marks
 import numpy as np
+
 from gateway.bench import sound
 from gateway.bench.legs import AUDIO_TICKS, AudioLeg, Driver, Kept, RtpSocket
 
