@@ -322,7 +322,9 @@ async def test_a_pair_that_the_peer_nominates_later_is_followed() -> None:
         await until(lambda: near.selected is not None and other.remote_address == near.selected.local_addr)
         first = near.selected
         assert first is not None
-        second = CandidatePair(next(each for each in near._protocols if each is not first.protocol), first.remote_candidate)
+        second = CandidatePair(
+            next(each for each in near._protocols if each is not first.protocol), first.remote_candidate
+        )
         # What the library leaves behind when its first run ends: a check in progress that was cancelled.
         known = next(each for each in far._remote_candidates if (each.host, each.port) == second.local_addr)
         left = far._find_pair(far._protocols[0], known) or CandidatePair(far._protocols[0], known)
