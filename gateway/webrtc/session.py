@@ -49,6 +49,8 @@ MESSAGES_PER_SECOND = 40.0
 """Messages taken for good; somebody who presses keys as fast as can be makes 10."""
 MESSAGE_BURST = 200.0
 """Messages taken at once: an offer with all its candidates and a few keys, three times over."""
+SEND_TIME = 5.0
+"""Seconds that one message may take to leave: a socket that takes nothing for so long must not hold up its call."""
 DTMF_DURATION = 100
 """ms that a key of the page's dial pad counts as pressed."""
 
@@ -352,7 +354,8 @@ class BrowserSession:
         if self.state is State.AWAY:
             return
         try:
-            await self._send(message)
-        except ConnectionError:
+            async with asyncio.timeout(SEND_TIME):
+                await self._send(message)
+        except (ConnectionError, TimeoutError):
             # The web layer tells us by `disconnected` that the socket is gone.
             log.debug("browser_message_lost", kind=message["type"])

@@ -103,6 +103,7 @@ class Browser:
         self.desk = FakeDesk()
         self.got: list[dict[str, Any]] = []
         self.broken = False
+        self.stuck = False
         self.now = 0.0
         self.session = BrowserSession(
             self.desk, self._take, "192.0.2.1:5", "Mozilla/5.0", clock=lambda: self.now, **more
@@ -115,6 +116,8 @@ class Browser:
     async def _take(self, message: dict[str, Any]) -> None:
         if self.broken:
             raise ConnectionError("the socket is gone")
+        if self.stuck:
+            await asyncio.Event().wait()
         json.dumps(message)
         self.got.append(message)
 
@@ -344,6 +347,16 @@ async def test_a_message_that_cannot_be_sent_is_no_fault() -> None:
     browser.broken = True
     await browser.says("ping")
     await browser.session.hang_up(Reason.SHUTDOWN)
+    assert browser.asked[-1] == ("ended", Reason.SHUTDOWN)
+
+
+async def test_a_socket_that_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_TIME", 0.02)
+    browser = Browser()
+    await browser.talks()
+    browser.stuck = True
+    async with asyncio.timeout(2):
+        await browser.session.hang_up(Reason.SHUTDOWN)
     assert browser.asked[-1] == ("ended", Reason.SHUTDOWN)
 
 

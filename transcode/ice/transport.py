@@ -148,6 +148,9 @@ class IceTransport:
         self._agent.remote_username = remote_ice.user
         self._agent.remote_password = remote_ice.password
         self._agent.remote_is_lite = remote_ice.lite
+        if remote_ice.lite:
+            # Whoever offered: a lite agent never makes checks, so the full one controls (RFC 8445 §6.1.1).
+            self._agent.ice_controlling = True
         for candidate in remote_ice.candidates:
             self._agent.add(candidate)
         self._enter(IceState.CHECKING)
