@@ -117,7 +117,7 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteReceived:
-    """The peer wants to change the call: `answer_reinvite` or `refuse_reinvite`. No body: put an offer in the answer."""
+    """The peer wants to change the call: `answer_reinvite` or `refuse_reinvite`. No body: answer with an offer."""
 
     session: SessionId
     request: Request
@@ -125,7 +125,7 @@ class ReinviteReceived:
 
 @dataclass(frozen=True, slots=True)
 class UpdateReceived:
-    """An UPDATE (RFC 3311): `respond(request_id, 200, body)`, the answer in the body where request has one."""
+    """An UPDATE with an offer (RFC 3311): `respond(request_id, 200, now, answer)`, or 488."""
 
     session: SessionId
     request_id: RequestId
@@ -134,7 +134,7 @@ class UpdateReceived:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO: `respond(request_id, 200)`, or 415 where its type is unknown."""
+    """An INFO: `respond(request_id, 200, now)`, or 415 where its type is unknown."""
 
     session: SessionId
     request_id: RequestId
@@ -151,7 +151,7 @@ class ByeReceived:
 
 @dataclass(frozen=True, slots=True)
 class OptionsReceived:
-    """An OPTIONS, of a session or (None) on its own: `respond(request_id, 200)`."""
+    """An OPTIONS, of a session or (None) on its own: `respond(request_id, 200, now)`."""
 
     session: SessionId | None
     request_id: RequestId

@@ -108,7 +108,7 @@ class StreamFramer:
         return message
 
     def _length(self, head: int) -> int | None:
-        found = {value for value in _LENGTH.findall(bytes(self._buffer[:head]))}
+        found = set(_LENGTH.findall(bytes(self._buffer[:head])))
         if not found:
             return head
         value = found.pop()

@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from collections.abc import Iterable
 
-from gateway.reasons import Reason
 from sip.building import make_response
 from sip.config import StackConfig
 from sip.events import Event, Flow, Send, Target
@@ -51,10 +50,10 @@ class TransactionLayer:
         self.timers = Timers()
         self.out: list[Send | Event] = []
         self.counts: Counter[str] = Counter()
+        self.host = config.host
         self.clients: dict[Key, ClientTransaction] = {}
         self.servers: dict[Key, ServerTransaction] = {}
         self._merged: dict[Key, Key] = {}
-        self._ways: dict[Key, tuple[Flow, Target | None]] = {}
         self._by_flow: dict[Flow, set[ClientTransaction]] = {}
 
     # what a transaction needs
@@ -76,7 +75,6 @@ class TransactionLayer:
                 if not same:
                     del self._by_flow[way]
         elif self.servers.pop(key, None) is not None:
-            del self._ways[key]
             merged = _merge_key(transaction.request)
             if self._merged.get(merged) == key:
                 del self._merged[merged]
@@ -149,17 +147,16 @@ class TransactionLayer:
         """Return a new transaction for a request."""
         table = SERVER_INVITE if request.method == "INVITE" else SERVER_OTHER
         key = self.server_key(request)
-        server = ServerTransaction(self, table, key, request, flow.transport.reliable)
+        way = reply_way(request, flow)
+        server = ServerTransaction(self, table, key, request, way, flow.transport.reliable)
         self.servers[key] = server
-        self._ways[key] = reply_way(request, flow)
         if not request.to.tag:
             self._merged.setdefault(_merge_key(request), key)
         return server
 
     def answer(self, server: ServerTransaction, response: Response, now: float) -> Send:
         """Send a response within its transaction, and return what was sent."""
-        target, fallback = self._ways.get(server.key) or (server.target.target, None)  # type: ignore[union-attr]
-        send = Send(response.to_bytes(), target, fallback)
+        send = Send(response.to_bytes(), *server.way)
         if response.status >= 300:
             self.counts[f"refused.{response.status}"] += 1
         server.answer(response, send, now)
@@ -195,7 +192,7 @@ class TransactionLayer:
     ) -> ClientTransaction:
         """Send a request in a new transaction; Via is put on top. branch: that of the INVITE for its CANCEL."""
         branch = branch or MAGIC + self.token()
-        top = ("Via", own_via(self.config, way, branch))
+        top = ("Via", own_via(self.config, way, branch, self.host))
         request.headers = Headers.trusted([top, *request.headers])
         table = CLIENT_INVITE if request.method == "INVITE" else CLIENT_OTHER
         key = (branch, request.method)
@@ -208,7 +205,7 @@ class TransactionLayer:
 
     def send_ack(self, request: Request, way: Flow | Target, fallback: Target | None) -> Send:
         """Send the ACK of a 2xx, which has no transaction (§13.2.2.4), and return what was sent."""
-        top = ("Via", own_via(self.config, way, MAGIC + self.token()))
+        top = ("Via", own_via(self.config, way, MAGIC + self.token(), self.host))
         request.headers = Headers.trusted([top, *request.headers])
         send = Send(request.to_bytes(), way, fallback)
         self.transmit(send)
@@ -243,6 +240,3 @@ class TransactionLayer:
 
 def _merge_key(request: Request) -> Key:
     return (request.from_.tag, request.call_id, str(request.cseq.number), request.method)
-
-
-__all__ = ["RETRY_AFTER", "Reason", "TransactionLayer"]

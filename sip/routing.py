@@ -16,6 +16,8 @@ from sip.message import Request
 from sip.uri import Uri
 from sip.values import Via
 
+_TRANSPORTS = {transport.value: transport for transport in Transport}
+
 
 @lru_cache(maxsize=1024)  # peers in use; the answer for an address never changes
 def is_private(host: str) -> bool | None:
@@ -45,8 +47,7 @@ def mark_source(request: Request, flow: Flow) -> None:
     marked = Via(via.transport, via.host, via.port, parameters)
     rest = request.headers.values("Via")[1:]
     request.headers.set("Via", ", ".join([str(marked), *rest]))
-    request.__dict__["via"] = marked
-    request.__dict__.pop("vias", None)
+    request.vias[0] = request.via = marked
 
 
 def reply_way(request: Request, flow: Flow) -> tuple[Flow, Target | None]:
@@ -65,8 +66,8 @@ def reply_way(request: Request, flow: Flow) -> tuple[Flow, Target | None]:
 def target_of(uri: Uri, preferred: Transport | None = None) -> Target:
     """Return where a request to that URI goes; preferred is the transport where the URI names none (RFC 3263 §4.1)."""
     named = uri.parameters.get("transport", "").lower()
-    if named in Transport:
-        transport = Transport(named)
+    if named in _TRANSPORTS:
+        transport = _TRANSPORTS[named]
         if uri.scheme == "sips":
             transport = Transport.WSS if transport in (Transport.WS, Transport.WSS) else Transport.TLS
     elif uri.scheme == "sips":
@@ -76,14 +77,12 @@ def target_of(uri: Uri, preferred: Transport | None = None) -> Target:
     return Target(transport, uri.parameters.get("maddr") or uri.host, uri.port)
 
 
-def transport_of(way: Flow | Target) -> Transport:
-    """Return the transport of either."""
-    return way.transport
+def own_address(config: StackConfig, way: Flow | Target, known: str) -> tuple[str, int | None]:
+    """Return the host and port that we give as ours on that way; known is the local address of an earlier flow.
 
-
-def own_address(config: StackConfig, way: Flow | Target) -> tuple[str, int | None]:
-    """Return the host and port that we give as ours on that way. Raises ValueError where none is known."""
-    host = config.host or (way.local_address if isinstance(way, Flow) else "")
+    Raises ValueError where there is none.
+    """
+    host = config.host or (way.local_address if isinstance(way, Flow) else known)
     if not host:
         raise ValueError("a target without flow needs a configured host")
     port = config.ports.get(way.transport)
@@ -92,15 +91,15 @@ def own_address(config: StackConfig, way: Flow | Target) -> tuple[str, int | Non
     return host, port
 
 
-def own_via(config: StackConfig, way: Flow | Target, branch: str) -> str:
-    """Return our Via; rport asks for a symmetric response (RFC 3581 §3)."""
-    host, port = own_address(config, way)
+def own_via(config: StackConfig, way: Flow | Target, branch: str, known: str = "") -> str:
+    """Return our Via; rport asks for a symmetric response (RFC 3581 §3). Raises ValueError as `own_address`."""
+    host, port = own_address(config, way, known)
     return f"SIP/2.0/{way.transport.upper()} {_host_port(host, port)};branch={branch};rport"
 
 
-def own_contact(config: StackConfig, way: Flow | Target, user: str, secure: bool = False) -> str:
-    """Return our Contact; user is written as it is (escaped)."""
-    host, port = own_address(config, way)
+def own_contact(config: StackConfig, way: Flow | Target, user: str, secure: bool = False, known: str = "") -> str:
+    """Return our Contact; user is written as it is (escaped). Raises ValueError as `own_address`."""
+    host, port = own_address(config, way, known)
     at = f"{user}@" if user else ""
     if secure:
         return f"<sips:{at}{_host_port(host, port)}>"

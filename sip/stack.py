@@ -1,4 +1,9 @@
-"""The SIP stack without I/O: messages and a clock in; messages to send and events out."""
+"""The SIP stack without I/O: messages and a clock in; messages to send and events out.
+
+What comes from the wire goes through the parser and the transaction layer (`sip.layer`) to the called side
+(`sip.uas`) or, for responses, by its transaction to the calling side (`sip.uac`). Both work on the tables of
+`sip.sessions`. What is to be sent and told gathers in one list, in order, for `take`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,20 @@ import secrets
 from collections.abc import Sequence
 
 from gateway.reasons import Reason
+from sip.building import abilities, reason_headers
 from sip.config import StackConfig
-from sip.events import Event, Flow, RequestId, Send, SessionId, Target
-from sip.message import Message
+from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, Target
+from sip.headers import Headers
+from sip.message import Message, Request, Response
+from sip.routing import own_contact
+from sip.sessions import Core, Phase
+from sip.uac import UserAgentClient
+from sip.uas import KNOWN_METHODS, UserAgentServer
+from sip.uri import parse_uri
+from sip.values import parse_address
 
 HeaderList = Sequence[tuple[str, str]]
+SDP = "application/sdp"
 
 
 class Stack:
@@ -24,58 +38,106 @@ class Stack:
 
     def __init__(self, config: StackConfig, rng: random.Random | None = None) -> None:
         """Start empty. rng gives tags, branches and waiting times; by default the system's secure source."""
+        self._core = Core(config, rng or secrets.SystemRandom())
+        self._layer = self._core.layer
+        self._uac = UserAgentClient(self._core)
+        self._uas = UserAgentServer(self._core, self._uac)
 
     def receive(self, data: bytes | Message, flow: Flow, now: float) -> None:
         """Take one whole message: a datagram, or what `StreamFramer` cut. Bad ones are answered or counted."""
+        message = self._layer.read(data, flow) if isinstance(data, bytes) else data
+        if message is None:
+            return
+        if not self._layer.host:
+            self._layer.host = flow.local_address
+        if isinstance(message, Response):
+            self._layer.counts[f"received.{message.status // 100}xx"] += 1
+            self._layer.receive_response(message, flow, now)
+        else:
+            name = message.method if message.method in KNOWN_METHODS else "other"
+            self._layer.counts[f"received.{name}"] += 1
+            self._uas.receive(message, flow, now)
 
     def closed(self, flow: Flow, now: float) -> None:
-        """Say that a connection is gone; calls are kept until a request of theirs fails."""
+        """Say that a connection is gone; requests just sent on it fail, calls are kept until one of theirs does."""
+        self._layer.closed(flow, now)
 
     def unreachable(self, send: Send, now: float) -> None:
         """Say that a `Send` could not be put on the wire (no route, refused, name unknown, TLS failed)."""
+        self._layer.unreachable(send, now)
 
     def next_timeout(self) -> float | None:
         """When `tick` is to be called next, or None."""
+        return self._core.timers.next()
 
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._core.timers.run(now)
 
     def take(self) -> list[Send | Event]:
         """Return what there is to send and to hear of since the last time, in order."""
+        out, self._layer.out = self._layer.out, []
+        return out
 
     def counters(self) -> dict[str, int]:
         """Return the counts of what was received, sent, malformed, refused and dropped, by name."""
+        return dict(self._layer.counts)
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many sessions, dialogs, transactions, open questions and timers there are."""
+        core, layer = self._core, self._layer
+        return {
+            "sessions": len(core.sessions),
+            "dialogs": len(core.dialogs),
+            "transactions": len(layer.clients) + len(layer.servers),
+            "questions": len(core.questions) + len(core.invites),
+            "timers": len(core.timers),
+        }
 
     # calls that arrive
 
     def ringing(self, session: SessionId, now: float) -> bool:
         """Send 180."""
+        return self._provisional(session, 180, b"", "", now)
 
-    def progress(self, session: SessionId, body: bytes, now: float, content_type: str = "application/sdp") -> bool:
+    def progress(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send 183 with early media."""
+        return self._provisional(session, 183, body, content_type, now)
+
+    def _provisional(self, session: SessionId, status: int, body: bytes, content_type: str, now: float) -> bool:
+        found = self._core.sessions.get(session)
+        return found is not None and self._uas.provisional(found, status, body, content_type, now)
 
     def accept(
         self,
         session: SessionId,
         body: bytes,
         now: float,
-        content_type: str = "application/sdp",
+        content_type: str = SDP,
         headers: HeaderList = (),
     ) -> bool:
         """Send 200 with the answer, or the offer where the INVITE had none; it is repeated until the ACK comes."""
+        found = self._core.sessions.get(session)
+        return found is not None and self._uas.accept(found, Phase.ARRIVED, body, content_type, list(headers), now)
 
     def refuse(self, session: SessionId, status: int, now: float, text: str = "", headers: HeaderList = ()) -> bool:
-        """Send a final 3xx to 6xx; text is the reason phrase, empty for the usual one."""
+        """Send a final 3xx to 6xx and end; text is the reason phrase, empty for the usual one. Raises ValueError."""
+        _check_refusal(status)
+        found = self._core.sessions.get(session)
+        return found is not None and self._uas.refuse(found, status, now, text, list(headers))
 
-    def answer_reinvite(
-        self, session: SessionId, body: bytes, now: float, content_type: str = "application/sdp"
-    ) -> bool:
+    def answer_reinvite(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send 200 to the peer's re-INVITE."""
+        found = self._core.sessions.get(session)
+        return found is not None and self._uas.accept(found, Phase.CONFIRMED, body, content_type, [], now)
 
     def refuse_reinvite(
         self, session: SessionId, status: int, now: float, text: str = "", headers: HeaderList = ()
     ) -> bool:
-        """Send a final 3xx to 6xx to the peer's re-INVITE; the call stays as it was."""
+        """Send a final 3xx to 6xx to the peer's re-INVITE; the call stays as it was. Raises ValueError."""
+        _check_refusal(status)
+        found = self._core.sessions.get(session)
+        return found is not None and self._uas.refuse_reinvite(found, status, now, text, list(headers))
 
     # calls that we place
 
@@ -86,7 +148,7 @@ class Stack:
         sender: str,
         now: float,
         body: bytes = b"",
-        content_type: str = "application/sdp",
+        content_type: str = SDP,
         to: str | None = None,
         route: Sequence[str] = (),
         headers: HeaderList = (),
@@ -98,26 +160,78 @@ class Stack:
         route set. body empty: the peer makes the offer. Where the bounds are reached the session ends at once with
         OVERLOAD.
         """
+        core = self._core
+        request = self._request("INVITE", uri, sender, to, route, headers, body, content_type, max_forwards)
+        user = core.config.user or request.from_.uri.user or ""
+        contact = own_contact(core.config, target, user, request.uri.scheme == "sips", self._layer.host)
+        request.headers.add("Contact", contact)
+        request.headers.extend(abilities(core.config))
+        if core.full() or self._layer.crowded():
+            session = SessionId(core.number())
+            core.emit(Rejected(session, 503, Reason.OVERLOAD, None))
+            core.emit(Ended(session, Reason.OVERLOAD))
+            return session
+        return self._uac.invite(request, contact, target, now).id
 
-    def ack_with(self, session: SessionId, body: bytes, now: float, content_type: str = "application/sdp") -> bool:
+    def ack_with(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send the ACK with our answer to an offer that came in the 2xx to our (re-)INVITE without offer."""
+        found = self._core.sessions.get(session)
+        return found is not None and self._uac.ack_with(found, body, content_type)
 
     # calls both ways
 
     def hang_up(self, session: SessionId, reason: Reason, now: float) -> bool:
-        """End the call in whatever state it is: refuse, CANCEL or BYE, with a Reason header (RFC 3326)."""
+        """End the call in whatever state it is: refuse, CANCEL or BYE, with a Reason header (RFC 3326).
 
-    def reinvite(self, session: SessionId, body: bytes, now: float, content_type: str = "application/sdp") -> bool:
+        While our 2xx waits for its ACK, the BYE waits too (RFC 3261 §15).
+        """
+        found = self._core.sessions.get(session)
+        if found is None:
+            return False
+        if found.phase is Phase.ARRIVED:
+            status = reason.meaning.sip
+            status = status if status >= 300 else 480
+            return self._uas.refuse(found, status, now, "", reason_headers(reason), reason)
+        if found.phase is Phase.CALLING:
+            self._uac.cancel(found, reason, now)
+            return True
+        if found.phase is not Phase.CONFIRMED or found.reason is not None:
+            return False
+        if found.unacked is not None:
+            found.reason = reason
+        else:
+            self._uac.bye(found, reason, now)
+        return True
+
+    def reinvite(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send a re-INVITE; body empty asks the peer for an offer. False while another change is under way."""
+        found = self._core.sessions.get(session)
+        if found is None or found.phase is not Phase.CONFIRMED or found.busy or found.reason is not None:
+            return False
+        self._uac.reinvite(found, body, content_type, now)
+        return True
 
-    def update(self, session: SessionId, body: bytes, now: float, content_type: str = "application/sdp") -> bool:
+    def update(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send an UPDATE (RFC 3311). False while another change is under way, or where the peer does not allow it."""
+        found = self._core.sessions.get(session)
+        if found is None or found.phase is not Phase.CONFIRMED or found.busy or found.reason is not None:
+            return False
+        if found.dialog is None or "UPDATE" not in found.dialog.allowed:
+            return False
+        self._uac.update(found, body, content_type, now)
+        return True
 
     def info(self, session: SessionId, content_type: str, body: bytes, now: float) -> RequestId | None:
-        """Send an INFO; `InfoAnswered` tells what became of it. None where the session has no dialog."""
+        """Send an INFO; `InfoAnswered` tells what became of it. None where the session has no confirmed dialog."""
+        found = self._core.sessions.get(session)
+        if found is None or found.phase is not Phase.CONFIRMED or self._layer.crowded(reserve=True):
+            return None
+        return self._uac.info(found, body, content_type, now)
 
     def busy(self, session: SessionId) -> bool:
         """Tell whether an offer is under way, so that `reinvite` and `update` would return False."""
+        found = self._core.sessions.get(session)
+        return found is not None and found.busy
 
     # requests outside calls
 
@@ -127,11 +241,12 @@ class Stack:
         status: int,
         now: float,
         body: bytes = b"",
-        content_type: str = "application/sdp",
+        content_type: str = SDP,
         text: str = "",
         headers: HeaderList = (),
     ) -> bool:
         """Answer an UPDATE, INFO, OPTIONS or other request. What nobody answers gets 500 after 30 s."""
+        return self._uas.respond(request_id, status, now, body, content_type, text, list(headers))
 
     def request(
         self,
@@ -147,9 +262,47 @@ class Stack:
         call_id: str | None = None,
         cseq: int = 1,
     ) -> RequestId:
-        """Send a request outside of any dialog (OPTIONS, REGISTER, MESSAGE); `RequestAnswered` tells the outcome."""
+        """Send a request outside of any dialog (OPTIONS, REGISTER, MESSAGE); `RequestAnswered` tells the outcome.
+
+        Raises ValueError where uri, sender or to makes no sense.
+        """
+        request = self._request(method, uri, sender, to, (), headers, body, content_type, 70, call_id, cseq)
+        if self._layer.crowded():
+            number = RequestId(self._core.number())
+            self._core.emit(RequestAnswered(number, 503, None, None))
+            return number
+        return self._uac.request(request, target, now)
+
+    def _request(
+        self,
+        method: str,
+        uri: str,
+        sender: str,
+        to: str | None,
+        route: Sequence[str],
+        headers: HeaderList,
+        body: bytes,
+        content_type: str,
+        max_forwards: int,
+        call_id: str | None = None,
+        cseq: int = 1,
+    ) -> Request:
+        """Return a request outside of a dialog, complete but for Via (§8.1.1). Raises ValueError."""
+        target = parse_uri(uri)
+        from_ = parse_address(sender).with_tag(self._layer.token())
+        made = Headers([("Max-Forwards", str(max_forwards))])
+        made.extend(("Route", str(parse_address(one))) for one in route)
+        made.add("From", str(from_))
+        made.add("To", str(parse_address(to or f"<{uri}>").with_tag("")))
+        made.add("Call-ID", call_id or self._layer.token() + self._layer.token())
+        made.add("CSeq", f"{cseq} {method}")
+        made.extend(headers)
+        made.add("User-Agent", self._core.config.user_agent)
+        if body:
+            made.add("Content-Type", content_type)
+        return Request(method, target, made, body)
 
 
-def default_rng() -> random.Random:
-    """Return the system's secure source of chance."""
-    return secrets.SystemRandom()
+def _check_refusal(status: int) -> None:
+    if not 300 <= status <= 699:
+        raise ValueError(f"{status} refuses nothing")

@@ -17,7 +17,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from gateway.reasons import Reason
-from sip.events import Flow, Send
+from sip.events import Flow, Send, Target
 from sip.headers import Headers
 from sip.message import Request, Response
 from sip.timers import PATIENCE, T1, T2, T4, Timer, Timers
@@ -131,10 +131,6 @@ class Transaction:
         if self.state is State.TERMINATED:
             self._stop()
 
-    def detach(self) -> None:
-        """Tell nobody above any more; the transaction ends by itself."""
-        self._on_response = self._on_failure = None
-
     def _start_timer(self, letter: Input, delay: float, now: float) -> None:
         old = self._timers.pop(letter, None)
         if old is not None:
@@ -161,7 +157,7 @@ class Transaction:
     def _stop(self) -> None:
         self._stop_timers(*tuple(self._timers))
         self._layer.forget(self)
-        self.detach()
+        self._on_response = self._on_failure = None
 
 
 class ClientTransaction(Transaction):
@@ -181,22 +177,26 @@ class ClientTransaction(Transaction):
         self._flow = flow
         self.feed(_class_of(response.status), now, response)
 
-    def replace(self, send: Send) -> None:
-        """Send what is still to be sent to another place."""
-        self._send = send
+    def abandon(self) -> None:
+        """End it here and now; nothing is sent or told."""
+        if self.state is not State.TERMINATED:
+            self.state = State.TERMINATED
+            self._stop()
 
 
 class ServerTransaction(Transaction):
-    """A request that we received (RFC 3261 §17.2)."""
+    """A request that we received (RFC 3261 §17.2); way is where its responses go."""
 
-    __slots__ = ()
+    __slots__ = ("way",)
 
-    def start(self, on_failure: OnFailure | None = None) -> None:
-        """Wait for the answer from above; on_failure hears when no ACK to a refusal came (TIMEOUT)."""
-        self._on_failure = on_failure
+    def __init__(
+        self, layer: Layer, table: Table, key: Key, request: Request, way: tuple[Flow, Target | None], reliable: bool
+    ) -> None:
+        super().__init__(layer, table, key, request, reliable)
+        self.way = way
 
     def answer(self, response: Response, send: Send, now: float) -> None:
-        """Send a response from above. A second final one is not sent, but for a 2xx again."""
+        """Send a response from above. After a final one nothing more is sent, but for a 2xx again."""
         event = _class_of(response.status)
         if (self.state, event) in self.table:
             self._send = send

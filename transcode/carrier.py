@@ -14,7 +14,6 @@ from transcode.ice.transport import IceState, IceTransport
 from transcode.media import (
     Abilities,
     Candidate,
-    Connected,
     Failed,
     Kind,
     LegId,
@@ -257,9 +256,7 @@ class IceCarrier(_Riders):
         self.ice.add_candidate(candidate)
 
     def _on_state(self, state: IceState, reason: Reason | None) -> None:
-        if state is IceState.CONNECTED:
-            self._emit(Connected(self._leg, self._id))
-        elif state is IceState.FAILED:
+        if state is IceState.FAILED:
             self._emit(Failed(self._leg, reason or Reason.ICE_FAILED))
         elif state is IceState.CLOSED and reason is Reason.NORMAL:
             self._emit(Failed(self._leg, Reason.TRANSPORT_FAILED, "the peer closed its media"))

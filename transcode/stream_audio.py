@@ -34,6 +34,7 @@ class AudioStream(Stream):
         emit: Callable[[MediaEvent], None],
     ) -> None:
         super().__init__(leg, id, carrier, rng, cname, shared, emit)
+        self._conference = conference
         self._mixer = conference.mixer
         self._clock = conference.clock
         self._receiver: AudioReceiver | None = None
@@ -43,6 +44,11 @@ class AudioStream(Stream):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
         self.chosen = chosen
+        self._configure_receiving(chosen)
+        self._configure_sending(chosen)
+        self._conference.share_out()
+
+    def _configure_receiving(self, chosen: Chosen) -> None:
         self.session.announce(chosen.stream.ssrcs)
         if chosen.receive and self._receiver is not None:
             self._receiver.set_formats(chosen.receive)
@@ -52,6 +58,8 @@ class AudioStream(Stream):
         elif not chosen.receive and self._receiver is not None:
             self._receiver = None
             self._mixer.remove(self.leg)
+
+    def _configure_sending(self, chosen: Chosen) -> None:
         if chosen.send is None:
             self._mixer.set_sender(self.leg, None, None, 20)
             return
@@ -70,9 +78,9 @@ class AudioStream(Stream):
         receiver.push(packet)
 
     def _send(self, payload: bytes, ticks: int, marker: bool) -> None:
-        session = self.session
+        packet = self.session.pack(self._payload_type, payload, self._timestamp, marker, self._clock())
         self._timestamp = (self._timestamp + ticks) & 0xFFFFFFFF
-        self.carrier.send_rtp(session.pack(self._payload_type, payload, self._timestamp, marker, self._clock()))
+        self.carrier.send_rtp(packet)
 
     def formats(self) -> FormatsChanged | None:
         """See `Stream.formats`."""

@@ -18,8 +18,8 @@ from transcode.payload.frames import FrameBuffer
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
 from transcode.stream import Stream
-from transcode.video.streams import Viewer
 from transcode.video.source import VideoSource
+from transcode.video.streams import Viewer
 
 log = structlog.get_logger()
 

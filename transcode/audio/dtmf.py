@@ -61,6 +61,11 @@ class EventReceiver:
         """Whether a key is held down."""
         return self._press is not None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a press waits to be taken."""
+        return bool(self._keys)
+
     def push(self, packet: RtpPacket) -> None:
         """Take one packet of the event's payload type. Malformed ones are counted."""
         payload = packet.payload

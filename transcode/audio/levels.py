@@ -9,6 +9,7 @@ the speakers. All state is in arrays with a slot for each leg.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class Activity:
             ("talking", False, np.bool_),
         )
         for name, value, kind in names:
-            old = getattr(self, name, np.zeros(0, kind))
+            old: NDArray[Any] = getattr(self, name, np.zeros(0, kind))
             setattr(self, name, np.concatenate((old, np.full(more, value, kind))))
         self._free.extend(range(size - 1, before - 1, -1))
 

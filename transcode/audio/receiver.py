@@ -157,6 +157,11 @@ class AudioReceiver:
             self._push_event(one)
         return True
 
+    @property
+    def keys_wait(self) -> bool:
+        """Whether `take_dtmf` has something to return."""
+        return self._events.waiting
+
     def take_dtmf(self) -> list[tuple[str, int]]:
         """Return the keys pressed since the last call: digit and duration in ms, once for each press."""
         return self._events.take()

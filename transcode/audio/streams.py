@@ -78,7 +78,10 @@ class CodedStream:
         if self.stateless and time == 20:
             return
         phase = (position - 20 * len(past)) % time
-        if phase:
+        if phase and self._sliced:
+            coded = b"".join(self._encode_frames(np.zeros(60 * self.rate // 1000, np.int16)))
+            self._octets = coded[-phase * OCTETS_PER_MS :]
+        elif phase:
             self.feed(np.zeros(phase * self.rate // 1000, np.int16))
         for frame in past:
             self.feed(frame)

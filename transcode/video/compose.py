@@ -35,10 +35,12 @@ _LINE = colour(ACCENT)
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """A composed picture. changed tells that it differs from the one before; arrival is its newest source's."""
+    """A composed picture. changed tells that it differs from the one before; arrivals are those of the source
+    pictures that are in it for the first time, arrival that of the newest one in it (0.0: none)."""
 
     frame: VideoFrame
     changed: bool
+    arrivals: tuple[float, ...]
     arrival: float
 
 
@@ -74,6 +76,7 @@ class Compositor:
         self._places: list[_Place] = []
         self._scalers: list[VideoReformatter] = []
         self._arrival = 0.0
+        self._arrivals: list[float] = []
         self._whole: VideoFrame | None = None
         self._whole_serial = -1
 
@@ -82,6 +85,7 @@ class Compositor:
         changed = key != self._key
         if changed:
             self._begin(key)
+        self._arrivals = []
         if key.single:
             whole = self._whole_picture(pictures.get(key.legs[0]))
             if whole is not None:
@@ -92,11 +96,19 @@ class Compositor:
             if lit != place.lit:
                 self._surround(place, lit)
                 changed = True
-        return Composition(self._frame, changed, self._arrival)
+        self._arrival = max(self._arrivals, default=self._arrival)
+        return Composition(self._frame, changed, tuple(self._arrivals), self._arrival)
+
+    def shows(self, key: PictureKey, serial: int) -> bool:
+        """Whether the picture that was composed last is this one of one source, with its picture of that serial."""
+        if key != self._key or not self._places:
+            return False
+        return serial == (self._places[0].serial if self._whole is None else self._whole_serial)
 
     def _begin(self, key: PictureKey) -> None:
         """Clear the frame for another picture."""
         self._key = key
+        self._arrival = 0.0
         self._whole, self._whole_serial = None, -1
         for view, value in zip(self._views, _BLACK, strict=True):
             view[:] = value
@@ -120,7 +132,7 @@ class Compositor:
             self._whole = None
             return None
         if picture.serial == self._whole_serial and self._whole is not None:
-            return Composition(self._whole, False, picture.arrival)
+            return Composition(self._whole, False, (), picture.arrival)
         shape = Tile(0, 0, self.width, self.height)
         if _fitted(picture, shape, self._aspect) != shape:
             self._whole = None
@@ -131,7 +143,7 @@ class Compositor:
         self._whole, self._whole_serial = frame, picture.serial
         # What the kept frame shows is out of date from now on.
         self._places[0].serial = -1
-        return Composition(frame, True, picture.arrival)
+        return Composition(frame, True, (picture.arrival,), picture.arrival)
 
     def _draw(self, place: _Place, scaler: VideoReformatter, picture: Picture | None) -> bool:
         """Bring one tile up to date; tell whether anything had to be done."""
@@ -144,7 +156,8 @@ class Compositor:
         else:
             self._show(place, scaler, picture)
         place.serial = serial
-        if self._key is not None and not self._key.single and place.name:
+        alone = self._key is not None and self._key.single
+        if place.name and (picture is None or not alone):
             self._label(place)
         return True
 
@@ -157,7 +170,7 @@ class Compositor:
             frame = self._scale(scaler, picture, target.width, target.height)
         for index, source in enumerate(planes(frame)):
             self._view(index, target)[:] = source
-        self._arrival = max(self._arrival, picture.arrival)
+        self._arrivals.append(picture.arrival)
 
     def _scale(self, scaler: VideoReformatter, picture: Picture, width: int, height: int) -> VideoFrame:
         self.scaled += 1

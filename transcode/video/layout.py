@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
 
 from transcode.media import Layout, LegId, LegPlan, ViewPlan
 
@@ -18,7 +17,7 @@ MAX_GRID = 16
 MAX_AUTO_GRID = 9
 """Sources up to which AUTO shows an equal grid; above it 1+7 keeps the speaker large."""
 _GRIDS = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 4))
-"""Columns and rows of equal grids; all keep the tile's shape near the picture's."""
+"""Columns and rows of equal grids, the smallest that holds all is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,9 @@ def _grid(count: int, width: int, height: int) -> tuple[Tile, ...]:
         if width < height:
             columns, rows = rows, columns
     w, h = _even(width, columns), _even(height, rows)
-    if count == 2:
-        # Two side by side keep the shape of the whole picture, as cameras have it.
-        shape = gcd(width, height)
-        h = min(h, (w * (height // shape) // (width // shape)) & ~1)
-        w = min(w, (h * (width // shape) // (height // shape)) & ~1)
+    # A tile keeps the shape of the whole picture, which is a camera's.
+    h = min(h, w * height // width & ~1)
+    w = min(w, h * width // height + 1 & ~1)
     used_rows = -(-count // columns)
     left, top = _middle(width, columns * w), _middle(height, used_rows * h)
     out = []
@@ -175,10 +172,13 @@ def _kept(order: Sequence[LegId], wanted: Sequence[LegId], present: set[LegId]) 
     return (*old, *(leg for leg in wanted if leg not in known))
 
 
-def views(plan: ViewPlan, sources: Iterable[LegId], seating: Seating) -> dict[LegId, PictureKey]:
+def views(
+    plan: ViewPlan, sources: Iterable[LegId], seating: Seating, speaker: LegId | None = None
+) -> dict[LegId, PictureKey]:
     """Return what each leg of the plan sees.
 
-    sources are the legs that send a picture; those that the plan takes out are not shown. AUTO: two people see each
+    sources are the legs that send a picture; those that the plan takes out are not shown. speaker is the active one,
+    None if nobody talks: the last one then keeps the place. AUTO: two people see each
     other full screen; from three on, everybody shares one equal grid that shows all, above nine 1+7. SPEAKER:
     everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
     names, and the slate if there is nobody else.
@@ -186,6 +186,7 @@ def views(plan: ViewPlan, sources: Iterable[LegId], seating: Seating) -> dict[Le
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
     seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
+    seating.speak(speaker)
     return {leg.leg: _view(plan, leg, named, seating) for leg in plan.legs}
 
 

@@ -54,9 +54,9 @@ class Strand:
         """Run a job at a time, in seconds of the pool's clock; False if it was refused."""
         return self._pool._submit_at(self, when, job)
 
-    def close(self) -> None:
-        """Forget the jobs that wait; the one that runs ends by itself. Later ones are refused."""
-        self._pool._close_strand(self)
+    def close(self, last: Job | None = None) -> None:
+        """Forget the jobs that wait, and refuse later ones; the one that runs ends by itself, and `last` follows it."""
+        self._pool._close_strand(self, last)
 
 
 class WorkerPool:
@@ -148,12 +148,14 @@ class WorkerPool:
                 self._condition.notify()
             return True
 
-    def _close_strand(self, strand: Strand) -> None:
+    def _close_strand(self, strand: Strand, last: Job | None) -> None:
         with self._condition:
-            strand._closed = True
             strand._jobs.clear()
             if strand in self._ready:
                 self._ready.remove(strand)
+            if last is not None:
+                self._enqueue(strand, last)
+            strand._closed = True
             if any(timer[2] is strand for timer in self._timers):
                 self._timers = [timer for timer in self._timers if timer[2] is not strand]
                 heapq.heapify(self._timers)

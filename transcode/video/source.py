@@ -156,7 +156,7 @@ class VideoSource:
         self._closed = True
         self.on_picture = None
         self._queue.clear()
-        self._strand.close()
+        self._strand.close(self._forget)
 
     def _enqueue(self, frame: EncodedFrame, now: float) -> None:
         if self._waiting_since is not None and not frame.key:
@@ -216,6 +216,9 @@ class VideoSource:
             self._on_refused(self.leg, width, height)
 
     # The strand.
+
+    def _forget(self) -> None:
+        self._decoder = self.latest = None
 
     def _decode_next(self) -> None:
         try:

@@ -204,7 +204,7 @@ class Painter:
 
     def _draw_initials(self, name: str, width: int, height: int) -> Card:
         base = _CARD_COLOURS[zlib.crc32(name.encode()) % len(_CARD_COLOURS)]
-        image = _gradient(width, height, _mixed(base, BACKGROUND, 0.72), _mixed(base, BACKGROUND, 0.86))
+        image = _gradient(width, height, _mixed(base, BACKGROUND, 0.62), _mixed(base, BACKGROUND, 0.82))
         radius = round(min(width, height) * 0.27)
         disc = Image.new("L", (8 * radius, 8 * radius), 0)
         ImageDraw.Draw(disc).ellipse((0, 0, 8 * radius - 1, 8 * radius - 1), fill=255)
@@ -226,10 +226,10 @@ class Painter:
             rows.append((clean(title, MAX_LINE), round(68 * unit), _INK, True, 62 * unit))
         for number, line in enumerate(lines):
             size, ink = (34, _INK) if number == 0 else (26, _DIM)
-            after = 34 if number == 0 and len(lines) > 1 else 18
-            rows.append((line, round(size * unit), ink, False, after * unit))
+            space = 34 if number == 0 and len(lines) > 1 else 18
+            rows.append((line, round(size * unit), ink, False, space * unit))
         total = sum(max(row[1], 9) + row[4] for row in rows) - rows[-1][4]
-        y = (height - total) / 2
+        y = (height - total) / 2.0
         for number, (line, wanted, ink, bold, after) in enumerate(rows):
             size = max(wanted, 9)
             line = self._shortened(line, size, round(width * 0.88), bold)
@@ -322,16 +322,18 @@ def _patch(ink: NDArray[np.float32], bar: NDArray[np.float32], opacity: NDArray[
     """Make a patch of two layers: how much of the text's and of the bar's colour each pixel has."""
     text, below = colour(_INK), colour(_BAR)
     small_ink, small_bar, small_opacity = (_halved(layer) for layer in (ink, bar, opacity))
-    planes = [ink * text[0] + bar * below[0]]
-    planes += [small_ink * text[n] + small_bar * below[n] for n in (1, 2)]
-    y, u, v = (np.rint(plane * 256).astype(np.uint16) for plane in planes)
-    rest = tuple(256 - np.rint(layer * 256).astype(np.uint16) for layer in (opacity, small_opacity))
+    y, u, v = (
+        np.rint((above * text[plane] + bar_share * below[plane]) * 256).astype(np.uint16)
+        for plane, (above, bar_share) in enumerate([(ink, bar), (small_ink, small_bar), (small_ink, small_bar)])
+    )
+    rest = tuple(np.rint(256 - layer * 256).astype(np.uint16) for layer in (opacity, small_opacity))
     return Patch((y, u, v), (rest[0], rest[1]), ink.shape[1], ink.shape[0])
 
 
 def _halved(layer: NDArray[np.float32]) -> NDArray[np.float32]:
-    out: NDArray[np.float32] = (layer[0::2, 0::2] + layer[0::2, 1::2] + layer[1::2, 0::2] + layer[1::2, 1::2]) / 4
-    return out
+    height, width = layer.shape
+    mean: NDArray[np.float32] = layer.reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3), dtype=np.float32)
+    return mean
 
 
 def _rounded(width: int, height: int, radius: int) -> Image.Image:

@@ -1,0 +1,428 @@
+"""The calling side: our INVITEs, what follows from them, and our requests within calls (RFC 3261 §8.1, §13.2, §14.1).
+
+An INVITE may fork: each provisional response with a tag of its own makes an early dialog, the first 2xx makes the
+call, and any further 2xx is acknowledged and hung up. An `Outgoing` outlives its session where it must, to
+acknowledge each repeated 2xx with the same ACK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from gateway.reasons import Reason, from_sip
+from sip.building import HeaderList, abilities, make_response, reason_headers
+from sip.dialog import Dialog
+from sip.events import (
+    Answered,
+    Flow,
+    InfoAnswered,
+    Provisional,
+    ReinviteAnswered,
+    ReinviteRejected,
+    Rejected,
+    RequestAnswered,
+    RequestId,
+    Send,
+    Target,
+    UpdateAnswered,
+    UpdateRejected,
+)
+from sip.headers import Headers
+from sip.message import Request, Response
+from sip.sessions import Core, Phase, Session
+from sip.timers import PATIENCE, Timer
+from sip.transaction import ClientTransaction, OnFailure, OnResponse
+from sip.values import BadValue, parse_number
+
+MAX_FORKS = 16
+"""Early dialogs and 2xx of one INVITE; a forking proxy rings a handful of phones."""
+MAX_RETRY = 300
+"""Longest Retry-After in seconds that is passed on; later means never within a call."""
+
+Done = Callable[[Response | None, int, float], None]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """An INVITE of ours. tag is the remote tag of the 2xx that counts; acks what acknowledged each 2xx, by tag."""
+
+    session: Session
+    request: Request
+    offered: bool
+    initial: bool
+    client: ClientTransaction | None = None
+    provisional: bool = False
+    cancelled: bool = False
+    cancel_sent: bool = False
+    tag: str | None = None
+    acks: dict[str, Send] = field(default_factory=dict)
+    timer: Timer | None = None
+
+
+class UserAgentClient:
+    """All that we ask of peers."""
+
+    def __init__(self, core: Core) -> None:
+        """Work on these tables."""
+        self._core = core
+        self._layer = core.layer
+
+    # INVITE
+
+    def invite(self, request: Request, contact: str, way: Flow | Target, now: float) -> Session:
+        """Start a call with a request that is complete but for Via; contact is the value of its Contact."""
+        core = self._core
+        session = core.open(caller=True)
+        session.local_tag = request.from_.tag
+        out = Outgoing(session, request, bool(request.body), initial=True)
+        session.outgoing = out
+        out.timer = core.timers.start(now + core.config.ring_time, partial(self._rang_out, out))
+        on_response = partial(self._on_response, out, contact)
+        out.client = self._layer.send_request(request, way, None, on_response, partial(self._on_failure, out), now)
+        return session
+
+    def reinvite(self, session: Session, body: bytes, content_type: str, now: float) -> None:
+        """Send an INVITE within a call."""
+        dialog = session.dialog
+        if dialog is None:
+            return
+        request = self._dialog_request(dialog, "INVITE", body, content_type, abilities(self._core.config))
+        out = Outgoing(session, request, bool(body), initial=False)
+        session.outgoing = out
+        on_response = partial(self._on_response, out, dialog.contact)
+        way, fallback = dialog.way()
+        on_failure = partial(self._on_failure, out)
+        out.timer = self._core.timers.start(now + self._core.config.ring_time, partial(self._given_up, out))
+        out.client = self._layer.send_request(request, way, fallback, on_response, on_failure, now)
+
+    def _on_response(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+        if response.status < 200:
+            self._on_provisional(out, contact, response, flow, now)
+        elif response.status < 300:
+            self._on_success(out, contact, response, flow, now)
+        else:
+            self._on_refusal(out, response.status, response, from_sip(response.status), now)
+
+    def _on_failure(self, out: Outgoing, reason: Reason, now: float) -> None:
+        self._on_refusal(out, 408 if reason is Reason.TIMEOUT else 503, None, reason, now)
+
+    def _on_provisional(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+        session = out.session
+        out.provisional = True
+        if out.cancelled:
+            self._send_cancel(out, now)
+            return
+        if response.status == 100 or not out.initial or session.phase is not Phase.CALLING:
+            return
+        tag = response.to.tag
+        if tag and (tag in session.early or len(session.early) < MAX_FORKS):
+            dialog = session.early.get(tag)
+            if dialog is None:
+                dialog = session.early[tag] = Dialog.of_uac(out.request, response, contact, flow)
+                self._core.register(session, dialog)
+            else:
+                dialog.answered(response, flow)
+        self._core.emit(Provisional(session.id, response))
+
+    def _on_success(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+        tag = response.to.tag
+        known = out.acks.get(tag)
+        if known is not None:
+            self._layer.transmit(known)
+        elif out.tag is not None and out.tag != tag:
+            self._hang_up_fork(out, contact, response, flow, now)
+        elif out.tag is None:
+            out.tag = tag
+            self._stop_timer(out)
+            if out.initial:
+                self._on_answer(out, contact, response, flow, now)
+            else:
+                self._on_reinvite_answer(out, response, flow, now)
+
+    def _on_answer(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+        """Take the 2xx that makes the call; when it was given up meanwhile, hang up (RFC 5407 §3.1.2)."""
+        session = out.session
+        if session.phase is Phase.ENDED or flow is None:
+            self._hang_up_fork(out, contact, response, flow, now)
+            return
+        dialog = session.early.get(response.to.tag) or Dialog.of_uac(out.request, response, contact, flow)
+        dialog.answered(response, flow)
+        self._core.drop_early(session, keep=response.to.tag)
+        session.dialog = dialog
+        self._core.register(session, dialog)
+        given_up = session.phase is Phase.CANCELLING
+        session.phase = Phase.CONFIRMED
+        if given_up:
+            self._acknowledge(out, dialog, b"", "")
+            self.bye(session, session.reason or Reason.CANCELLED, now)
+            return
+        self._acknowledge_or_wait(out, dialog, now)
+        self._core.emit(Answered(session.id, response, flow))
+
+    def _on_reinvite_answer(self, out: Outgoing, response: Response, flow: Flow | None, now: float) -> None:
+        session = out.session
+        dialog = session.dialog
+        if dialog is None:
+            return
+        dialog.refresh(response, flow)
+        if session.phase is not Phase.CONFIRMED:
+            self._acknowledge(out, dialog, b"", "")
+            return
+        self._acknowledge_or_wait(out, dialog, now)
+        self._core.emit(ReinviteAnswered(session.id, response))
+
+    def _acknowledge_or_wait(self, out: Outgoing, dialog: Dialog, now: float) -> None:
+        if out.offered:
+            self._acknowledge(out, dialog, b"", "")
+        else:
+            out.timer = self._core.timers.start(now + PATIENCE, partial(self._never_answered, out))
+
+    def _never_answered(self, out: Outgoing, now: float) -> None:
+        """End a call whose offer in the 2xx nobody above answered."""
+        self.bye(out.session, Reason.TIMEOUT, now)
+
+    def ack_with(self, session: Session, body: bytes, content_type: str) -> bool:
+        """Send the ACK that was waited for."""
+        out = session.outgoing
+        if out is None or out.tag is None or session.dialog is None:
+            return False
+        self._acknowledge(out, session.dialog, body, content_type)
+        return True
+
+    def _acknowledge(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str) -> None:
+        """Send the ACK of a 2xx and keep it for when that comes again (§13.2.2.4)."""
+        self._stop_timer(out)
+        ack = dialog.request("ACK", out.request.cseq.number)
+        ack.body = body
+        if body:
+            ack.headers.add("Content-Type", content_type)
+        out.acks[dialog.remote_tag] = self._layer.send_ack(ack, *dialog.way())
+        if out.session.outgoing is out:
+            out.session.outgoing = None
+
+    def _hang_up_fork(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+        """Acknowledge and end a dialog that nobody wants."""
+        if len(out.acks) >= MAX_FORKS:
+            return
+        dialog = Dialog.of_uac(out.request, response, contact, flow)
+        self._acknowledge(out, dialog, b"", "")
+        bye = self._dialog_request(dialog, "BYE", b"", "", reason_headers(Reason.CANCELLED))
+        self._layer.send_request(bye, *dialog.way(), _ignore_response, _ignore_failure, now)
+
+    def _on_refusal(self, out: Outgoing, status: int, response: Response | None, reason: Reason, now: float) -> None:
+        session = out.session
+        self._stop_timer(out)
+        if session.outgoing is out:
+            session.outgoing = None
+        if session.phase is Phase.CANCELLING:
+            self._core.end(session, session.reason or Reason.CANCELLED)
+        elif out.initial and session.phase is Phase.CALLING:
+            contacts = _contacts(response) if response is not None and status < 400 else ()
+            self._core.emit(Rejected(session.id, status, reason, response, contacts))
+            self._core.end(session, reason)
+        elif session.phase is Phase.CONFIRMED:
+            retry = self._retry_after(session, status, response)
+            self._core.emit(ReinviteRejected(session.id, status, reason, retry, response))
+            self._end_if_gone(session, status, response, now)
+
+    def _end_if_gone(self, session: Session, status: int, response: Response | None, now: float) -> None:
+        """Hang up where the answer shows that the peer has no such call any more (§12.2.1.2)."""
+        if status == 408 or (status == 481 and response is not None):
+            self.bye(session, Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE, now)
+
+    def _retry_after(self, session: Session, status: int, response: Response | None) -> float | None:
+        if status == 491:  # §14.1: the owner of the Call-ID waits longer
+            first, last = (210, 400) if session.caller else (0, 200)
+            return self._core.rng.randint(first, last) / 100
+        value = response.headers.get("Retry-After") if response is not None and status in (500, 503) else None
+        try:
+            return float(parse_number(value, MAX_RETRY)) if value is not None else None
+        except BadValue:
+            return None
+
+    # giving up
+
+    def cancel(self, session: Session, reason: Reason, now: float) -> None:
+        """Give up a call that was not answered yet (§9.1)."""
+        out = session.outgoing
+        session.phase = Phase.CANCELLING
+        session.reason = reason
+        if out is not None:
+            self._stop_timer(out)
+            out.cancelled = True
+            if out.provisional:
+                self._send_cancel(out, now)
+
+    def _send_cancel(self, out: Outgoing, now: float) -> None:
+        if out.cancel_sent or out.client is None or out.client.target is None:
+            return
+        out.cancel_sent = True
+        invite = out.request
+        kept = [item for item in invite.headers if item[0] in ("Max-Forwards", "Route", "From", "To", "Call-ID")]
+        kept.append(("CSeq", f"{invite.cseq.number} CANCEL"))
+        kept += reason_headers(out.session.reason or Reason.CANCELLED)
+        cancel = Request("CANCEL", invite.target, Headers(kept))
+        sent = out.client.target
+        branch = invite.via.branch
+        self._layer.send_request(
+            cancel, sent.target, sent.fallback, _ignore_response, _ignore_failure, now, branch=branch
+        )
+        out.timer = self._core.timers.start(now + PATIENCE, partial(self._given_up, out))
+
+    def _given_up(self, out: Outgoing, now: float) -> None:
+        """End an INVITE that got 1xx but no final response, not even after its CANCEL (§9.1)."""
+        if out.client is not None:
+            out.client.abandon()
+        self._on_failure(out, Reason.TIMEOUT, now)
+
+    def _rang_out(self, out: Outgoing, now: float) -> None:
+        """Timer C."""
+        session = out.session
+        self._core.emit(Rejected(session.id, 408, Reason.NO_ANSWER, None))
+        self.cancel(session, Reason.NO_ANSWER, now)
+
+    def bye(self, session: Session, reason: Reason, now: float, headers: HeaderList = ()) -> None:
+        """Hang up a confirmed call; what is still under way in it is closed first (§15.1.1)."""
+        dialog = session.dialog
+        if dialog is None or session.phase is not Phase.CONFIRMED:
+            return
+        incoming, out = session.incoming, session.outgoing
+        if incoming is not None:
+            self._core.answered(session)
+            self._layer.answer(incoming.server, make_response(incoming.request, 487), now)
+        if out is not None and out.tag is not None:
+            self._acknowledge(out, dialog, b"", "")
+        elif out is not None:
+            self._stop_timer(out)
+            out.timer = self._core.timers.start(now + PATIENCE, partial(self._given_up, out))
+        self._core.settle(session)
+        session.phase = Phase.ENDING
+        session.reason = reason
+        extra = [*reason_headers(reason), *headers]
+        self._ask(session, "BYE", b"", "", extra, lambda response, status, when: self._core.end(session, reason), now)
+
+    # other requests in a call
+
+    def update(self, session: Session, body: bytes, content_type: str, now: float) -> None:
+        """Send an UPDATE (RFC 3311 §5.1)."""
+        session.updating = True
+        extra = abilities(self._core.config)
+        self._ask(session, "UPDATE", body, content_type, extra, partial(self._updated, session), now)
+
+    def _updated(self, session: Session, response: Response | None, status: int, now: float) -> None:
+        session.updating = False
+        if session.phase is not Phase.CONFIRMED:
+            return
+        if response is not None and status < 300:
+            self._core.emit(UpdateAnswered(session.id, response))
+            return
+        retry = self._retry_after(session, status, response)
+        self._core.emit(UpdateRejected(session.id, status, _reason(response, status), retry, response))
+        self._end_if_gone(session, status, response, now)
+
+    def info(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
+        """Send an INFO (RFC 6086 §4.1, and the older use that names no package)."""
+        number = RequestId(self._core.number())
+
+        def done(response: Response | None, status: int, when: float) -> None:
+            if session.phase is not Phase.ENDED:
+                self._core.emit(InfoAnswered(session.id, number, status, response))
+
+        self._ask(session, "INFO", body, content_type, (), done, now)
+        return number
+
+    def request(self, request: Request, way: Flow | Target, now: float) -> RequestId:
+        """Send a request outside of any dialog, complete but for Via."""
+        number = RequestId(self._core.number())
+
+        def on_response(response: Response, flow: Flow | None, when: float) -> None:
+            if response.status >= 200:
+                self._core.emit(RequestAnswered(number, response.status, response, flow))
+
+        def on_failure(reason: Reason, when: float) -> None:
+            status = 408 if reason is Reason.TIMEOUT else 503
+            self._core.emit(RequestAnswered(number, status, None, None))
+
+        self._layer.send_request(request, way, None, on_response, on_failure, now)
+        return number
+
+    def _ask(
+        self,
+        session: Session,
+        method: str,
+        body: bytes,
+        content_type: str,
+        headers: HeaderList,
+        done: Done,
+        now: float,
+    ) -> None:
+        """Send a request other than INVITE within a call; done hears the one final outcome."""
+        dialog = session.dialog
+        if dialog is None:
+            return
+        request = self._dialog_request(dialog, method, body, content_type, headers)
+        on_response, on_failure = _final(dialog, method, done)
+        self._layer.send_request(request, *dialog.way(), on_response, on_failure, now)
+
+    def _dialog_request(
+        self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList
+    ) -> Request:
+        request = dialog.request(method)
+        request.headers.extend(headers)
+        request.headers.add("User-Agent", self._core.config.user_agent)
+        request.body = body
+        if body:
+            request.headers.add("Content-Type", content_type)
+        return request
+
+    def _stop_timer(self, out: Outgoing) -> None:
+        if out.timer is not None:
+            out.timer.stop()
+            out.timer = None
+
+
+def _final(dialog: Dialog, method: str, done: Done) -> tuple[OnResponse, OnFailure]:
+    def on_response(response: Response, flow: Flow | None, now: float) -> None:
+        if response.status >= 200:
+            if method == "UPDATE" and response.status < 300:
+                dialog.refresh(response, flow)
+            done(response, response.status, now)
+
+    def on_failure(reason: Reason, now: float) -> None:
+        done(None, 408 if reason is Reason.TIMEOUT else 503, now)
+
+    return on_response, on_failure
+
+
+def _reason(response: Response | None, status: int) -> Reason:
+    if response is None:
+        return Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE
+    return from_sip(status)
+
+
+def _contacts(response: Response) -> tuple[str, ...]:
+    """Return the URIs of a redirection, best q first (§20.10)."""
+    try:
+        found = response.contacts
+    except ValueError:
+        return ()
+    return tuple(
+        str(contact.uri) for contact in sorted(found, key=lambda contact: -_q(contact.parameters.get("q", "")))
+    )
+
+
+def _q(text: str) -> float:
+    try:
+        return float(text) if text else 1.0
+    except ValueError:
+        return 0.0
+
+
+def _ignore_response(response: Response, flow: Flow | None, now: float) -> None:
+    pass
+
+
+def _ignore_failure(reason: Reason, now: float) -> None:
+    pass

@@ -1,0 +1,201 @@
+"""Random calls between two stacks over a bad network: both sides end in agreement, and nothing is left over."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sip_pair import Pair, Side
+
+from gateway.reasons import Reason
+from sip.events import (
+    AckReceived,
+    Answered,
+    Ended,
+    Event,
+    InfoReceived,
+    InviteReceived,
+    OptionsReceived,
+    ReinviteAnswered,
+    ReinviteReceived,
+    Transport,
+    UpdateAnswered,
+    UpdateReceived,
+)
+
+FLOWS_A_SEED = 12
+SEEDS = range(7000, 7025)
+
+
+class Agent:
+    """What stands above one stack: reacts to events, acts by chance, and notes which offer and answer hold."""
+
+    def __init__(self, pair: Pair, side: Side, rng: random.Random) -> None:
+        self.pair, self.side, self.rng = pair, side, rng
+        self.seen = 0
+        self.count = 0
+        self.live: set = set()
+        self.ended: list = []
+        self.up: set = set()
+        self.agreed: dict = {}
+        self.offered: dict = {}
+
+    def body(self) -> bytes:
+        self.count += 1
+        return f"v=0 {self.side.address[0]} {self.count}".encode()
+
+    def hear(self) -> None:
+        while self.seen < len(self.side.events):
+            event = self.side.events[self.seen]
+            self.seen += 1
+            self.on(event)
+
+    def on(self, event: Event) -> None:
+        stack, now = self.side.stack, self.pair.now
+        if isinstance(event, InviteReceived):
+            self.live.add(event.session)
+            self.on_invite(event)
+        elif isinstance(event, (Answered, ReinviteAnswered)):
+            self.up.add(event.session)
+            offer = self.offered.pop(event.session)
+            if offer:
+                self.agreed[event.session] = (offer, event.response.body)
+            else:
+                answer = self.body()
+                assert stack.ack_with(event.session, answer, now)
+                self.agreed[event.session] = (event.response.body, answer)
+        elif isinstance(event, AckReceived):
+            self.up.add(event.session)
+            if event.request is not None and event.request.body:
+                self.agreed[event.session] = (self.offered.pop(event.session), event.request.body)
+        elif isinstance(event, ReinviteReceived):
+            self.on_reinvite(event)
+        elif isinstance(event, UpdateReceived):
+            answer = self.body()
+            assert stack.respond(event.request_id, 200, now, answer)
+            self.agreed[event.session] = (event.request.body, answer)
+        elif isinstance(event, UpdateAnswered):
+            self.agreed[event.session] = (self.offered.pop(event.session), event.response.body)
+        elif isinstance(event, (InfoReceived, OptionsReceived)):
+            assert stack.respond(event.request_id, 200, now)
+        elif isinstance(event, Ended):
+            self.ended.append(event.session)
+            self.live.discard(event.session)
+            self.up.discard(event.session)
+            self.agreed.pop(event.session, None)
+        else:
+            assert event.session in self.live or event.session in self.ended
+
+    def on_invite(self, event: InviteReceived) -> None:
+        stack, now, choice = self.side.stack, self.pair.now, self.rng.random()
+        if choice < 0.15:
+            assert stack.refuse(event.session, self.rng.choice([302, 404, 486, 503, 603]), now)
+        elif choice < 0.4:
+            assert stack.ringing(event.session, now)
+        elif choice < 0.5:
+            assert stack.progress(event.session, b"v=0", now)
+        else:
+            self.answer(event.session, event.request.body)
+
+    def answer(self, session, offer: bytes) -> None:
+        body = self.body()
+        if self.side.stack.accept(session, body, self.pair.now):
+            self.note(session, offer, body)
+
+    def note(self, session, offer: bytes, body: bytes) -> None:
+        if offer:
+            self.agreed[session] = (offer, body)
+        else:
+            self.offered[session] = body
+
+    def on_reinvite(self, event: ReinviteReceived) -> None:
+        stack, now = self.side.stack, self.pair.now
+        if self.rng.random() < 0.2:
+            assert stack.refuse_reinvite(event.session, 488, now)
+            return
+        body = self.body()
+        assert stack.answer_reinvite(event.session, body, now)
+        self.note(event.session, event.request.body, body)
+
+    def invite(self) -> None:
+        body = self.body() if self.rng.random() < 0.7 else b""
+        other = self.pair.other(self.side)
+        uri = f"sip:100@{other.address[0]}"
+        session = self.side.stack.invite(self.pair.target(other), uri, "sip:x@y", self.pair.now, body)
+        self.live.add(session)
+        self.offered[session] = body
+
+    def act(self) -> None:
+        """Do something by chance, whether it fits or not."""
+        if not self.live:
+            return
+        stack, now = self.side.stack, self.pair.now
+        session = self.rng.choice(sorted(self.live))
+        choice = self.rng.random()
+        if choice < 0.35:
+            invite = next((e for e in self.side.of(InviteReceived) if e.session == session), None)
+            if invite is not None:
+                self.answer(session, invite.request.body)
+        elif choice < 0.55:
+            body = self.body() if self.rng.random() < 0.7 else b""
+            if stack.reinvite(session, body, now):
+                self.offered[session] = body
+        elif choice < 0.7:
+            body = self.body()
+            if stack.update(session, body, now):
+                self.offered[session] = body
+        elif choice < 0.85:
+            stack.info(session, "application/dtmf", b"1", now)
+        elif choice < 0.93:
+            stack.hang_up(session, self.rng.choice([Reason.NORMAL, Reason.ROOM_CLOSED, Reason.BUSY]), now)
+
+
+def flow(pair: Pair, rng: random.Random) -> None:
+    agents = [Agent(pair, side, rng) for side in (pair.alice, pair.bob)]
+
+    def run(seconds: float) -> None:
+        end = pair.now + seconds
+        while pair.now < end:
+            pair.run(0.05)
+            for agent in agents:
+                agent.hear()
+            pair.drain()
+
+    for _ in range(rng.randint(1, 3)):
+        rng.choice(agents).invite()
+        for _ in range(rng.randint(0, 8)):
+            run(rng.choice([0.05, 0.1, 0.4, 2.0]))
+            rng.choice(agents).act()
+    run(5)
+    pair.loss = 0.0
+    run(75)
+    alice, bob = agents
+    assert len(alice.up) == len(bob.up), "one side thinks that a call stands, the other not"
+    assert sorted(alice.agreed.values()) == sorted(bob.agreed.values()), "the sides hold different descriptions"
+    for agent in agents:
+        for session in sorted(agent.live):
+            agent.side.stack.hang_up(session, Reason.NORMAL, pair.now)
+    run(110)
+    for agent in agents:
+        assert not agent.live
+        assert len(agent.ended) == len(set(agent.ended)), "a session ended twice"
+        for session in agent.ended:
+            mine = [event for event in agent.side.events if getattr(event, "session", None) == session]
+            assert isinstance(mine[-1], Ended)
+    run(130)
+    assert pair.empty(), (pair.alice.stack.sizes(), pair.bob.stack.sizes())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_calls_over_a_bad_network_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
+    for number in range(FLOWS_A_SEED):
+        print(f"seed {seed}, flow {number}")
+        rng = random.Random(seed * 1000 + number)
+        pair = Pair(
+            seed=rng.randrange(2**32),
+            loss=rng.choice([0.0, 0.05, 0.2]),
+            doubling=rng.choice([0.0, 0.1, 0.3]),
+            delay=rng.choice([(0.001, 0.001), (0.01, 0.08), (0.01, 0.9)]),
+            transport=Transport.UDP,
+        )
+        flow(pair, rng)

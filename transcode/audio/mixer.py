@@ -1,0 +1,475 @@
+"""The audio mixer of one room: who is heard by whom, mixed once and encoded once for all who hear the same.
+
+Theory of operation. Each tick (20 ms):
+
+1. Every leg's receiver is pulled. G.711 payloads of all legs are decoded by one table look-up, and levels of all legs
+   come from one product. They feed talk detection and the floor (floor.py), which seats the loudest few.
+2. Each seated leg is brought to each sample rate that some listener's codec wants. A rate's full bus is the sum of
+   them; the bus of a seated leg is the full one less itself. So resampling is done for three sources and not for a
+   hundred listeners, and a narrow-band telephone takes no band from wide-band legs. A leg that takes a seat comes in
+   over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
+3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
+4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
+
+A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transcode.audio import g711
+from transcode.audio.codecs import ENCODES, SAMPLE_RATES
+from transcode.audio.floor import Floor
+from transcode.audio.g711 import Pcm
+from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
+from transcode.audio.receiver import AudioReceiver
+from transcode.audio.resample import Resampler
+from transcode.audio.streams import HISTORY_TICKS, LINGER_TICKS, CodedStream, packet_time, stream_key
+from transcode.media import Codec, Format, LegId
+
+MAX_LEGS = 1000
+"""Legs of one mixer: ten times the largest room that is promised on one machine."""
+RISE_MS = 5
+"""Over which a leg's sound comes in: too short to eat a consonant, long enough to make no click."""
+FALL_MS = 14
+"""Over which it goes out; the rest of the tick flushes the resampling filters."""
+KNEE = 0.75
+"""Share of full scale up to which the limiter changes nothing (-2.5 dBov)."""
+FULL, QUIET = "full", "quiet"
+
+Send = Callable[[bytes, int, bool], None]
+"""Takes a payload, its duration in RTP ticks (the next payload's timestamp is that much later), and the marker bit."""
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LegTalks:
+    """A leg began or ceased to talk, whether it may be heard or not."""
+
+    leg: LegId
+    talking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerChanged:
+    """Another leg became the active speaker; None: it left, and nobody has followed."""
+
+    leg: LegId | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A leg pressed a key, once for each press; duration in ms."""
+
+    leg: LegId
+    digit: str
+    duration: int
+
+
+MixerEvent = LegTalks | SpeakerChanged | KeyPressed
+
+
+@dataclass(slots=True, eq=False)
+class _Leg:
+    id: LegId
+    receiver: AudioReceiver
+    slot: int
+    heard: bool = True
+    listens: bool = True
+    rate: int = 8000
+    sound: Floats | None = None
+    filters: dict[int, Resampler] = field(default_factory=dict)
+    sender: _Sender | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Sender:
+    """One leg's way out. bus is FULL, QUIET or "own"; own tells that the stream is not shared."""
+
+    format: Format
+    time: int
+    key: Hashable
+    send: Send
+    stream: CodedStream | None = None
+    bus: str = ""
+    own: bool = False
+    linger: int = 0
+    begun: bool = False
+
+
+class Mixer:
+    """Mixes one room; the owner calls `tick` each 20 ms. encodes counts calls of encoders since the beginning."""
+
+    def __init__(self) -> None:
+        self.encodes = 0
+        self._legs: dict[LegId, _Leg] = {}
+        self._by_slot: dict[int, _Leg] = {}
+        self._activity = Activity()
+        self._floor = Floor()
+        self._speaker = ActiveSpeaker()
+        self._seated: list[_Leg] = []
+        self._gone: list[_Leg] = []
+        self._shared: dict[tuple[str, Hashable], CodedStream] = {}
+        self._past: dict[int, deque[Pcm]] = {}
+        self._rates: dict[int, int] = {}
+        self._heard = np.zeros(self._activity.size, np.bool_)
+        self._position = 0
+        self._ticks = 0
+        self._stale = True
+        self._lone: list[_Leg] = []
+        self._left: list[MixerEvent] = []
+
+    # -- legs
+
+    def add(self, leg: LegId, receiver: AudioReceiver) -> None:
+        """Bring a leg in: it is heard and listens until `plan` says otherwise. Raises ValueError if there are too many.
+
+        A leg that is already there gets the new receiver.
+        """
+        known = self._legs.get(leg)
+        if known is not None:
+            known.receiver = receiver
+            return
+        if len(self._legs) >= MAX_LEGS:
+            raise ValueError(f"more than {MAX_LEGS} legs in one mixer")
+        new = _Leg(leg, receiver, self._activity.open())
+        self._legs[leg] = new
+        self._by_slot[new.slot] = new
+        if len(self._heard) < self._activity.size:
+            self._heard = np.resize(self._heard, self._activity.size)
+        self._heard[new.slot] = True
+
+    def remove(self, leg: LegId) -> None:
+        """Take a leg out; its sound ends over the next tick. Removing an unknown leg does nothing."""
+        gone = self._legs.get(leg)
+        if gone is None:
+            return
+        self.set_sender(leg, None, None)
+        del self._legs[leg]
+        del self._by_slot[gone.slot]
+        self._heard[gone.slot] = False
+        self._floor.leave(gone.slot)
+        self._activity.close(gone.slot)
+        if self._speaker.slot == gone.slot:
+            self._left.append(SpeakerChanged(None))
+        self._speaker.forget(gone.slot)
+        if gone in self._seated:
+            self._seated.remove(gone)
+            self._gone.append(gone)
+            self._stale = True
+
+    def set_sender(self, leg: LegId, format: Format | None, send: Send | None, packet_time_ms: int | None = 20) -> None:
+        """Say how a leg is sent to; format or send None: not at all.
+
+        packet_time_ms is what the peer wants; the longest possible that is not longer is used (Opus always 20).
+        Raises ValueError if the codec cannot be sent, KeyError for an unknown leg.
+        """
+        target = self._legs[leg]
+        if format is not None and format.codec not in ENCODES:
+            raise ValueError(f"{format.codec.value} cannot be sent")
+        old = target.sender
+        if old is not None:
+            self._drop_stream(old)
+            rate = SAMPLE_RATES[old.format.codec]
+            self._rates[rate] -= 1
+            if not self._rates[rate]:
+                del self._rates[rate]
+                self._past.pop(rate, None)
+        target.sender = None
+        if format is not None and send is not None:
+            time = packet_time(format, packet_time_ms)
+            target.sender = _Sender(format, time, stream_key(format, time), send)
+            rate = SAMPLE_RATES[format.codec]
+            self._rates[rate] = self._rates.get(rate, 0) + 1
+        self._stale = True
+
+    def plan(self, heard: Mapping[LegId, bool], listens: Mapping[LegId, bool]) -> None:
+        """Say who may be heard and who listens; a leg that a mapping does not name stays as it is."""
+        for leg, may in heard.items():
+            target = self._legs.get(leg)
+            if target is not None:
+                target.heard = may
+                self._heard[target.slot] = may
+                if not may and self._speaker.slot == target.slot:
+                    self._left.append(SpeakerChanged(None))
+                if not may:
+                    self._speaker.forget(target.slot)
+        for leg, may in listens.items():
+            target = self._legs.get(leg)
+            if target is not None and target.listens != may:
+                target.listens = may
+                self._stale = True
+
+    def levels(self) -> dict[LegId, float]:
+        """Return each leg's level in the last tick, in dBov."""
+        level = self._activity.level
+        return {leg.id: float(level[leg.slot]) for leg in self._legs.values()}
+
+    @property
+    def speaker(self) -> LegId | None:
+        """The active speaker."""
+        slot = self._speaker.slot
+        return self._by_slot[slot].id if slot is not None and slot in self._by_slot else None
+
+    @property
+    def mixed(self) -> tuple[LegId, ...]:
+        """The legs that were mixed in the last tick."""
+        return tuple(leg.id for leg in self._seated)
+
+    # -- the tick
+
+    def tick(self, now: float) -> list[MixerEvent]:
+        """Pull, mix, encode and send 20 ms; now in seconds of the clock that stamps arrivals. Return what happened."""
+        events, self._left = self._left, []
+        changed = self._activity.update(self._pull(now, events))
+        events.extend(LegTalks(self._by_slot[slot].id, bool(self._activity.talking[slot])) for slot in changed)
+        if self._speaker.update(self._activity, np.flatnonzero(self._activity.talking & self._heard).tolist()):
+            events.append(SpeakerChanged(self.speaker))
+        sources = self._seat()
+        if self._stale:
+            self._direct(sources)
+        self._mix(sources)
+        self._hand_out()
+        self._position += 20
+        self._ticks += 1
+        return events
+
+    def _pull(self, now: float, events: list[MixerEvent]) -> NDArray[np.float32]:
+        """Pull all receivers; set each leg's sound; return the level of each slot."""
+        laws: dict[Codec, tuple[list[_Leg], list[bytes]]] = {}
+        linear: dict[int, tuple[list[_Leg], list[Pcm]]] = {}
+        for leg in self._legs.values():
+            receiver = leg.receiver
+            sound = receiver.pull(now)
+            if sound is None:
+                leg.sound = None
+            elif isinstance(sound, bytes):
+                group = laws.get(receiver.law)
+                if group is None:
+                    group = laws[receiver.law] = ([], [])
+                group[0].append(leg)
+                group[1].append(sound)
+            else:
+                rows = linear.setdefault(receiver.rate, ([], []))
+                rows[0].append(leg)
+                rows[1].append(sound)
+            if receiver.keys_wait:
+                events.extend(KeyPressed(leg.id, digit, duration) for digit, duration in receiver.take_dtmf())
+        level = np.full(self._activity.size, SILENCE, np.float32)
+        for law, (legs, payloads) in laws.items():
+            self._measure(legs, 8000, g711.decode_many(law, payloads, 160), level)
+        for rate, (legs, frames) in linear.items():
+            self._measure(legs, rate, np.stack(frames).astype(np.float32) / np.float32(32768), level)
+        return level
+
+    @staticmethod
+    def _measure(legs: list[_Leg], rate: int, frames: Floats, level: NDArray[np.float32]) -> None:
+        level[[leg.slot for leg in legs]] = levels(frames)
+        for leg, frame in zip(legs, frames, strict=True):
+            leg.sound = frame
+            leg.rate = rate
+
+    def _seat(self) -> list[tuple[_Leg, Floats]]:
+        """Seat the loudest; return the legs that sound in this tick with their sound, ramped in and out."""
+        before = self._seated
+        seated = [self._by_slot[slot] for slot in self._floor.update(self._activity, self._heard)]
+        if seated == before and not self._gone:
+            return [(leg, _sound(leg)) for leg in seated]
+        sources = []
+        for leg in seated:
+            if leg in before:
+                sources.append((leg, _sound(leg)))
+            else:
+                leg.filters = {}
+                sources.append((leg, _rising(_sound(leg), leg.rate)))
+        for leg in before:
+            if leg not in seated:
+                sources.append((leg, _falling(_sound(leg), leg.rate)))
+        sources.extend((leg, _last(leg)) for leg in self._gone)
+        self._gone = []
+        self._seated = seated
+        self._stale = True
+        return sources
+
+    def _mix(self, sources: list[tuple[_Leg, Floats]]) -> None:
+        """Make the buses at each rate and feed all streams."""
+        own: dict[int, list[_Leg]] = {}
+        for leg in self._lone:
+            if leg.sender is not None and leg.sender.stream is not None:
+                own.setdefault(leg.sender.stream.rate, []).append(leg)
+        for rate in self._rates:
+            count = rate // 50
+            parts = {id(leg): _at_rate(leg, sound, rate) for leg, sound in sources}
+            total = sum(parts.values(), np.zeros(count, np.float32))
+            full = limit(total)
+            past = self._past.get(rate)
+            if past is None:
+                past = self._past[rate] = deque(maxlen=HISTORY_TICKS)
+            past.append(full)
+            quiet = _zeros(count)
+            for (bus, _), stream in self._shared.items():
+                if stream.rate == rate:
+                    self._feed(stream, full if bus == FULL else quiet)
+            for leg in own.get(rate, ()):
+                sender = leg.sender
+                if sender is None or sender.stream is None:
+                    continue
+                mine = parts.get(id(leg))
+                if sender.bus == QUIET:
+                    bus_sound = quiet
+                elif sender.bus == FULL or mine is None:
+                    bus_sound = full
+                else:
+                    bus_sound = limit(total - mine)
+                self._feed(sender.stream, bus_sound)
+
+    def _feed(self, stream: CodedStream, samples: Pcm) -> None:
+        before = stream.encodes
+        stream.feed(samples)
+        self.encodes += stream.encodes - before
+
+    def _hand_out(self) -> None:
+        for leg in self._legs.values():
+            sender = leg.sender
+            if sender is None or sender.stream is None:
+                continue
+            stream = sender.stream
+            for payload in stream.packets:
+                sender.send(payload, stream.ticks, not sender.begun)
+                sender.begun = True
+
+    # -- who gets which stream
+
+    def _direct(self, sources: list[tuple[_Leg, Floats]]) -> None:
+        """Give each listener the stream of the bus that it is to hear."""
+        sounding = [leg for leg, _ in sources]
+        waiting = len(sounding) > len(self._seated)
+        for leg in self._legs.values():
+            sender = leg.sender
+            if sender is None:
+                continue
+            if not leg.listens:
+                bus = QUIET
+            elif leg in sounding:
+                bus = "own" if len(sounding) > 1 else QUIET
+            else:
+                bus = FULL
+            self._turn(sender, bus)
+            waiting = waiting or bool(sender.linger)
+        self._lone = [leg for leg in self._legs.values() if leg.sender is not None and leg.sender.own]
+        self._stale = waiting
+
+    def _turn(self, sender: _Sender, bus: str) -> None:
+        stream = sender.stream
+        if stream is None:
+            self._begin(sender, bus)
+        elif bus != sender.bus:
+            if not sender.own:
+                if stream.stateless and bus != "own":
+                    self._share(sender, bus)
+                    return
+                self._separate(sender)
+            if sender.own and bus != "own" and stream.stateless:
+                self._share(sender, bus)
+                return
+            sender.bus = bus
+            sender.linger = self._ticks + LINGER_TICKS if bus != "own" else 0
+        elif sender.linger and self._ticks >= sender.linger:
+            self._share(sender, bus)
+
+    def _begin(self, sender: _Sender, bus: str) -> None:
+        """Give a new listener its first stream."""
+        if bus == "own":
+            self._own(sender, FULL)
+            sender.bus = bus
+        else:
+            self._share(sender, bus)
+
+    def _separate(self, sender: _Sender) -> None:
+        heard = sender.bus
+        self._drop_stream(sender)
+        self._own(sender, heard)
+
+    def _own(self, sender: _Sender, heard: str) -> None:
+        sender.stream = CodedStream(sender.format, sender.time, self._history(sender, heard), self._position)
+        sender.own = True
+
+    def _share(self, sender: _Sender, bus: str) -> None:
+        """Put a listener on a shared stream; if there is none yet, its own one becomes it."""
+        key = (bus, sender.key)
+        mine = sender.stream if sender.own and sender.bus == bus else None
+        self._drop_stream(sender)
+        stream = self._shared.get(key)
+        if stream is None:
+            stream = mine or CodedStream(sender.format, sender.time, self._history(sender, bus), self._position)
+            stream.listeners = 0
+            self._shared[key] = stream
+        stream.listeners += 1
+        sender.stream, sender.bus, sender.own, sender.linger = stream, bus, False, 0
+
+    def _history(self, sender: _Sender, bus: str) -> list[Pcm]:
+        rate = SAMPLE_RATES[sender.format.codec]
+        past = list(self._past.get(rate, ())) if bus == FULL else []
+        return [_zeros(rate // 50)] * (HISTORY_TICKS - len(past)) + past
+
+    def _drop_stream(self, sender: _Sender) -> None:
+        stream = sender.stream
+        if stream is not None and not sender.own:
+            stream.listeners -= 1
+            if not stream.listeners:
+                self._shared = {key: one for key, one in self._shared.items() if one is not stream}
+        sender.stream, sender.own, sender.linger = None, False, 0
+
+
+def limit(sound: Floats) -> Pcm:
+    """Return int16 samples of float32 ones that may exceed 1.0: below KNEE unchanged, above bent towards 1.0."""
+    size = np.abs(sound)
+    if size.max(initial=0.0) > KNEE:
+        room = np.float32(1 - KNEE)
+        bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
+        sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
+    return np.rint(sound * np.float32(32767)).astype(np.int16)
+
+
+def _zeros(count: int) -> Pcm:
+    return np.zeros(count, np.int16)
+
+
+def _sound(leg: _Leg) -> Floats:
+    return leg.sound if leg.sound is not None else np.zeros(leg.rate // 50, np.float32)
+
+
+def _at_rate(leg: _Leg, sound: Floats, rate: int) -> Floats:
+    """Bring a leg's sound to a rate with the leg's own filter for it."""
+    source = len(sound) * 50
+    if source == rate:
+        return sound
+    resampler = leg.filters.get(rate)
+    if resampler is None or resampler.source != source:
+        resampler = leg.filters[rate] = Resampler(source, rate)
+    return resampler(sound)
+
+
+def _rising(sound: Floats, rate: int) -> Floats:
+    count = rate * RISE_MS // 1000
+    result = sound.copy()
+    result[:count] *= np.arange(count, dtype=np.float32) / np.float32(count)
+    return result
+
+
+def _falling(sound: Floats, rate: int) -> Floats:
+    count = rate * FALL_MS // 1000
+    result = np.zeros(len(sound), np.float32)
+    result[:count] = sound[:count] * (1 - np.arange(count, dtype=np.float32) / np.float32(count))
+    return result
+
+
+def _last(leg: _Leg) -> Floats:
+    """Return the end of a leg that was taken out: its last tick, mirrored so that it joins, fading."""
+    return _falling(_sound(leg)[::-1].copy(), leg.rate)
