@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import marks
@@ -72,7 +73,7 @@ class Terminal:
             await asyncio.sleep(0.05)
             kept = [packet for packet in self.picture.kept if packet.data[1] & 0x7F == 96]
             new = kept[max(0, looked - 1) :]
-            lost = any((b.sequence - a.sequence) & 0xFFFF != 1 for a, b in zip(new, new[1:], strict=False))
+            lost = any((b.sequence - a.sequence) & 0xFFFF != 1 for a, b in itertools.pairwise(new))
             looked = len(kept)
             if lost and time.monotonic() - asked > 0.5:
                 asked = time.monotonic()
