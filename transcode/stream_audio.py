@@ -48,7 +48,8 @@ class AudioStream(Stream):
         self.chosen = chosen
         self.session.announce(chosen.stream.ssrcs)
         if chosen.receive:
-            self.session.clock_rate = chosen.receive[0].clock_rate
+            received = chosen.receive[0].clock_rate
+            self.session.set_clock_rates(received, received if chosen.send is None else chosen.send.clock_rate)
             self._receiver.set_formats(chosen.receive)
         self._configure_sending(chosen)
         self._conference.share_out()
