@@ -70,6 +70,7 @@ class JitterBuffer:
 
     Counters: received, lost (never came, or came too late to be played), late, duplicates, overflows (thrown out
     because too much had piled up), resets, grown and shrunk (RTP ticks by which the depth was changed).
+    pending is set by the receiver after each pull: RTP ticks of sound that are decoded and not yet played.
     """
 
     def __init__(self, clock_rate: int) -> None:
@@ -79,7 +80,7 @@ class JitterBuffer:
         self.received = self.lost = self.late = self.duplicates = 0
         self.overflows = self.resets = self.grown = self.shrunk = 0
         self.correction = 0
-        self.dry = self.trim = 0
+        self.dry = self.trim = self.pending = 0
         self.play = 0
         self._ssrc: int | None = None
         self._sequence = self._extended = self._played = 0
@@ -126,7 +127,7 @@ class JitterBuffer:
         self.received += 1
         self._probe = None
         self._measure(slack, ticks, packet.arrival)
-        if slack < 0 and slack + ticks < self.step // 2 and not self._call_back(slack):
+        if slack < 0 and not self._call_back(slack) and slack + ticks < self.step // 2:
             return self._too_late(packet, ticks)
         self._late_since = None
         queue = self._queue
@@ -150,14 +151,13 @@ class JitterBuffer:
 
     # -- packets out
 
-    def tick(self, now: float, pending: int) -> int:
-        """Begin a pull at `now`; pending is how many RTP ticks of sound are decoded and not yet played.
+    def tick(self, now: float) -> int:
+        """Begin a pull at `now`, in seconds of the clock that stamps arrivals.
 
         Returns the correction that is due: how many RTP ticks to play more than are taken (positive) or take more
         than are played (negative). The receiver reports what it did by `corrected`.
         """
         self._next_pull = now + TICK
-        self._pending = pending
         self._ticks += 1
         if self._ticks >= REVIEW_TICKS:
             self._ticks = 0
@@ -244,7 +244,7 @@ class JitterBuffer:
         self._bias = 0.0
         self._far = self.clock_rate * FAR_MS // 1000
         self._deepest = self.clock_rate * (MAX_DEPTH_MS + TICK_MS) // 1000
-        self._pending = 0
+        self.pending = 0
         self._late_since = None
         self.correction = 0
         self.dry = 0
@@ -283,7 +283,7 @@ class JitterBuffer:
 
     def _measure(self, slack: int, ticks: int, arrival: float) -> None:
         if self._next_pull:
-            needed = self._next_pull + TICK * ((slack + self._pending) // self.step)
+            needed = self._next_pull + TICK * ((slack + self.pending) // self.step)
             margin = (needed - arrival) * 1000 - self._bias
             self._margins.append(margin)
             if ticks > self.step:  # a long packet counts for as much sound as it holds
@@ -311,11 +311,10 @@ class JitterBuffer:
         self._review()
         if self._queue or not self.dry or self.correction <= 0:
             return False
-        back = -(slack // self.step) * self.step
-        if back > self.correction:
+        if -slack > self.correction:
             return False
-        self.play -= back
-        self.corrected(back)
+        self.play += slack
+        self.corrected(-slack)
         return True
 
     def _too_late(self, packet: RtpPacket, ticks: int) -> bool:

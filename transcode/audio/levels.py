@@ -83,16 +83,13 @@ class Activity:
         """Return a slot for a new leg."""
         if not self._free:
             self._grow(2 * len(self.level))
-        slot = self._free.pop()
-        self.level[slot] = self.loudness[slot] = SILENCE
-        self._floor[slot] = FIRST_FLOOR
-        self.idle[slot], self._run[slot], self.talking[slot] = HANG_TICKS, 0, False
-        return slot
+        return self._free.pop()
 
     def close(self, slot: int) -> None:
         """Give a slot back."""
         self.level[slot] = self.loudness[slot] = SILENCE
-        self.talking[slot] = False
+        self._floor[slot] = FIRST_FLOOR
+        self.idle[slot], self._run[slot], self.talking[slot] = HANG_TICKS, 0, False
         self._free.append(slot)
 
     @property

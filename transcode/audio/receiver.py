@@ -179,7 +179,7 @@ class AudioReceiver:
         if jitter is None:
             return None
         pending = len(self._pending)
-        correction = jitter.tick(now, pending * jitter.step * 50 // self.rate if pending else 0)
+        correction = jitter.tick(now)
         packet = None
         if not correction and not pending and not self._gap:
             packet = jitter.take()
@@ -236,6 +236,7 @@ class AudioReceiver:
             self._lengthen(jitter)
         count = self._count
         sound, self._pending = self._pending[:count], self._pending[count:]
+        jitter.pending = len(self._pending) // self._ratio
         self._history.append(sound)
         return sound
 
