@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 import uvloop
-from transcode.plane import Plane
 
 from gateway.certificates import keep_certificate, write_private
 from gateway.config import Config, Token
@@ -25,6 +24,7 @@ from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
 from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId, Sample
+from transcode.plane import Plane
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from transcode.audio.mixer import Mixer
+from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
@@ -39,6 +39,7 @@ class Conference:
         self.video = VideoMixer(id, pool)
         self.legs: set[LegId] = set()
         self._emit = emit
+        self._plan = ViewPlan(())
         self._abilities: dict[LegId, Abilities] = {}
         self._packetizers: dict[tuple[object, ...], Packetizer] = {}
         self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
@@ -49,6 +50,7 @@ class Conference:
         """A leg was opened in this room; it neither hears nor is heard before a plan names it."""
         self.legs.add(leg)
         self._abilities[leg] = abilities
+        self.share_out()
 
     def leave(self, leg: LegId) -> None:
         """A leg is gone; its streams were closed before."""
@@ -61,22 +63,28 @@ class Conference:
 
     def direct(self, plan: ViewPlan) -> None:
         """Take who hears whom and who sees what."""
-        heard = {one.leg: one.heard for one in plan.legs}
-        listens = {one.leg: one.listens for one in plan.legs}
-        self.mixer.plan(heard, listens)
+        self._plan = plan
+        self.share_out()
         self.video.plan(plan)
+
+    def share_out(self) -> None:
+        """Tell the mixer who is heard and who listens; a leg that the plan does not name does neither."""
+        named = {one.leg: one for one in self._plan.legs}
+        heard = {leg: leg in named and named[leg].heard for leg in self.legs}
+        listens = {leg: leg in named and named[leg].listens for leg in self.legs}
+        self.mixer.plan(heard, listens)
 
     def tick(self, now: float) -> None:
         """Mix 20 ms of sound, and tell who talks."""
         for event in self.mixer.tick(now):
             match event:
-                case Talking(leg=leg, talking=talking):
+                case LegTalks(leg=leg, talking=talking):
                     self._emit(Talking(self.id, leg, talking))
-                case Speaker(leg=leg):
+                case SpeakerChanged(leg=leg):
                     self.video.speaker(leg)
                     self._emit(Speaker(self.id, leg))
-                case Dtmf():
-                    self._emit(event)
+                case KeyPressed(leg=leg, digit=digit, duration=duration):
+                    self._emit(Dtmf(leg, digit, duration))
 
     def payloads(self, frame: EncodedFrame, format: Format) -> list[tuple[bytes, bool]]:
         """Return a coded picture's payloads in a format, made once for all viewers that get the same."""

@@ -19,6 +19,7 @@ from transcode.conference import Conference
 from transcode.media import (
     Abilities,
     Candidate,
+    Connected,
     Format,
     FormatsChanged,
     Kind,
@@ -67,6 +68,7 @@ class Leg:
         self._offered: MediaDescription | None = None
         self._told: dict[str, FormatsChanged] = {}
         self._opened = now
+        self._connected = False
         self._silence_told = now
 
     # Descriptions
@@ -198,7 +200,11 @@ class Leg:
         heard = self._opened
         for stream in self.streams.values():
             stream.poll(now)
-            heard = max(heard, stream.last_heard)
+            if stream.last_heard > heard:
+                heard = stream.last_heard
+                if not self._connected:
+                    self._connected = True
+                    self._emit(Connected(self.id, stream.id))
             formats = stream.formats()
             if formats is not None and self._told.get(stream.id) != formats:
                 self._told[stream.id] = formats

@@ -384,7 +384,7 @@ class KeyFrameWanted:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A leg's first media packet came in, or its ICE and DTLS are done."""
+    """A leg's first packet came in: there is a way for media."""
 
     leg: LegId
     stream: str

@@ -128,8 +128,12 @@ class RemotePlane:
         for future in waiting.values():
             if not future.done():
                 future.set_exception(Refused(Reason.INTERNAL, "the media process ended"))
+        if self._writer is not None:
+            self._writer.close()
         if self._process is not None and not self._stopping:
-            self._process.poll()
+            # The stream is closed, so the process is gone or on its way out; one that hangs must not keep its ports.
+            self._process.kill()
+            self._process.wait()
         for leg in sorted(self._legs):
             self._put(Failed(leg, Reason.INTERNAL, "the media process ended"))
         self._legs.clear()

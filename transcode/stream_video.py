@@ -18,8 +18,8 @@ from transcode.payload.frames import FrameBuffer
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
 from transcode.stream import Stream
-from transcode.video.streams import Viewer
 from transcode.video.source import VideoSource
+from transcode.video.streams import Viewer
 
 log = structlog.get_logger()
 
@@ -63,7 +63,8 @@ class VideoStream(Stream):
     @property
     def ssrcs(self) -> tuple[int, ...]:
         """See `Stream.ssrcs`."""
-        return (self.session.ssrc,)
+        retransmits = self.chosen is not None and self.chosen.rtx is not None
+        return (self.session.ssrc, self._rtx_ssrc) if retransmits else (self.session.ssrc,)
 
     # Setting up
 
@@ -208,6 +209,8 @@ class VideoStream(Stream):
         session, now = self.session, self._conference.clock()
         timestamp = (frame.timestamp + self._offset) & 0xFFFFFFFF
         payload_type, send = chosen.send.payload_type, self.carrier.send_rtp
+        # The picture's moment is when it was composed: its timestamp counts from the same clock.
+        session.anchor(timestamp, now - ((round(now * 90_000) - frame.timestamp) & 0xFFFFFFFF) / 90_000)
         for payload, marker in self._conference.payloads(frame, chosen.send):
             send(session.pack(payload_type, payload, timestamp, marker, now))
         self._frames_out += 1

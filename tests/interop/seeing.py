@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,13 +26,21 @@ def in_gray(data: bytes, width: int, height: int) -> set[int]:
     return {found.code for found in stripe.read(np.frombuffer(data, np.uint8).reshape(height, width))}
 
 
+_KEY_FRAME = 5
+"""NAL unit type of a slice of an IDR picture (H.264 table 7-1)."""
+
+
 class Watcher:
     """Decodes a stream of H.264 packets in order of sequence; remembers what each picture showed.
 
-    seen holds (arrival in seconds, codes with their counters) a picture, sizes the sizes that were received.
+    seen holds (arrival in seconds, codes with their counters) a picture, sizes the sizes that were received. A strict
+    one looks at no picture between a lost packet and the next key frame: a terminal that shows nothing damaged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strict: bool = False) -> None:
+        self._strict = strict
+        self._damaged = False
+        self._expected: int | None = None
         self.seen: list[tuple[float, dict[int, int]]] = []
         self.sizes: Counter[tuple[int, int]] = Counter()
         self.broken = 0
@@ -41,9 +50,15 @@ class Watcher:
     def watch(self, packets: Iterable[Kept], every: int = 1) -> None:
         """Take packets; look at each picture, or at one of `every`."""
         for packet in packets:
+            self._damaged |= self._expected is not None and packet.sequence != self._expected
+            self._expected = packet.sequence + 1 & 0xFFFF
             picture = self._joiner.push(packet.payload, packet.marker)
             if picture is None:
                 continue
+            if self._strict and self._damaged:
+                if not any(unit and unit[0] & 0x1F == _KEY_FRAME for unit in clip.nal_units(picture)):
+                    continue
+                self._damaged = False
             try:
                 frames = self._decoder.decode(av.Packet(picture))
             except av.FFmpegError:
@@ -60,3 +75,13 @@ class Watcher:
         """Return the codes that stood in at least so many pictures."""
         votes = Counter(code for _, codes in self.seen for code in codes)
         return {code for code, times in votes.items() if times >= least}
+
+    def longest_standstill(self, code: int, since: float, until: float) -> float:
+        """Return the longest time in seconds in which no new picture of `code` was seen, within an interval."""
+        moments, last = [since], None
+        for arrival, codes in self.seen:
+            if code in codes and codes[code] != last and since <= arrival <= until:
+                last = codes[code]
+                moments.append(arrival)
+        moments.append(until)
+        return max(later - earlier for earlier, later in itertools.pairwise(moments))

@@ -36,7 +36,7 @@ MAX_DEPTH_MS = 200
 MAX_PACKETS = 128
 """Packets held: 1.2 s of the smallest packet time (10 ms), so that a burst after a stall is still sorted."""
 WINDOW = 256
-"""Packets whose margins are remembered: 5 s at 20 ms."""
+"""Packets (of 20 ms) whose margins are remembered: 5 s at 20 ms."""
 MIN_SAMPLES = 100
 """Packets that must have been seen before the depth is taken back: 2 s at 20 ms."""
 LATE_SHARE = 0.03
@@ -47,6 +47,8 @@ GUARD_MS = 1.0
 """Margin below which a packet counts as nearly late: the tick itself comes with about that accuracy."""
 SHRINK_MS = 4.0
 """Margin that must remain after a tick was taken out, above GUARD_MS, so that the depth does not swing."""
+MAX_WEIGHT = 5
+"""Further times that a packet longer than a tick counts: a packet of 120 ms is the longest of any codec."""
 REVIEW_TICKS = 25
 """The depth is reviewed each half second; late packets bring it forward."""
 FAR_MS = 1000
@@ -77,7 +79,7 @@ class JitterBuffer:
         self.received = self.lost = self.late = self.duplicates = 0
         self.overflows = self.resets = self.grown = self.shrunk = 0
         self.correction = 0
-        self.dry = 0
+        self.dry = self.trim = 0
         self.play = 0
         self._ssrc: int | None = None
         self._sequence = self._extended = self._played = 0
@@ -123,8 +125,8 @@ class JitterBuffer:
             extended = self._extended + ahead
         self.received += 1
         self._probe = None
-        self._measure(slack, packet.arrival)
-        if slack < 0 and slack + ticks // 2 < 0 and not self._call_back(slack):
+        self._measure(slack, ticks, packet.arrival)
+        if slack < 0 and slack + ticks < self.step // 2 and not self._call_back(slack):
             return self._too_late(packet, ticks)
         self._late_since = None
         queue = self._queue
@@ -168,7 +170,10 @@ class JitterBuffer:
         return self.correction
 
     def take(self) -> RtpPacket | None:
-        """Return the packet that is to be decoded now, or None: then `gap` tells why."""
+        """Return the packet that is to be decoded now, or None: then `gap` tells why.
+
+        `trim` tells how many RTP ticks at its beginning are past already.
+        """
         queue = self._queue
         if not queue:
             return None
@@ -180,6 +185,7 @@ class JitterBuffer:
         if extended > self._played + 1:
             self.lost += self._missing(extended)
         self._played = extended
+        self.trim = self.play - stamp if stamp < self.play else 0
         self.play = stamp + ticks
         return packet
 
@@ -275,10 +281,13 @@ class JitterBuffer:
 
     # -- adaptation
 
-    def _measure(self, slack: int, arrival: float) -> None:
+    def _measure(self, slack: int, ticks: int, arrival: float) -> None:
         if self._next_pull:
             needed = self._next_pull + TICK * ((slack + self._pending) // self.step)
-            self._margins.append((needed - arrival) * 1000 - self._bias)
+            margin = (needed - arrival) * 1000 - self._bias
+            self._margins.append(margin)
+            if ticks > self.step:  # a long packet counts for as much sound as it holds
+                self._margins.extend([margin] * min(MAX_WEIGHT, ticks // self.step - 1))
 
     def _review(self) -> None:
         """Compare the margins with what is wanted, and set the correction that is due."""

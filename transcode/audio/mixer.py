@@ -142,7 +142,8 @@ class Mixer:
         self._legs[leg] = new
         self._by_slot[new.slot] = new
         if len(self._heard) < self._activity.size:
-            self._heard = np.resize(self._heard, self._activity.size)
+            more = self._activity.size - len(self._heard)
+            self._heard = np.concatenate((self._heard, np.zeros(more, np.bool_)))
         self._heard[new.slot] = True
 
     def remove(self, leg: LegId) -> None:
@@ -288,9 +289,7 @@ class Mixer:
             else:
                 leg.filters = {}
                 sources.append((leg, _rising(_sound(leg), leg.rate)))
-        for leg in before:
-            if leg not in seated:
-                sources.append((leg, _falling(_sound(leg), leg.rate)))
+        sources.extend((leg, _falling(_sound(leg), leg.rate)) for leg in before if leg not in seated)
         sources.extend((leg, _last(leg)) for leg in self._gone)
         self._gone = []
         self._seated = seated
@@ -434,7 +433,7 @@ def limit(sound: Floats) -> Pcm:
         room = np.float32(1 - KNEE)
         bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
         sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
-    return np.rint(sound * np.float32(32767)).astype(np.int16)
+    return np.asarray(np.rint(sound * np.float32(32767)), np.int16)
 
 
 def _zeros(count: int) -> Pcm:

@@ -183,7 +183,7 @@ class AudioReceiver:
         packet = None
         if not correction and not pending and not self._gap:
             packet = jitter.take()
-            if packet is not None and len(packet.payload) == _FRAME:
+            if packet is not None and len(packet.payload) == _FRAME and not jitter.trim:
                 law = self._laws.get(packet.payload_type)
                 if law is not None:
                     if law is not self.codec:
@@ -296,6 +296,9 @@ class AudioReceiver:
         self._comfort = None
         self._gap = 0
         self._dead = False
+        trim = self._jitter.trim if self._jitter is not None else 0
+        if trim:
+            sound = sound[trim * self._ratio :]
         return self._concealer.resume(sound) if self._concealer.active else sound
 
     def _turn_to(self, packet: RtpPacket) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
 
 import marks
@@ -64,13 +66,26 @@ class Terminal:
             await self.phone.close()
         self.picture.close()
 
+    async def mind_losses(self) -> None:
+        """Ask for a key frame whenever a packet of the picture is missing, at most each half second; never ends."""
+        looked, asked = 0, 0.0
+        while True:
+            await asyncio.sleep(0.05)
+            kept = [packet for packet in self.picture.kept if packet.data[1] & 0x7F == 96]
+            new = kept[max(0, looked - 1) :]
+            lost = any((b.sequence - a.sequence) & 0xFFFF != 1 for a, b in itertools.pairwise(new))
+            looked = len(kept)
+            if lost and time.monotonic() - asked > 0.5:
+                asked = time.monotonic()
+                self.ask_for_key_frame()
+
     def heard(self) -> tuple[sound.Samples, int]:
         """Return all that was heard until now, and the sampling rate."""
         return self.voice.heard()
 
-    def saw(self, seconds: float | None = None, every: int = 1) -> seeing.Watcher:
+    def saw(self, seconds: float | None = None, every: int = 1, strict: bool = False) -> seeing.Watcher:
         """Decode all that was seen, or the last `seconds`, and return what it showed."""
-        watcher = seeing.Watcher()
+        watcher = seeing.Watcher(strict)
         packets = [packet for packet in self.picture.kept if packet.data[1] & 0x7F == 96]
         if seconds is not None:
             since = time.monotonic() - seconds

@@ -1,0 +1,106 @@
+"""One packet in twenty is lost, in each direction: speech goes on, and the picture comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import hearing
+import marks
+import pytest
+from conftest import StartGateway
+from lossy import LossyPath
+from peers.baresip import Baresip
+from peers.ours import Terminal
+
+from gateway.bench import clip, sound
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+
+LOSS = 0.05
+SEED = 20_001
+LONGEST_GAP = 60.0
+"""ms without sound inside speech."""
+RECOVERY = 2.0
+"""Seconds until a picture is there again."""
+
+
+def _assert_lossy(path: LossyPath) -> None:
+    for tally in (path.up, path.down):
+        share = tally.dropped / (tally.passed + tally.dropped)
+        assert 0.02 < share < 0.09, f"seed {path.seed}: {share:.3f} of {tally} was dropped"
+
+
+async def test_speech_has_no_long_gaps(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway()
+    spoken = marks.speech(tmp_path)
+    first, second = LossyPath(gateway.udp, LOSS, SEED), LossyPath(gateway.udp, LOSS, SEED + 1)
+    speaker, listener = Terminal(marks.ANN, samples=spoken), Terminal(marks.BOB, samples=spoken[:160] * 0)
+    try:
+        await listener.dial("127.0.0.1", await second.open(), "100")
+        await speaker.dial("127.0.0.1", await first.open(), "100")
+        await asyncio.sleep(2.2 * len(spoken) / sound.RATE + 4)
+        samples, rate = listener.heard()
+    finally:
+        await speaker.hang_up()
+        await listener.hang_up()
+        first.close()
+        second.close()
+    _assert_lossy(first)
+    _assert_lossy(second)
+    gap = hearing.added_gaps(spoken, samples[4 * rate :], rate)
+    assert gap <= LONGEST_GAP, f"seed {SEED}: {gap} ms of silence inside speech"
+
+
+async def test_a_softphone_behind_loss_hears_without_long_gaps(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway()
+    spoken = marks.speech(tmp_path)
+    path = LossyPath(gateway.udp, LOSS, SEED + 4)
+    speaker, listener = Terminal(marks.ANN, samples=spoken), Baresip(marks.BOB, tmp_path, video=False)
+    listener.configure()
+    try:
+        await listener.begin()
+        await listener.dial(f"sip:100@127.0.0.1:{await path.open()}")
+        await speaker.dial("127.0.0.1", gateway.udp, "100")
+        await asyncio.sleep(2.2 * len(spoken) / sound.RATE + 4)
+        samples, rate = listener.heard()
+    finally:
+        await speaker.hang_up()
+        await listener.stop()
+        path.close()
+    _assert_lossy(path)
+    gap = hearing.added_gaps(spoken, samples[4 * rate :], rate)
+    assert gap <= LONGEST_GAP, f"seed {path.seed}: {gap} ms of silence inside speech"
+
+
+async def test_the_picture_recovers(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    first, second = LossyPath(gateway.udp, LOSS, SEED + 2), LossyPath(gateway.udp, LOSS, SEED + 3)
+    # A loop of 16 s has one key frame only: without asking for another one no picture would recover in time.
+    long = clip.encode(marks.ANN.code, 640, 360, 15, 400_000, count=240)
+    sender = Terminal(marks.ANN, long)
+    receiver = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, 15, 400_000))
+    minding: list[asyncio.Task[None]] = []
+    try:
+        first.lossy = second.lossy = False
+        await receiver.dial("127.0.0.1", await second.open(), "100")
+        await sender.dial("127.0.0.1", await first.open(), "100")
+        minding = [asyncio.create_task(one.mind_losses()) for one in (receiver, sender)]
+        await asyncio.sleep(4)
+        first.lossy = second.lossy = True
+        since = time.monotonic()
+        await asyncio.sleep(15)
+        until = time.monotonic()
+    finally:
+        for task in minding:
+            task.cancel()
+        await sender.hang_up()
+        await receiver.hang_up()
+        first.close()
+        second.close()
+    _assert_lossy(first)
+    _assert_lossy(second)
+    standstill = receiver.saw(strict=True).longest_standstill(marks.ANN.code, since, until)
+    asked = sender.picture.counters.key_frame_requests
+    assert standstill <= RECOVERY, f"seed {SEED}: stood still for {standstill:.2f} s; {asked} key frames were asked for"
