@@ -311,7 +311,7 @@ async def test_a_handler_that_raises_leaves_the_socket_open(
     other.send_rtp(pack(0, 1, 160, 1, b"x"))
     other.send_rtp(pack(0, 2, 320, 1, b"y"))
     await until(lambda: len(got) == 2)
-    assert one.counters()["handler_failed"] == 2
+    assert one.counters()["handler_errors"] == 2
 
 
 async def test_a_pair_that_the_peer_nominates_later_is_followed() -> None:
