@@ -69,7 +69,7 @@ def test_picture_headers_are_read(text: str, size: tuple[int, int] | None, intra
     ],
 )
 def test_malformed_picture_headers_raise_value_error(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         parse_header(bytes.fromhex(text))
     assert picture_size(bytes.fromhex(text)) is None
 
