@@ -14,6 +14,8 @@ from sip.headers import parse_parameters
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%a-zA-Z]+)\]|([^\s\[\]:;<>\"@,/?]+))(?::(\d{1,5}))?")
 
+_BLANK = re.compile(r"[\s<>\"]")
+
 
 class BadUri(ValueError):
     """The text is no URI."""
@@ -100,6 +102,8 @@ def _parse_sip(scheme: str, rest: str) -> Uri:
         password = secret if colon else None
         rest = rest[at + 1 :]
     rest, _, headers = rest.partition("?")
+    if _BLANK.search(f"{user}{password}{headers}{rest.strip()}".replace("; ", ";").replace(" ;", ";")):
+        raise BadUri("blanks in a URI")
     address, _, parameters = rest.partition(";")
     match = _HOST.fullmatch(address.strip())
     if match is None:
