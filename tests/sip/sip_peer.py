@@ -88,7 +88,8 @@ class Peer:
         kind = f"Content-Type: {content_type}\r\n" if body else ""
         head = (
             f"{method} {uri} SIP/2.0\r\nVia: {via}\r\nMax-Forwards: {max_forwards}\r\n"
-            f"From: <sip:peer@example.org>;tag=peer\r\nTo: <sip:100@198.51.100.1>{tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{contact}"
+            f"From: <sip:peer@example.org>;tag=peer\r\n"
+            f"To: <sip:100@198.51.100.1>{tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{contact}"
             f"Allow: INVITE, ACK, BYE, UPDATE\r\n{extra}{kind}Content-Length: {len(body)}\r\n\r\n"
         )
         self.stack.receive(head.encode() + body, self.flow, self.now)
