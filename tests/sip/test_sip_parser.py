@@ -189,7 +189,21 @@ def test_a_uri_is_printed_as_it_was_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "sip:", "100", "sip:a@", "sip:a@b:c", "sip:a@b:70000", ":x", "sip:a@[::1", "1a:b"]
+    "text",
+    [
+        "",
+        "sip:",
+        "100",
+        "sip:a@",
+        "sip:a@b:c",
+        "sip:a@b:70000",
+        ":x",
+        "sip:a@[::1",
+        "1a:b",
+        "sip:a b@c",
+        "tel:1 2",
+        "x:<y>",
+    ],
 )
 def test_what_is_no_uri_is_refused(text: str) -> None:
     with pytest.raises(BadUri):
