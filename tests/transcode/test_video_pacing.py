@@ -47,7 +47,9 @@ def test_a_long_pause_saves_up_no_burst() -> None:
     assert count <= 5
 
 
-@pytest.mark.parametrize(("source", "room"), [(0, 30), (5, 5), (7.5, 10), (10, 10), (15, 15), (14.2, 15), (25, 30), (60, 30)])
+@pytest.mark.parametrize(
+    ("source", "room"), [(0, 30), (5, 5), (7.5, 10), (10, 10), (15, 15), (14.2, 15), (25, 30), (60, 30)]
+)
 def test_a_rooms_rate_follows_the_fastest_source(source: float, room: int) -> None:
     assert room_rate(source) == room
 
