@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import pytest
@@ -51,7 +52,7 @@ def h264(profile: str, count: int = 12) -> list[EncodedFrame]:
     context.options = {
         "preset": "medium",
         "profile": profile,
-        "x264-params": "bframes=0:rc-lookahead=0:sync-lookahead=0",
+        "x264-params": "bframes=0:rc-lookahead=0",
     }
     context.thread_count = 1
     out = []
@@ -180,7 +181,7 @@ def test_a_key_frame_is_asked_for_again_at_doubling_intervals() -> None:
     late = coded(Codec.H264)[1]
     for number in range(8 * 30):
         bench.feed(replace(late, timestamp=number * 3000))
-    waits = [round(after - before, 1) for before, after in zip(bench.asked, bench.asked[1:], strict=False)]
+    waits = [round(after - before, 1) for before, after in pairwise(bench.asked)]
     assert waits[:3] == [0.5, 1.0, 2.0]
 
 
