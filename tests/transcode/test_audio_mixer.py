@@ -282,6 +282,35 @@ def test_with_other_packet_times_nothing_is_lost_or_doubled_when_streams_change(
     assert abs(len(np.concatenate(listener.heard)) - listener.rate * round(room.now - START, 2)) <= listener.rate * 0.06
 
 
+def test_the_mixer_adds_less_than_thirty_ms_at_the_median_on_a_calm_network() -> None:
+    delays = []
+    for phase in range(20):
+        sender, mixer, sent = AudioReceiver((PCMU,)), Mixer(), []
+        mixer.add(LegId("a"), sender)
+        mixer.add(LegId("b"), AudioReceiver((PCMU,)))
+        mixer.set_sender(LegId("b"), PCMU, lambda payload, ticks, marker, sent=sent: sent.append(payload))
+        for tick in range(60):
+            now = START + tick * 0.02
+            arrival = now - 0.02 + phase / 1000
+            payload = bytes(160) if tick == 50 else b"\xff" * 160
+            sender.push(RtpPacket(0, tick, 160 * tick, 1, payload, False, arrival))
+            mixer.tick(now)
+            if len(sent) > 45 and sent[-1] != sent[40]:
+                delays.append((tick - 50) * 20 + 20 - phase)
+                break
+    assert len(delays) == 20
+    assert np.median(delays) <= 30
+
+
+def test_a_renewed_offer_of_the_same_codec_does_not_begin_the_stream_anew() -> None:
+    room = Room(Phone(PCMU, 400), Phone(G722, 3000, 0))
+    room.run(0.5)
+    listener = room.phones["b"]
+    room.mixer.set_sender(LegId("b"), G722, listener.hear, 20)
+    room.run(0.5)
+    assert [sent[2] for sent in listener.sent] == [True] + [False] * 49
+
+
 def test_a_muted_leg_is_not_heard_and_its_talking_is_still_seen() -> None:
     muted, listener = Phone(PCMU, 400), Phone(PCMU, 3000, 0)
     room = Room(muted, listener)

@@ -9,6 +9,9 @@ arrival. All adaptation is made from the margins of the last `WINDOW` packets:
   (`correction` is positive: the receiver plays longer than it takes).
 - When all but `SPARE_SHARE` came more than a tick and `SHRINK_MS` early, a tick is taken out (`correction` negative).
 
+Where the decoder can recover a lost packet from the next one (`redundant`) and packets are being lost, one tick more
+is wanted, so that the next one is there in time.
+
 Both move the depth in steps of a tick, because a packet of 20 ms is needed by one tick or by the next, and nothing
 between these is a gain. On a calm network a packet thus waits for 1 to 25 ms. Clock drift needs no rule of its own:
 it moves the margins slowly until one of the two acts.
@@ -49,6 +52,10 @@ SHRINK_MS = 4.0
 """Margin that must remain after a tick was taken out, above GUARD_MS, so that the depth does not swing."""
 MAX_WEIGHT = 5
 """Further times that a packet longer than a tick counts: a packet of 120 ms is the longest of any codec."""
+LOSSY, CALM = 0.02, 0.005
+"""Share of lost packets from which it pays to wait for redundant data, and below which it no longer does."""
+LOSS_MEMORY = 0.9
+"""What remains of the measured loss from one review to the next: it forgets within about 5 s."""
 REVIEW_TICKS = 25
 """The depth is reviewed each half second; late packets bring it forward."""
 FAR_MS = 1000
@@ -70,6 +77,7 @@ class JitterBuffer:
 
     Counters: received, lost (never came, or came too late to be played), late, duplicates, overflows (thrown out
     because too much had piled up), resets, grown and shrunk (RTP ticks by which the depth was changed).
+    redundant is set by the receiver: whether the packets carry what recovers a lost one before them.
     pending is set by the receiver after each pull: RTP ticks of sound that are decoded and not yet played.
     """
 
@@ -88,6 +96,10 @@ class JitterBuffer:
         self._seen = 0
         self._late_since: float | None = None
         self._probe: tuple[RtpPacket, int] | None = None
+        self.redundant = False
+        self._waits = False
+        self._loss = 0.0
+        self._reviewed = (0, 0)
         self._next_pull = 0.0
         self._ticks = 0
         self._begin(0)
@@ -161,6 +173,7 @@ class JitterBuffer:
         self._ticks += 1
         if self._ticks >= REVIEW_TICKS:
             self._ticks = 0
+            self._weigh_loss()
             self._review()
         queue = self._queue
         if not queue:
@@ -289,6 +302,14 @@ class JitterBuffer:
             if ticks > self.step:  # a long packet counts for as much sound as it holds
                 self._margins.extend([margin] * min(MAX_WEIGHT, ticks // self.step - 1))
 
+    def _weigh_loss(self) -> None:
+        """Follow the share of lost packets, and decide whether to wait for redundant data."""
+        received, lost = self.received - self._reviewed[0], self.lost - self._reviewed[1]
+        self._reviewed = (self.received, self.lost)
+        if received + lost:
+            self._loss = self._loss * LOSS_MEMORY + (1 - LOSS_MEMORY) * lost / (received + lost)
+        self._waits = self.redundant and self._loss > (CALM if self._waits else LOSSY)
+
     def _review(self) -> None:
         """Compare the margins with what is wanted, and set the correction that is due."""
         margins = self._margins
@@ -296,13 +317,14 @@ class JitterBuffer:
         if not count or self.correction:
             return
         ordered = sorted(margins)
+        guard = GUARD_MS + (TICK_MS if self._waits else 0)
         low = ordered[int(LATE_SHARE * count)] + self._bias
-        if low < GUARD_MS:
-            ticks = -int((low - GUARD_MS) // TICK_MS)
+        if low < guard:
+            ticks = -int((low - guard) // TICK_MS)
             room = int(MAX_DEPTH_MS - self.depth) // TICK_MS
             self.correction = max(0, min(ticks, room)) * self.step
         elif count >= MIN_SAMPLES:
-            spare = ordered[int(SPARE_SHARE * count)] + self._bias - GUARD_MS - SHRINK_MS
+            spare = ordered[int(SPARE_SHARE * count)] + self._bias - guard - SHRINK_MS
             if spare >= TICK_MS:
                 self.correction = -self.step
 
