@@ -228,7 +228,7 @@ class IceCarrier(_Riders):
         return self.ice.encrypted
 
     def must_restart(self, remote: Transport) -> bool:
-        """Never: the transport restarts ICE by itself and keeps its keys, as the peer does (RFC 8842 §5.3)."""
+        """Never: the transport restarts ICE by itself and keeps its keys, as the peer does (RFC 8842)."""
         return False
 
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:

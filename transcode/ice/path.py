@@ -3,7 +3,7 @@
 Theory of operation. A restart (RFC 8445 §9) gathers new sockets and credentials and checks them while packets go on
 by the old pair; the first pair that the new agent selects makes it the current one, and the old one is closed. A
 restart that finds no pair in ICE_TIME is given up: the old way stays if it still works, and is lost otherwise. What
-runs above, DTLS and SRTP, does not notice (RFC 8842 §5.3: new ICE credentials alone ask for no new association).
+runs above, DTLS and SRTP, does not notice (RFC 8842: new ICE credentials alone ask for no new association).
 """
 
 from __future__ import annotations
