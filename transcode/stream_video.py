@@ -99,6 +99,7 @@ class VideoStream(Stream):
             )
             self._size_in = (0, 0)
             self._generation = self.session.generation
+            self.session.limit_remote(self._conference.abilities_of(self.leg).bandwidth, self._conference.clock())
         self._conference.video.set_source(self.leg, self._source)
 
     def _configure_sending(self, chosen: Chosen, bit_rate: int) -> None:
@@ -119,7 +120,7 @@ class VideoStream(Stream):
             width=width,
             height=height,
             frame_rate=frame_rate,
-            bit_rate=self._rate.rung,
+            bit_rate=self._rate.target,
             slice_size=SLICE_SIZE if _single_nal(format) else None,
             sink=self._send,
         )
@@ -174,20 +175,18 @@ class VideoStream(Stream):
                     self.carrier.send_rtp(packet)
             case ReportReceived() if self._rate is not None:
                 self._rate.report(event.loss, event.round_trip, now)
-                self._retarget(now)
+                self._retarget()
             case BandwidthLimit() if self._rate is not None:
                 self._rate.limit(event.bit_rate, event.how)
-                self._retarget(now)
+                self._retarget()
 
-    def _retarget(self, now: float) -> None:
-        rung = None if self._rate is None else self._rate.update(now)
-        if rung is not None:
-            self._conference.video.set_bit_rate(self.leg, rung)
+    def _retarget(self) -> None:
+        if self._rate is not None:
+            self._conference.video.set_bit_rate(self.leg, self._rate.target)
 
     def poll(self, now: float) -> None:
         """See `Stream.poll`."""
         super().poll(now)
-        self._retarget(now)
         buffer = self._buffer
         if buffer is None:
             return

@@ -234,7 +234,10 @@ def test_sources_are_read_once_each() -> None:
 
 
 def test_slides_are_known_by_content_or_by_their_floor() -> None:
-    lines = "m=video 4000 RTP/AVP 31\na=label:10\nm=video 4002 RTP/AVP 31\na=label:11\nm=video 4004 RTP/AVP 31\na=content:slides\n"
+    lines = "".join(
+        f"m=video {port} RTP/AVP 31\na={attribute}\n"
+        for port, attribute in ((4000, "label:10"), (4002, "label:11"), (4004, "content:slides"))
+    )
     assert [stream.role for stream in read(lines).streams] == [Role.MAIN, Role.MAIN, Role.SLIDES]
     for floor in ("a=floorid:2 mstrm:11\n", "a=floorid:2 m-stream:11\n"):
         roles = [stream.role for stream in read(f"{lines}m=application 5 UDP/BFCP *\n{floor}").streams]

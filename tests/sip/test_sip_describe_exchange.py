@@ -266,7 +266,7 @@ def test_a_place_that_is_used_for_another_kind_gets_another_id() -> None:
     to = exchange()
     answer(to, HEAD + AUDIO + b"m=video 0 RTP/AVP 34\r\n")
     remote = to.remote_offer(HEAD + AUDIO + AUDIO)
-    assert [stream.id for stream in remote.streams][0] == "0"
+    assert remote.streams[0].id == "0"
     assert remote.streams[1].id != "1"
 
 

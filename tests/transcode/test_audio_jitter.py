@@ -20,7 +20,7 @@ def drain(buffer: JitterBuffer, ticks: int, now: float = 0.0) -> list[int | None
     """Pull some ticks; return the number in each packet's payload, None for a gap."""
     result: list[int | None] = []
     for tick in range(ticks):
-        buffer.tick(now + 0.02 * tick, 0)
+        buffer.tick(now + 0.02 * tick)
         taken = buffer.take()
         if taken is None:
             buffer.skip(160)
@@ -49,7 +49,7 @@ def test_packets_come_out_in_order_across_the_wraps() -> None:
 def test_a_lost_packet_is_a_gap_and_counted() -> None:
     buffer = filled(0, 1, 3)
     assert drain(buffer, 2) == [0, 1]
-    buffer.tick(0.04, 0)
+    buffer.tick(0.04)
     assert buffer.take() is None
     ticks, lost, following = buffer.gap()
     assert (ticks, lost) == (160, True)
@@ -142,7 +142,7 @@ def test_a_burst_after_a_stall_is_cut_to_the_greatest_depth() -> None:
     drain(buffer, 1)
     for number in range(1, 45):
         buffer.push(packet(number), 160)
-    buffer.tick(0.02, 0)
+    buffer.tick(0.02)
     assert buffer.depth <= 220
 
 
@@ -159,7 +159,7 @@ def run(buffer: JitterBuffer, seconds: float, delay: list[float], ppm: float = 0
             when, number = arrivals[at]
             buffer.push(RtpPacket(0, number & 0xFFFF, 160 * number, 1, b"", False, when), 160)
             at += 1
-        correction = buffer.tick(now, 0)
+        correction = buffer.tick(now)
         if correction > 0:
             buffer.corrected(160)
             continue

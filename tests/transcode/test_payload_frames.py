@@ -202,6 +202,32 @@ def test_an_h264_sender_without_key_frames_is_shown_after_patience_with_its_para
     assert not frames.needs_key_frame
 
 
+def test_a_recovery_point_lets_an_h264_picture_mend_at_once() -> None:
+    frames = primed(Codec.H264)
+    frames.push(packet(2, 2, H264_SLICE), 0.1)
+    assert frames.poll(0.2) == []
+    recovery = bytes.fromhex("06 0601 24 80")  # recovery_frame_cnt 3
+    frames.push(packet(3, 3, recovery, False), 0.2)
+    (first,) = frames.push(packet(4, 3, H264_SLICE), 0.2)
+    assert first.damaged
+    assert bytes.fromhex("6742c00d") in first.data
+    got = [frames.push(packet(5 + index, 4 + index, H264_SLICE), 0.3) for index in range(4)]
+    assert [frame.damaged for (frame,) in got] == [True, True, False, False]
+    assert not frames.needs_key_frame
+
+
+def test_a_loss_during_recovery_waits_for_the_next_recovery_point() -> None:
+    frames = buffer(Codec.H264)
+    recovery = bytes.fromhex("06 0601 24 80")
+    frames.push(packet(3, 3, recovery, False), 0.2)
+    frames.push(packet(4, 3, H264_SLICE), 0.2)
+    frames.push(packet(6, 5, H264_SLICE), 0.3)
+    frames.poll(0.5)
+    for index in range(7, 12):
+        frames.push(packet(index, index, H264_SLICE), 0.6)
+    assert frames.needs_key_frame
+
+
 def test_vp8_stays_frozen_however_long_it_lasts() -> None:
     frames = buffer()
     for index in range(100):

@@ -130,7 +130,7 @@ def test_the_largest_claim_of_several_sets_counts() -> None:
     ],
 )
 def test_a_malformed_set_raises_value_error_only(nal: bytes) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         parse_sps(nal)
     assert picture_size(b"\0\0\1" + nal) is None
 

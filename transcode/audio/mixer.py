@@ -175,6 +175,10 @@ class Mixer:
         if format is not None and format.codec not in ENCODES:
             raise ValueError(f"{format.codec.value} cannot be sent")
         old = target.sender
+        time = packet_time(format, packet_time_ms) if format is not None else 0
+        if old is not None and format is not None and send is not None and stream_key(format, time) == old.key:
+            old.format, old.send = format, send  # as a renewed offer does: the stream goes on
+            return
         if old is not None:
             self._drop_stream(old)
             rate = SAMPLE_RATES[old.format.codec]
@@ -184,7 +188,6 @@ class Mixer:
                 self._past.pop(rate, None)
         target.sender = None
         if format is not None and send is not None:
-            time = packet_time(format, packet_time_ms)
             target.sender = _Sender(format, time, stream_key(format, time), send)
             rate = SAMPLE_RATES[format.codec]
             self._rates[rate] = self._rates.get(rate, 0) + 1
