@@ -268,10 +268,9 @@ class IceCarrier(_Riders):
         self.ice.add_candidate(candidate)
 
     def _on_state(self, state: IceState, reason: Reason | None) -> None:
+        # A peer that closes its media says so by signalling too, or comes back: a page that reloads does.
         if state is IceState.FAILED:
             self._emit(Failed(self._leg, reason or Reason.ICE_FAILED))
-        elif state is IceState.CLOSED and reason is Reason.NORMAL:
-            self._emit(Failed(self._leg, Reason.TRANSPORT_FAILED, "the peer closed its media"))
 
     def counters(self) -> dict[str, int]:
         """See `Carrier.counters`."""

@@ -279,7 +279,9 @@ class VideoStream(Stream):
         """See `Stream.counters`."""
         counted = super().counters()
         if self._buffer is not None:
-            counted |= self._buffer.counters()
+            pictures = self._buffer.counters()
+            pictures["malformed_payloads"] = pictures.pop("malformed", 0)
+            counted |= pictures
         if self._source is not None:
             video = self._source.statistics
             counted |= {"pictures_refused": video.refused, "decoder_errors": video.errors}
