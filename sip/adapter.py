@@ -195,6 +195,8 @@ class SipAdapter:
 
     def _where(self, target: str) -> tuple[str, Target]:
         """Return the Request-URI and the next hop of a dialled address."""
+        if not target.isprintable() or " " in target:
+            raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
         try:
             uri = parse_uri(target if ":" in target.partition("@")[0] else f"sip:{target}")
         except BadUri as error:
@@ -273,6 +275,7 @@ class SipAdapter:
     def _put_out(self, item: Send | events.Event) -> None:
         try:
             if isinstance(item, Send):
+                self.count(_sent(item.data))
                 self._network.send(item)
             else:
                 self._report(item)
@@ -368,3 +371,9 @@ class SipAdapter:
 
     def _answer_update(self, request_id: events.RequestId, status: int, body: bytes, headers: HeaderList) -> None:
         self.stack.respond(request_id, status, self.now(), body, headers=headers)
+
+
+def _sent(data: bytes) -> str:
+    """Return the counter of a message of ours: its method, or the class of its status."""
+    first, _, rest = data[:32].partition(b" ")
+    return f"sent.{rest[:1].decode()}xx" if first == b"SIP/2.0" else f"sent.{first.decode()}"

@@ -504,6 +504,35 @@ async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDe
     assert adapter.counters()["internal_errors"] == 1
 
 
+async def test_a_house_that_takes_too_long_ends_the_call(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip.adapter_call.JOB_TIME", 0.05)
+
+    def slow(call: FakeCall) -> None:
+        async def hold() -> None:
+            await asyncio.sleep(5)
+
+        call.before = hold
+
+    desk.prepare = slow
+    peer.request("INVITE", OFFER)
+    await peer.response(500)
+    await settled(adapter)
+    assert desk.calls[0].reason is Reason.INTERNAL
+
+
+async def test_messages_are_counted_by_method_and_class(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    await (await desk.call()).heard("connected")
+    await desk.calls[0].line.hang_up(Reason.NORMAL)
+    await peer.asked("BYE")
+    await settled(adapter)
+    counters = adapter.counters()
+    names = ("received.INVITE", "received.ACK", "received.2xx", "sent.1xx", "sent.2xx", "sent.BYE")
+    assert [counters.get(name) for name in names] == [1, 1, 1, 1, 1, 1]
+
+
 async def test_jobs_that_pile_up_end_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
     await peer.join()
     call = await desk.call()
@@ -643,6 +672,7 @@ async def test_a_call_that_nobody_can_take_is_unreachable(adapter: SipAdapter, d
         ("", Reason.BAD_REQUEST),
         ("sip:", Reason.BAD_REQUEST),
         ("tel:+1", Reason.UNSUPPORTED),
+        ("sip:a\r\nEvil: 1@127.0.0.1", Reason.BAD_REQUEST),
         ("sip:a@b;transport=sctp", Reason.UNSUPPORTED),
     ],
 )
