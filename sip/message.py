@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from sip.headers import Headers, split_values
+from sip.headers import Headers
 from sip.uri import Uri, parse_uri
 from sip.values import BadValue, CSeq, NameAddr, Via, parse_address, parse_cseq, parse_number, parse_via
 
@@ -85,11 +85,9 @@ class _Common:
     @cached_property
     def via(self) -> Via:
         """The topmost hop. Raises BadValue."""
-        first = self.headers.get("Via")
-        values = split_values(first) if first else []
-        if not values:
+        if not self.vias:
             raise BadValue("Via is missing")
-        return parse_via(values[0])
+        return self.vias[0]
 
     @cached_property
     def from_(self) -> NameAddr:
@@ -171,7 +169,7 @@ class Request(_Common):
         """Look at what every request must have (RFC 3261 §8.1.1). Raises BadValue or BadUri."""
         if self.cseq.method != self.method:
             raise BadValue("CSeq names another method")
-        _ = (self.vias, self.from_, self.to, self.call_id, self.contacts, self.max_forwards)
+        _ = (self.via, self.from_, self.to, self.call_id, self.contacts, self.max_forwards)
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""
@@ -193,7 +191,7 @@ class Response(_Common):
 
     def check(self) -> None:
         """Look at what every response must have. Raises BadValue or BadUri."""
-        _ = (self.vias, self.from_, self.to, self.call_id, self.cseq)
+        _ = (self.via, self.from_, self.to, self.call_id, self.cseq)
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""

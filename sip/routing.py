@@ -47,8 +47,7 @@ def mark_source(request: Request, flow: Flow) -> None:
     marked = Via(via.transport, via.host, via.port, parameters)
     rest = request.headers.values("Via")[1:]
     request.headers.set("Via", ", ".join([str(marked), *rest]))
-    request.__dict__["via"] = marked
-    request.__dict__.pop("vias", None)
+    request.vias[0] = request.via = marked
 
 
 def reply_way(request: Request, flow: Flow) -> tuple[Flow, Target | None]:

@@ -113,7 +113,9 @@ class Pair:
         """Alice calls Bob; return both sessions once the call stands."""
         from sip.events import InviteReceived
 
-        ours = self.alice.stack.invite(self.target(self.bob), "sip:100@192.0.2.2", "sip:alice@192.0.2.1", self.now, offer)
+        ours = self.alice.stack.invite(
+            self.target(self.bob), "sip:100@192.0.2.2", "sip:alice@192.0.2.1", self.now, offer
+        )
         self.run(0.2)
         theirs = self.bob.last(InviteReceived).session
         assert self.bob.stack.accept(theirs, ANSWER, self.now)
