@@ -642,6 +642,29 @@ async def test_a_call_between_two_houses_goes_through_its_whole_life(
     assert adapter.counters().get("internal_errors") is None
 
 
+async def test_a_large_invite_goes_by_tcp_where_the_peer_has_it(
+    start: Start, adapter: SipAdapter, desk: FakeDesk, far: SipAdapter, far_desk: FakeDesk
+) -> None:
+    plain = f"sip:100@127.0.0.1:{far.ports[Transport.TCP]}"
+    await adapter.dial(plain, FACTS)
+    assert far.counters()["connections_in"] == 1
+    await far_desk.calls[0].heard("connected")
+    only_udp = await start(FakeDesk(), tcp=None, tls=None)
+    await adapter.dial(f"sip:100@127.0.0.1:{only_udp.ports[Transport.UDP]}", FACTS)
+    assert len(desk.calls) == 2
+
+
+async def test_a_call_goes_over_ipv6(start: Start) -> None:
+    near_desk, far_desk = FakeDesk(), FakeDesk()
+    near, far = await start(near_desk, address="::1"), await start(far_desk, address="::")
+    for transport in (Transport.UDP, Transport.TCP, Transport.TLS):
+        await near.dial(f"sip:100@[::1]:{far.ports[transport]};transport={transport}", FACTS)
+    assert [call.facts.source.rpartition(":")[0] for call in far_desk.calls] == ["[::1]"] * 3
+    await near.stop()
+    for call in far_desk.calls:
+        await call.heard("ended")
+
+
 async def test_a_call_without_video_offers_none(adapter: SipAdapter, far: SipAdapter, far_desk: FakeDesk) -> None:
     await adapter.dial(address(far, Transport.UDP), FACTS, Wanted(video=False))
     remote = far_desk.calls[0].remote
