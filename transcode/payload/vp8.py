@@ -106,6 +106,13 @@ class Vp8Depacketizer:
         """Return what was counted since the beginning, by name."""
         return {"malformed": self.malformed}
 
+    def begins(self, payload: bytes) -> bool:
+        """Whether this payload begins the first partition of a frame."""
+        return bool(payload) and payload[0] & 0x17 == 0x10
+
+    def resume(self) -> None:
+        """Do nothing: VP8 has no parameter sets."""
+
     def assemble(self, payloads: Sequence[bytes | None]) -> Picture:
         """Return the frame that these payloads make; what follows a gap is useless and left out."""
         parts: list[bytes] = []
@@ -115,8 +122,8 @@ class Vp8Depacketizer:
                 damaged = True
                 break
             try:
-                descriptor, at = parse_descriptor(payload)
-                if (descriptor.start and descriptor.partition == 0) == bool(parts):
+                _, at = parse_descriptor(payload)
+                if self.begins(payload) == bool(parts):
                     raise ValueError("the first payload of a frame, and no other, begins partition 0")
             except ValueError:
                 self.malformed += 1
