@@ -31,8 +31,9 @@ from av.video.reformatter import ColorRange
 
 from transcode.frames import EncodedFrame
 from transcode.media import Codec, LegId
+from transcode.payload.formats import picture_size, size_allowed
 from transcode.video.pool import WorkerPool
-from transcode.video.sizes import MAX_PIXELS, claimed_size, pixel_aspect, size_allowed
+from transcode.video.sizes import MAX_PIXELS, pixel_aspect
 
 MAX_QUEUE = 16
 """Frames waiting for the decoder: half a second; a later picture is of no use in a conversation."""
@@ -247,7 +248,7 @@ class VideoSource:
             on_picture(self)
 
     def _admitted(self, frame: EncodedFrame) -> bool:
-        size = claimed_size(frame.codec, frame.data)
+        size = picture_size(frame.codec, frame.data)
         if size is None:
             return self._refusing is None
         if size_allowed(*size):
