@@ -98,6 +98,8 @@ class House:
         return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
 
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
+        from twisted.internet.error import CannotListenError
+
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
 
         sip, listen = self.config.sip, self.config.listen
@@ -114,7 +116,10 @@ class House:
             ),
             self.desk,
         )
-        await self.sip.start()
+        try:
+            await self.sip.start()
+        except CannotListenError as error:
+            raise OSError(f"SIP cannot listen on {error.interface}:{error.port}: {error.socketError}") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:

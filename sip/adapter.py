@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
@@ -85,6 +86,7 @@ class SipAdapter:
         self._due: float | None = None
         self._running = False
         self._stopping = False
+        self._idle = asyncio.Event()
 
     # life
 
@@ -118,9 +120,9 @@ class SipAdapter:
         self._stopping = True
         for call in tuple(self._calls.values()):
             call.drop(Reason.SHUTDOWN)
-        deadline = self._loop.time() + STOP_TIME
-        while (self._calls or self._working) and self._loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        self._settled()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), STOP_TIME)
         await self._network.stop()
         self._running = False
         if self._timer is not None:
@@ -176,7 +178,12 @@ class SipAdapter:
             secure=flow.transport.secure,
         )
         sender = self._sender(facts.called, display, flow)
-        return await call.place(facts, wanted or Wanted(), lambda body: self._invite(call, uri, sender, body))
+        self._working.add(call)
+        try:
+            return await call.place(facts, wanted or Wanted(), lambda body: self._invite(call, uri, sender, body))
+        finally:
+            if call.session is None:
+                self._settle(call)
 
     def _invite(self, call: SipCall, uri: str, sender: str, body: bytes) -> SessionId:
         try:
@@ -341,9 +348,17 @@ class SipAdapter:
     def _settle(self, call: SipCall) -> None:
         """Keep a call among those at work until its last job is done."""
         if call.task is None:
-            self._working.discard(call)
+            self._leave(call)
         else:
-            call.task.add_done_callback(lambda _: self._working.discard(call))
+            call.task.add_done_callback(lambda _: self._leave(call))
+
+    def _leave(self, call: SipCall) -> None:
+        self._working.discard(call)
+        self._settled()
+
+    def _settled(self) -> None:
+        if self._stopping and not self._calls and not self._working:
+            self._idle.set()
 
     def _answer_reinvite(self, session: SessionId, status: int, body: bytes, headers: HeaderList) -> None:
         if status == 200:

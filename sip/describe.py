@@ -129,11 +129,11 @@ def read_crypto_lines(media: Media) -> list[Crypto]:
 
 def usable(session: Session, media: Media) -> bool:
     """Tell whether a line may carry a stream: RTP on a port, a known codec, keys where its profile demands them."""
-    if media.kind not in KINDS or media.protocol not in PROFILES or media.port == 0:
+    if media.kind not in KINDS or media.protocol.upper() not in PROFILES or media.port == 0:
         return False
     if not any(format.codec not in _COMPANIONS for format in read_formats(media)):
         return False
-    return "SAVP" not in media.protocol or bool(read_crypto_lines(media)) or _dtls(session, media) is not None
+    return "SAVP" not in media.protocol.upper() or bool(read_crypto_lines(media)) or _dtls(session, media) is not None
 
 
 _COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX})
@@ -169,9 +169,9 @@ def _transport(session: Session, media: Media) -> Transport:
         rtcp_address,
         rtcp_port,
         media.has("rtcp-mux"),
-        media.protocol.endswith("AVPF"),
+        media.protocol.upper().endswith("AVPF"),
         keys,
-        bool(keys) and "SAVP" not in media.protocol,
+        bool(keys) and "SAVP" not in media.protocol.upper(),
         _dtls(session, media),
         _ice(session, media),
     )
@@ -187,7 +187,7 @@ def _rtcp(media: Media) -> tuple[int | None, str | None]:
 def _dtls(session: Session, media: Media) -> Dtls | None:
     values = media.all("fingerprint") or session.all("fingerprint")
     prints = tuple(found for found in map(read_fingerprint, values[:MAX_KEYS]) if found)
-    if not prints or ("TLS" not in media.protocol and "SAVP" not in media.protocol):
+    if not prints or ("TLS" not in media.protocol.upper() and "SAVP" not in media.protocol.upper()):
         return None
     return Dtls(_SETUPS.get(media.first("setup") or session.first("setup") or "", Setup.ACTPASS), prints)
 

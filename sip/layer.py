@@ -32,7 +32,7 @@ from sip.transaction import (
     State,
     Transaction,
 )
-from sip.values import MAGIC
+from sip.values import MAGIC, parse_via
 
 RESERVE = 1.2
 """Transactions over the bound, as a factor, that calls in progress may still use: they must be able to end."""
@@ -103,9 +103,12 @@ class TransactionLayer:
 
     def refuse_unread(self, request: Request, fault: Malformed, flow: Flow) -> None:
         """Answer a request that only part of could be read, if its Via says where (§8.1.1, §21.4.1)."""
+        top = request.headers.values("Via")[:1]
         try:
+            request.vias = [parse_via(value) for value in top]
             mark_source(request, flow)
         except ValueError:
+            self.counts["dropped.headless"] += 1
             return
         names = [name for name, _ in request.headers]
         if any(name not in names for name in ("From", "To", "Call-ID", "CSeq")):

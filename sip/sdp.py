@@ -181,7 +181,7 @@ class _Reader:
         if not _is_number(port, 65_535) or (ports and not _is_number(ports, 65_535)):
             raise SdpError(f"an m= line with port {words[1][:16]!r}")
         block = _Block()
-        block.media = (words[0].lower(), int(port), words[2].upper(), tuple(words[3 : 3 + MAX_FORMATS]))
+        block.media = (words[0].lower(), int(port), words[2], tuple(words[3 : 3 + MAX_FORMATS]))
         block.ports = int(ports or 1)
         self._blocks.append(block)
 

@@ -45,7 +45,7 @@ class Stack:
 
     def receive(self, data: bytes | Message, flow: Flow, now: float) -> None:
         """Take one whole message: a datagram, or what `StreamFramer` cut. Bad ones are answered or counted."""
-        message = self._layer.read(data, flow) if isinstance(data, bytes) else data
+        message = self._layer.read(data if isinstance(data, bytes) else data.to_bytes(), flow)
         if message is None:
             return
         if not self._layer.host:

@@ -10,33 +10,42 @@ from cryptography.x509 import load_pem_x509_certificates
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
 MAX_CHAIN = 10
 """Certificates in one file; real chains have two to four."""
 
 
-def server_context(certificate: Path, key: Path | None) -> Any:
-    """Return the context of our listener, from PEM files; key None: it stands in the certificate's file.
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerContext:
+    """Makes the server's side of connections."""
 
-    Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
-    """
-    chain = load_pem_x509_certificates(certificate.read_bytes())
-    if len(chain) > MAX_CHAIN:
-        raise ValueError(f"{certificate} holds more than {MAX_CHAIN} certificates")
-    private = load_pem_private_key((key or certificate).read_bytes(), None)
-    first, *rest = [crypto.X509.from_cryptography(one) for one in chain]
-    options = ssl.CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(private),  # type: ignore[arg-type]
-        certificate=first,
-        extraCertChain=rest,
-    )
-    try:
-        options.getContext()
-    except SSL.Error as error:
-        raise ValueError(f"{certificate} and its key do not fit together") from error
-    return options
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        """Read PEM files; key None: it stands in the certificate's file.
+
+        Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
+        """
+        first, *rest = load_pem_x509_certificates(certificate.read_bytes())
+        if len(rest) >= MAX_CHAIN:
+            raise ValueError(f"{certificate} holds more than {MAX_CHAIN} certificates")
+        private: Any = load_pem_private_key((key or certificate).read_bytes(), None)
+        self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        self._context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+        self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        try:
+            self._context.use_certificate(first)
+            for authority in rest:
+                self._context.add_extra_chain_cert(authority)
+            self._context.use_privatekey(private)
+            self._context.check_privatekey()
+        except SSL.Error as error:
+            raise ValueError(f"{certificate} and its key do not fit together") from error
+
+    def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
+        """Return a connection whose handshake protocol carries."""
+        return SSL.Connection(self._context, None)
 
 
 def client_context(host: str, authorities: Path | None) -> Any:
@@ -63,7 +72,7 @@ class _Unverified:
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
-        connection = SSL.Connection(self._options.getContext(), None)
+        connection: SSL.Connection = SSL.Connection(self._options.getContext(), None)
         if not isIPAddress(self._host) and not isIPv6Address(self._host):
             connection.set_tlsext_host_name(self._host.encode("idna"))
         return connection

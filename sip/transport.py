@@ -22,7 +22,7 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sip.events import Flow, Send, Target, Transport
-from sip.tls import client_context, server_context
+from sip.tls import ServerContext, client_context
 from sip.transport_stream import Connection, StreamLimits
 from sip.transport_udp import MAX_DATAGRAM, Routes, UdpShell, plain_address
 
@@ -118,7 +118,7 @@ class Network:
         elif transport is Transport.TLS:
             if self._config.certificate is None:
                 raise ValueError("TLS needs a certificate")
-            context = server_context(self._config.certificate, self._config.key)
+            context: Any = ServerContext(self._config.certificate, self._config.key)
             factory = _TlsFactory(context, False, factory, clock=self._reactor)
             listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         else:

@@ -12,6 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol as StreamProtocol
 from zope.interface import implementer
@@ -19,6 +20,8 @@ from zope.interface import implementer
 from sip.events import Flow, Transport
 from sip.framing import PING, StreamFramer
 from sip.transport_udp import plain_address
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ class ConnectionOwner(Protocol):
 
     def count(self, name: str) -> None:
         """Count what happened to a connection."""
+
+
+def _is_sip(message: bytes) -> bool:
+    """Tell whether a start line is one of SIP, of any version; another protocol's client is not worth an answer."""
+    return b"SIP/" in message[: message.find(b"\n") + 1].upper()
 
 
 @implementer(IHandshakeListener)
@@ -127,10 +135,17 @@ class Connection(StreamProtocol):
         if framed.messages or framed.reply or framed.pongs:
             self.heard = self._loop.time()
         for message in framed.messages:
+            if not _is_sip(message):
+                self._broken("not SIP")
+                return
             self.has_spoken = True
             self._owner.received(message, self.flow)
         if framed.broken is not None:
-            self.end("streams_broken")
+            self._broken(framed.broken)
+
+    def _broken(self, why: str) -> None:
+        log.info("sip_stream_broken", peer=self.flow.remote_address, transport=self._kind.value, why=why)
+        self.end("streams_broken")
 
     def send(self, data: bytes) -> None:
         """Write; a peer that does not read is cut off once too much waits for it."""

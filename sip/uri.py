@@ -14,6 +14,8 @@ from sip.headers import parse_parameters
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.%a-zA-Z]+)\]|([^\s\[\]:;<>\"@,/?]+))(?::(\d{1,5}))?")
 
+_UNFIT = re.compile(r"[\s<>\"]")
+
 
 class BadUri(ValueError):
     """The text is no URI."""
@@ -83,6 +85,8 @@ def parse_uri(text: str) -> Uri:
     scheme = scheme.lower()
     if scheme in ("sip", "sips"):
         return _parse_sip(scheme, rest)
+    if _UNFIT.search(rest):
+        raise BadUri("blanks or brackets in a URI")
     if scheme == "tel":
         number, _, parameters = rest.partition(";")
         return Uri(scheme, number, parameters=parse_parameters(parameters))
@@ -107,7 +111,10 @@ def _parse_sip(scheme: str, rest: str) -> Uri:
     port = int(match[3]) if match[3] else None
     if port is not None and port > 65535:
         raise BadUri(f"no port: {port}")
-    return Uri(scheme, user, password, match[1] or match[2], port, _uri_parameters(parameters), headers)
+    found = Uri(scheme, user, password, match[1] or match[2], port, _uri_parameters(parameters), headers)
+    if _UNFIT.search(str(found)):
+        raise BadUri("blanks or brackets in a URI")  # it could not go into a start line or between brackets again
+    return found
 
 
 def _uri_parameters(text: str) -> dict[str, str]:

@@ -149,7 +149,7 @@ class UdpCarrier(_Riders):
             ours = (known or make_key(theirs.suite, theirs.tag),)
         elif self._encrypted:
             raise Refused(Reason.ENCRYPTION_NEEDED, "a call that began encrypted stays so")
-        self._apply(remote.transport, ours, theirs)
+        self._apply(remote.transport, ours, theirs, abilities)
         return self._describe(abilities, remote.transport.rtcp_mux, ours, optional=remote.transport.optional)
 
     async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
@@ -159,6 +159,8 @@ class UdpCarrier(_Riders):
             self._our_keys = tuple(make_key(suite, tag) for tag, suite in enumerate(suites, 1))
         keys = () if abilities.srtp is SrtpPolicy.OFF else self._our_keys
         demanded = encrypted or abilities.srtp is SrtpPolicy.REQUIRE or self._encrypted
+        if demanded and not self._encrypted:
+            self.udp.set_keys(None, None)  # shut until the answer brings keys: nothing clear may lock the source
         return self._describe(abilities, False, keys, optional=bool(keys) and not demanded)
 
     async def accept(self, remote: Transport, abilities: Abilities) -> None:
@@ -166,17 +168,22 @@ class UdpCarrier(_Riders):
         for theirs in remote.keys:
             ours = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
             if ours is not None:
-                self._apply(remote, (ours,), theirs)
+                self._apply(remote, (ours,), theirs, abilities)
                 return
         if remote.keys or self._encrypted or abilities.srtp is SrtpPolicy.REQUIRE:
             raise Refused(Reason.ENCRYPTION_NEEDED)
-        self._apply(remote, (), None)
+        self._apply(remote, (), None, abilities)
 
-    def _apply(self, remote: Transport, ours: tuple[SrtpKey, ...], theirs: SrtpKey | None) -> None:
+    def _apply(
+        self, remote: Transport, ours: tuple[SrtpKey, ...], theirs: SrtpKey | None, abilities: Abilities
+    ) -> None:
         if theirs is not None and ours:
             self._our_keys = ours
             self._encrypted = True
-            self.udp.set_keys(ours[0], theirs)
+            # Some phones never encrypt RTCP; where encryption is demanded, that is not taken.
+            self.udp.set_keys(ours[0], theirs, clear_rtcp=abilities.srtp is not SrtpPolicy.REQUIRE)
+        elif abilities.srtp is not SrtpPolicy.OFF:
+            self.udp.set_keys(None, None, required=False)
         if remote.address is not None and remote.port:
             self.udp.set_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port, mux=remote.rtcp_mux)
 

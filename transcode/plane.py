@@ -71,6 +71,7 @@ class Plane:
         self._turn = 0
         self._mix_seconds = 0.0
         self._ended: dict[str, int] = {}
+        self._done: _Work = {}
 
     async def start(self) -> None:
         """Take ports and threads into use."""
@@ -203,6 +204,8 @@ class Plane:
         conference = known.conference
         conference.leave(leg)
         if not conference.legs:
+            for labels, amount in _room_work(conference).items():
+                self._done[labels] = self._done.get(labels, 0.0) + amount
             conference.close()
             self._rooms.pop(conference.id, None)
 
@@ -232,4 +235,35 @@ class Plane:
         ]
 
     def _work(self) -> list[Sample]:
-        return []
+        """Return what codecs cost and how much of it is shared, of rooms that are open and of those that closed."""
+        done = dict(self._done)
+        encoders = pictures = 0
+        for room in self._rooms.values():
+            for labels, amount in _room_work(room).items():
+                done[labels] = done.get(labels, 0.0) + amount
+            video = room.video.statistics()
+            encoders += video.encoders
+            pictures += video.pictures
+        done[("codec_seconds_total", "audio", "mix")] = self._mix_seconds
+        return [
+            Sample("encoders_running", (), encoders),
+            Sample("pictures_shown", (), pictures),
+            *(Sample(name, (("kind", kind), ("step", step)), amount) for (name, kind, step), amount in done.items()),
+        ]
+
+
+_Work = dict[tuple[str, str, str], float]
+
+
+def _room_work(room: Conference) -> _Work:
+    """Return one room's work: metric, kind and step, with seconds or counts."""
+    video = room.video.statistics()
+    seconds, frames = "codec_seconds_total", "video_frames_total"
+    return {
+        (seconds, "video", "decode"): video.decode_seconds,
+        (seconds, "video", "compose"): video.compose_seconds,
+        (seconds, "video", "encode"): video.encode_seconds,
+        (frames, "video", "compose"): video.composed,
+        (frames, "video", "encode"): video.encoded,
+        ("audio_encodes_total", "audio", "encode"): room.mixer.encodes,
+    }

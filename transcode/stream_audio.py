@@ -8,7 +8,7 @@ from collections.abc import Callable
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
+from transcode.media import Format, FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
 from transcode.negotiate import Chosen
 from transcode.stream import Stream
 
@@ -37,45 +37,42 @@ class AudioStream(Stream):
         self._conference = conference
         self._mixer = conference.mixer
         self._clock = conference.clock
-        self._receiver: AudioReceiver | None = None
+        self._receiver = AudioReceiver(())
+        self._sent: tuple[Format, int] | None = None
         self._timestamp = rng.getrandbits(32)
         self._payload_type = 0
+        self._mixer.add(leg, self._receiver)
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
         self.chosen = chosen
-        self._configure_receiving(chosen)
+        self.session.announce(chosen.stream.ssrcs)
+        if chosen.receive:
+            received = chosen.receive[0].clock_rate
+            self.session.set_clock_rates(received, received if chosen.send is None else chosen.send.clock_rate)
+            self._receiver.set_formats(chosen.receive)
         self._configure_sending(chosen)
         self._conference.share_out()
 
-    def _configure_receiving(self, chosen: Chosen) -> None:
-        self.session.announce(chosen.stream.ssrcs)
-        if chosen.receive and self._receiver is not None:
-            self._receiver.set_formats(chosen.receive)
-        elif chosen.receive:
-            self._receiver = AudioReceiver(chosen.receive)
-            self._mixer.add(self.leg, self._receiver)
-        elif not chosen.receive and self._receiver is not None:
-            self._receiver = None
-            self._mixer.remove(self.leg)
-
     def _configure_sending(self, chosen: Chosen) -> None:
+        wish = chosen.stream.packet_time or 20
+        packet_time = max(20, max((time for time in PACKET_TIMES if time <= wish), default=20))
+        wanted = None if chosen.send is None else (chosen.send, packet_time)
+        if wanted == self._sent:
+            return  # a new description that changes nothing must not be heard
+        self._sent = wanted
         if chosen.send is None:
-            self._mixer.set_sender(self.leg, None, None, 20)
+            self._mixer.set_sender(self.leg, None, None)
             return
         self._payload_type = chosen.send.payload_type
         self.session.send_clock_rate = chosen.send.clock_rate
-        wish = chosen.stream.packet_time or 20
-        packet_time = max(20, max((time for time in PACKET_TIMES if time <= wish), default=20))
         self._mixer.set_sender(self.leg, chosen.send, self._send, packet_time)
 
     def on_rtp(self, data: bytes, arrival: float) -> None:
         """Take one packet."""
         packet = self.session.receive_rtp(data, arrival)
-        receiver = self._receiver
-        if packet is None or receiver is None:
-            return
-        receiver.push(packet)
+        if packet is not None and self.chosen is not None and self.chosen.receive:
+            self._receiver.push(packet)
 
     def _send(self, payload: bytes, ticks: int, marker: bool) -> None:
         packet = self.session.pack(self._payload_type, payload, self._timestamp, marker, self._clock())
@@ -89,7 +86,7 @@ class AudioStream(Stream):
         return FormatsChanged(self.leg, self.id, Kind.AUDIO, self._codec_in(), self._codec_out())
 
     def _codec_in(self) -> str:
-        if self._receiver is None or not self.session.packets_in:
+        if not self.session.packets_in:
             return ""
         return self._receiver.codec.value if self._receiver.codec is not None else ""
 
@@ -113,20 +110,17 @@ class AudioStream(Stream):
             loss_out=session.loss_out,
             jitter=session.jitter,
             round_trip=session.round_trip,
-            concealed=0 if self._receiver is None else self._receiver.counters().concealed,
+            concealed=self._receiver.counters().concealed,
             encrypted=self.carrier.encrypted,
         )
 
     def counters(self) -> dict[str, int]:
         """See `Stream.counters`."""
-        counted = super().counters()
-        if self._receiver is not None:
-            sound = self._receiver.counters()
-            counted |= {"concealed": sound.concealed, "late": sound.late, "malformed_payloads": sound.malformed}
-        return counted
+        sound = self._receiver.counters()
+        counted = {"concealed": sound.concealed, "late": sound.late, "malformed_payloads": sound.malformed}
+        return super().counters() | counted
 
     def close(self) -> None:
         """See `Stream.close`."""
         super().close()
-        self._mixer.set_sender(self.leg, None, None, 20)
         self._mixer.remove(self.leg)

@@ -63,7 +63,8 @@ class VideoStream(Stream):
     @property
     def ssrcs(self) -> tuple[int, ...]:
         """See `Stream.ssrcs`."""
-        return (self.session.ssrc,)
+        retransmits = self.chosen is not None and self.chosen.rtx is not None
+        return (self.session.ssrc, self._rtx_ssrc) if retransmits else (self.session.ssrc,)
 
     # Setting up
 
@@ -98,6 +99,7 @@ class VideoStream(Stream):
             )
             self._size_in = (0, 0)
             self._generation = self.session.generation
+            self.session.limit_remote(self._conference.abilities_of(self.leg).bandwidth, self._conference.clock())
         self._conference.video.set_source(self.leg, self._source)
 
     def _configure_sending(self, chosen: Chosen, bit_rate: int) -> None:
@@ -118,7 +120,7 @@ class VideoStream(Stream):
             width=width,
             height=height,
             frame_rate=frame_rate,
-            bit_rate=self._rate.rung,
+            bit_rate=self._rate.target,
             slice_size=SLICE_SIZE if _single_nal(format) else None,
             sink=self._send,
         )
@@ -173,20 +175,18 @@ class VideoStream(Stream):
                     self.carrier.send_rtp(packet)
             case ReportReceived() if self._rate is not None:
                 self._rate.report(event.loss, event.round_trip, now)
-                self._retarget(now)
+                self._retarget()
             case BandwidthLimit() if self._rate is not None:
                 self._rate.limit(event.bit_rate, event.how)
-                self._retarget(now)
+                self._retarget()
 
-    def _retarget(self, now: float) -> None:
-        rung = None if self._rate is None else self._rate.update(now)
-        if rung is not None:
-            self._conference.video.set_bit_rate(self.leg, rung)
+    def _retarget(self) -> None:
+        if self._rate is not None:
+            self._conference.video.set_bit_rate(self.leg, self._rate.target)
 
     def poll(self, now: float) -> None:
         """See `Stream.poll`."""
         super().poll(now)
-        self._retarget(now)
         buffer = self._buffer
         if buffer is None:
             return
@@ -208,6 +208,8 @@ class VideoStream(Stream):
         session, now = self.session, self._conference.clock()
         timestamp = (frame.timestamp + self._offset) & 0xFFFFFFFF
         payload_type, send = chosen.send.payload_type, self.carrier.send_rtp
+        # The picture's moment is when it was composed: its timestamp counts from the same clock.
+        session.anchor(timestamp, now - ((round(now * 90_000) - frame.timestamp) & 0xFFFFFFFF) / 90_000)
         for payload, marker in self._conference.payloads(frame, chosen.send):
             send(session.pack(payload_type, payload, timestamp, marker, now))
         self._frames_out += 1

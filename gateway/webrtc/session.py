@@ -5,6 +5,7 @@ send; the session never touches the socket itself.
 
     NEW --join--> JOINING --joined--> JOINED --leave, hang-up--> ENDED
                      `--refused--> NEW (the browser may try again: another PIN, another room)
+                                  JOINED --no offer in OFFER_TIME--> ENDED (TIMEOUT)
                                   JOINED --socket broke--> AWAY --RESUME_TIME--> ENDED (TRANSPORT_FAILED)
 
 A browser that comes back opens a new session and joins with its resume token; the desk replaces the old call, which
@@ -49,6 +50,10 @@ MESSAGES_PER_SECOND = 40.0
 """Messages taken for good; somebody who presses keys as fast as can be makes 10."""
 MESSAGE_BURST = 200.0
 """Messages taken at once: an offer with all its candidates and a few keys, three times over."""
+OFFER_TIME = 60.0
+"""Seconds from joining to the first finished exchange: somebody may have to find the camera's permission first."""
+SEND_TIME = 5.0
+"""Seconds that one message may take to leave: a socket that takes nothing for so long must not hold up its call."""
 DTMF_DURATION = 100
 """ms that a key of the page's dial pad counts as pressed."""
 
@@ -123,7 +128,7 @@ class BrowserSession:
         self._described = False
         self._credit = MESSAGE_BURST
         self._credited = clock()
-        self._away: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     # From the browser
 
@@ -158,7 +163,7 @@ class BrowserSession:
         """Hear that the WebSocket is gone: the call waits for the browser to come back."""
         if self.state is State.JOINED:
             self.state = State.AWAY
-            self._away = asyncio.get_running_loop().create_task(self._wait_for_return())
+            self._wait(self._resume_time, State.AWAY, Reason.TRANSPORT_FAILED)
         elif self.state is not State.AWAY:
             # While joining, `_join` finds this state when the desk has decided and ends the call.
             self.state = State.ENDED
@@ -232,6 +237,7 @@ class BrowserSession:
         member = cast(Member, call)
         self.call, self.room, self.participant_id = call, said.room, member.participant_id
         self.state = State.JOINED
+        self._wait(OFFER_TIME, State.JOINED, Reason.TIMEOUT)
         await self._say(
             {
                 "type": "joined",
@@ -275,6 +281,8 @@ class BrowserSession:
     async def _open(self, call: Call) -> None:
         """Go on after a finished exchange: hand over candidates that came early, and let the participant in."""
         self._described = True
+        if self.state is State.JOINED:
+            self._stop_waiting()
         early, self._early = self._early, []
         for mid, candidate in early:
             await call.candidate(mid, candidate)
@@ -321,21 +329,29 @@ class BrowserSession:
 
     # Ends
 
-    async def _wait_for_return(self) -> None:
-        await asyncio.sleep(self._resume_time)
-        if self.state is State.AWAY:
-            log.info("browser_did_not_return", room=self.room, participant=self.participant_id)
-            self._away = None
-            await self._end(Reason.TRANSPORT_FAILED)
+    def _wait(self, seconds: float, state: State, reason: Reason) -> None:
+        """End with this reason if the session is still in this state after so long; one wait replaces another."""
+        self._stop_waiting()
+        self._waiting = asyncio.get_running_loop().create_task(self._expire(seconds, state, reason))
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    async def _expire(self, seconds: float, state: State, reason: Reason) -> None:
+        await asyncio.sleep(seconds)
+        self._waiting = None
+        if self.state is state:
+            log.info("browser_gave_no_sign", room=self.room, participant=self.participant_id, reason=reason.value)
+            await self._end(reason, tell="ended")
 
     async def _end(self, reason: Reason, tell: str = "") -> None:
         """End once: tell the browser if it is there, then the call. tell is the message's type, "" for none."""
         before, self.state = self.state, State.ENDED
         if before is State.ENDED:
             return
-        if self._away is not None:
-            self._away.cancel()
-            self._away = None
+        self._stop_waiting()
         if before is not State.AWAY and tell == "ended":
             await self._say({"type": "ended", "reason": reason.value, "message": reason.text})
         elif before is not State.AWAY and tell == "error":
@@ -352,7 +368,8 @@ class BrowserSession:
         if self.state is State.AWAY:
             return
         try:
-            await self._send(message)
-        except ConnectionError:
+            async with asyncio.timeout(SEND_TIME):
+                await self._send(message)
+        except (ConnectionError, TimeoutError):
             # The web layer tells us by `disconnected` that the socket is gone.
             log.debug("browser_message_lost", kind=message["type"])

@@ -67,6 +67,11 @@ TAKE_OFFER = """async sdp => {
   await pc.setLocalDescription();
   return pc.localDescription.sdp;
 }"""
+SAY = """async text => {
+  window.said = new Promise(done => { window.channel.onmessage = event => done(event.data); });
+  if (window.channel.readyState !== "open") await new Promise(done => { window.channel.onopen = done; });
+  window.channel.send(text);
+}"""
 RECEIVED = """async wanted => {
   for (let tries = 0; tries < 50; tries += 1) {
     let packets = 0;
@@ -144,6 +149,14 @@ async def test_chromium_offers_connects_and_its_media_arrive(page: Any) -> None:
         for number in range(50):
             leg.transport.send_rtp(pack(opus, number, number * 960, 1000, b"\xf8\xff\xfe"))
         assert await page.evaluate(RECEIVED, 50) == 50
+        heard: asyncio.Future[tuple[str, str | bytes]] = asyncio.get_running_loop().create_future()
+        channels = leg.transport.open_channels()
+        channels.on_message = lambda label, data: heard.set_result((label, data))
+        await page.evaluate(SAY, "hello")
+        async with asyncio.timeout(5):
+            assert await heard == ("chat", "hello")
+        assert channels.send("chat", "and to you")
+        assert await page.evaluate("window.said") == "and to you"
         again = negotiation.offered(await page.evaluate(OFFER_AGAIN, False))
         assert not leg.transport.is_restart(again.streams[0].transport.ice)
         negotiation.withdraw()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -96,13 +97,26 @@ class FakeDesk:
         return self.call
 
 
+@pytest.fixture(autouse=True)
+async def nobody_is_left_behind() -> AsyncIterator[None]:
+    """End every session of a test, so that none of its tasks outlives it."""
+    yield
+    for browser in Browser.made:
+        await browser.session.hang_up(Reason.SHUTDOWN)
+    Browser.made.clear()
+
+
 class Browser:
     """The other end of the session's WebSocket."""
 
+    made: ClassVar[list[Browser]] = []
+
     def __init__(self, **more: Any) -> None:
+        self.made.append(self)
         self.desk = FakeDesk()
         self.got: list[dict[str, Any]] = []
         self.broken = False
+        self.stuck = False
         self.now = 0.0
         self.session = BrowserSession(
             self.desk, self._take, "192.0.2.1:5", "Mozilla/5.0", clock=lambda: self.now, **more
@@ -115,6 +129,8 @@ class Browser:
     async def _take(self, message: dict[str, Any]) -> None:
         if self.broken:
             raise ConnectionError("the socket is gone")
+        if self.stuck:
+            await asyncio.Event().wait()
         json.dumps(message)
         self.got.append(message)
 
@@ -344,6 +360,27 @@ async def test_a_message_that_cannot_be_sent_is_no_fault() -> None:
     browser.broken = True
     await browser.says("ping")
     await browser.session.hang_up(Reason.SHUTDOWN)
+    assert browser.asked[-1] == ("ended", Reason.SHUTDOWN)
+
+
+async def test_a_browser_that_joins_and_never_offers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OFFER_TIME", 0.02)
+    silent, talking = Browser(), Browser()
+    await silent.joins()
+    await talking.talks()
+    await asyncio.sleep(0.05)
+    assert silent.asked == [("ended", Reason.TIMEOUT)]
+    assert silent.got[-1]["reason"] == "timeout"
+    assert talking.asked[-1] == ("connected",)
+
+
+async def test_a_socket_that_takes_nothing_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEND_TIME", 0.02)
+    browser = Browser()
+    await browser.talks()
+    browser.stuck = True
+    async with asyncio.timeout(2):
+        await browser.session.hang_up(Reason.SHUTDOWN)
     assert browser.asked[-1] == ("ended", Reason.SHUTDOWN)
 
 

@@ -62,6 +62,9 @@ class Leg:
         assert remote_ice is not None
         assert remote_dtls is not None
         await self.transport.start(remote_ice, remote_dtls, Setup.ACTIVE)
+        for each in remote.streams:
+            if each.kind is Kind.DATA and each.transport.sctp_port is not None:
+                self.transport.open_channels(each.transport.sctp_port)
         path = Transport(None, 9, rtcp_mux=True, feedback=True, dtls=self.transport.dtls(Setup.ACTIVE), ice=ice)
         streams = tuple(
             replace(

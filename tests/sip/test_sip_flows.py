@@ -191,11 +191,15 @@ def test_random_calls_over_a_bad_network_end_in_agreement_and_leave_nothing_over
     for number in range(FLOWS_A_SEED):
         print(f"seed {seed}, flow {number}")
         rng = random.Random(seed * 1000 + number)
-        pair = Pair(
-            seed=rng.randrange(2**32),
-            loss=rng.choice([0.0, 0.05, 0.2]),
-            doubling=rng.choice([0.0, 0.1, 0.3]),
-            delay=rng.choice([(0.001, 0.001), (0.01, 0.08), (0.01, 0.9)]),
-            transport=Transport.UDP,
-        )
-        flow(pair, rng)
+        loss, doubling = rng.choice([0.0, 0.05, 0.2]), rng.choice([0.0, 0.1, 0.3])
+        delay = rng.choice([(0.001, 0.001), (0.01, 0.08), (0.01, 0.9)])
+        flow(Pair(rng.randrange(2**32), loss, doubling, delay), rng)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:5])
+def test_random_calls_over_tcp_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
+    for number in range(FLOWS_A_SEED):
+        print(f"seed {seed}, flow {number}")
+        rng = random.Random(seed * 1000 + number)
+        delay = rng.choice([0.001, 0.1, 0.4])
+        flow(Pair(rng.randrange(2**32), delay=(delay, delay), transport=Transport.TCP), rng)

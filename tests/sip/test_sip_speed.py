@@ -18,7 +18,8 @@ BOUND = 1.2e-3
 def message(method: str, number: int, tag: str, cseq: int, body: bytes = b"") -> bytes:
     to = f";tag={tag}" if tag else ""
     return (
-        f"{method} sip:100@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{number}{method};rport\r\n"
+        f"{method} sip:100@192.0.2.2 SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{number}{method};rport\r\n"
         f'Max-Forwards: 70\r\nFrom: "Alice" <sip:alice@192.0.2.1>;tag=a{number}\r\nTo: <sip:100@192.0.2.2>{to}\r\n'
         f"Call-ID: {number}@192.0.2.1\r\nCSeq: {cseq} {method}\r\nContact: <sip:alice@192.0.2.1:5060>\r\n"
         "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE\r\nSupported: replaces, timer\r\n"

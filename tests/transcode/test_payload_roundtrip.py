@@ -169,3 +169,10 @@ def test_flipped_and_cut_payloads_are_counted_and_harmless(
     buffer = FrameBuffer(depacketizer(format))
     run(buffer, packets)
     assert sum(buffer.counters().values()) > 0
+
+
+def test_what_is_no_video_has_no_payload_format_here() -> None:
+    for make in (depacketizer, packetizer):
+        with pytest.raises(ValueError, match="no video"):
+            make(format_of(Codec.OPUS))
+    assert picture_size(Codec.OPUS, b"") is None

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from rtp_phone import Phone, loudness
 
-from conftest import Phone, loudness
 from gateway.reasons import Reason, Refused
 from transcode.audio import g711
 from transcode.media import (
@@ -83,7 +83,7 @@ def heard(phone: Phone, last: int = 40) -> np.ndarray:
 
 async def collect(plane: MediaPlane, into: list[MediaEvent]) -> None:
     async for event in plane.events():
-        into.append(event)
+        into.append(event)  # noqa: PERF401 - the list is read while it grows
 
 
 async def test_each_hears_all_the_others_and_never_itself(plane: MediaPlane) -> None:

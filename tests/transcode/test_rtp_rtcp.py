@@ -195,6 +195,11 @@ def test_another_stack_reads_what_is_written() -> None:
     assert b"".join(bytes(packet) for packet in (report, description, nack, pli, fir, remb, bye)) == data
 
 
+def test_no_entry_of_a_nack_spans_the_wrap_since_some_parsers_count_on() -> None:
+    (nack,) = aiortc.rtp.RtcpPacket.parse(rtcp.pack([Nack(1, 6, (65534, 65535, 0, 1))]))
+    assert nack.lost == [65534, 65535, 0, 1]
+
+
 def test_random_and_cut_datagrams_raise_nothing_but_value_errors() -> None:
     chance = random.Random(seed := 20261)
     samples = [SENDER_REPORT, SOURCE_DESCRIPTION, GOODBYE, NACK, PLI, FIR, TMMBR, REMB, APPLICATION]

@@ -188,6 +188,50 @@ def test_a_packet_lost_on_the_way_comes_back_by_rtx() -> None:
     assert receiver.receive_rtp(again, 0.19) is None, "a second copy is of no use"
 
 
+@pytest.mark.parametrize("rtx", [False, True])
+def test_a_lossy_path_is_repaired_by_retransmission(rtx: bool) -> None:
+    """Ten seconds of video, 5 % lost and 40 ms of delay each way, RTCP lost too."""
+    chance = random.Random(seed := 5)
+    sender, receiver = video(1, "nack"), video(2, "nack")
+    if rtx:
+        sender.send_rtx(97, 11)
+        receiver.rtx_types = {97: 96}
+    sender._sequence = 65_000
+    wire: list[tuple[float, RtpSession, str, bytes]] = []
+    seen: dict[int, float] = {}
+    total = 0
+
+    def put(now: float, to: RtpSession, what: str, data: bytes) -> None:
+        if chance.random() > 0.05:
+            wire.append((now + 0.04 + chance.uniform(0, 0.004), to, what, data))
+
+    for tick in range(10_500):
+        now = tick / 1000
+        if tick % 33 == 0 and tick < 10_000:
+            for n in range(5):
+                put(now, receiver, "rtp", sender.pack(96, bytes(100), tick * 90, n == 4, now))
+                total += 1
+        for item in sorted((entry for entry in wire if entry[0] <= now), key=lambda entry: entry[0]):
+            wire.remove(item)
+            arrival, to, what, data = item
+            if what == "rtcp":
+                to.receive_rtcp(data, arrival)
+                for again in to.retransmissions():
+                    put(now, receiver, "rtp", again)
+            elif (packet := to.receive_rtp(data, arrival)) is not None:
+                seen.setdefault(packet.sequence, arrival)
+        for one, other in ((sender, receiver), (receiver, sender)):
+            for data in one.poll(now):
+                put(now, other, "rtcp", data)
+    assert total - len(seen) <= 2, f"seed {seed}"
+    assert receiver.recovered > 50
+    assert sender.resent < 4 * receiver.recovered
+    assert receiver.generation == 0
+    assert receiver.round_trip is None or 80 <= receiver.round_trip <= 90
+    assert sender.round_trip is not None
+    assert 80 <= sender.round_trip <= 90
+
+
 def test_rtx_padding_and_unasked_rtx_are_dropped() -> None:
     receiver = video()
     receiver.rtx_types = {97: 96}

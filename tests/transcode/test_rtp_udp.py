@@ -309,6 +309,16 @@ async def test_ipv6_packets_pass_both_ways(make: Make, peers: Callable[..., Peer
         one.set_remote("127.0.0.1", 4000)
 
 
+async def test_a_socket_of_both_families_reaches_ipv4_peers(make: Make, peers: Callable[..., Peer]) -> None:
+    one, peer = make(host="::"), peers()
+    ear = Ear(one)
+    one.set_remote("127.0.0.1", peer.port)
+    peer.socket.sendto(rtp(1), ("127.0.0.1", one.port))
+    one.send_rtp(rtp(2))
+    await settle()
+    assert (ear.rtp, peer.received(), one.learned) == ([rtp(1)], [rtp(2)], True)
+
+
 async def test_a_dead_port_at_the_peer_raises_nothing(make: Make, peers: Callable[..., Peer]) -> None:
     one, peer = make(), peers()
     one.set_remote(peer.host, peer.port)

@@ -35,12 +35,14 @@ SID_LEVEL = -62.0
 class Decoder(Protocol):
     """One stream's decoder; rate is that of its samples, clock_rate that of RTP, both in Hz.
 
-    native tells that `conceal` knows more than the samples already played.
+    native tells that `conceal` knows more than the samples already played, redundant that the stream carries what
+    `recover` needs.
     """
 
     rate: int
     clock_rate: int
     native: bool
+    redundant: bool
 
     def ticks(self, payload: bytes) -> int:
         """Return the payload's duration in RTP ticks; 0: it is malformed."""
@@ -59,6 +61,7 @@ class _Plain:
     """What decoders without redundancy and without concealment of their own share."""
 
     native = False
+    redundant = False
 
     def recover(self, following: bytes, ticks: int) -> Pcm | None:
         return None

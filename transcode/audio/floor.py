@@ -54,11 +54,7 @@ class Floor:
             slot = int(candidate)
             if slot in since:
                 continue
-            if len(since) < SEATS:
-                since[slot] = self._tick
-            elif activity.idle[slot] > 0 or not self._unseat(activity, slot):
-                break
-            else:
+            if len(since) < SEATS or (activity.idle[slot] == 0 and self._unseat(activity, slot)):
                 since[slot] = self._tick
         return list(since)
 

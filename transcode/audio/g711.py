@@ -29,11 +29,14 @@ def _alaw_values() -> Pcm:
 
 
 def _codes(values: Pcm) -> NDArray[np.uint8]:
-    """Invert a table: the nearest code for each of the 65,536 sample values, indexed by the sample as uint16."""
+    """Invert a table: the nearest code for each of the 65,536 sample values, indexed by the sample as uint16.
+
+    Of µ-law's two zeros the positive one is taken, 0xFF, which is what an idle line sends.
+    """
     order = np.argsort(values, kind="stable")
     steps = values[order].astype(np.int32)
     samples = np.arange(65536).astype(np.uint16).view(np.int16).astype(np.int32)
-    upper = np.clip(np.searchsorted(steps, samples), 1, 255)
+    upper = np.clip(np.searchsorted(steps, samples, side="right"), 1, 255)
     nearer = np.where(samples - steps[upper - 1] < steps[upper] - samples, upper - 1, upper)
     return order[nearer].astype(np.uint8)
 

@@ -9,6 +9,9 @@ arrival. All adaptation is made from the margins of the last `WINDOW` packets:
   (`correction` is positive: the receiver plays longer than it takes).
 - When all but `SPARE_SHARE` came more than a tick and `SHRINK_MS` early, a tick is taken out (`correction` negative).
 
+Where the decoder can recover a lost packet from the next one (`redundant`) and packets are being lost, one tick more
+is wanted, so that the next one is there in time.
+
 Both move the depth in steps of a tick, because a packet of 20 ms is needed by one tick or by the next, and nothing
 between these is a gain. On a calm network a packet thus waits for 1 to 25 ms. Clock drift needs no rule of its own:
 it moves the margins slowly until one of the two acts.
@@ -36,7 +39,7 @@ MAX_DEPTH_MS = 200
 MAX_PACKETS = 128
 """Packets held: 1.2 s of the smallest packet time (10 ms), so that a burst after a stall is still sorted."""
 WINDOW = 256
-"""Packets whose margins are remembered: 5 s at 20 ms."""
+"""Packets (of 20 ms) whose margins are remembered: 5 s at 20 ms."""
 MIN_SAMPLES = 100
 """Packets that must have been seen before the depth is taken back: 2 s at 20 ms."""
 LATE_SHARE = 0.03
@@ -47,6 +50,12 @@ GUARD_MS = 1.0
 """Margin below which a packet counts as nearly late: the tick itself comes with about that accuracy."""
 SHRINK_MS = 4.0
 """Margin that must remain after a tick was taken out, above GUARD_MS, so that the depth does not swing."""
+MAX_WEIGHT = 5
+"""Further times that a packet longer than a tick counts: a packet of 120 ms is the longest of any codec."""
+LOSSY, CALM = 0.02, 0.005
+"""Share of lost packets from which it pays to wait for redundant data, and below which it no longer does."""
+LOSS_MEMORY = 0.9
+"""What remains of the measured loss from one review to the next: it forgets within about 5 s."""
 REVIEW_TICKS = 25
 """The depth is reviewed each half second; late packets bring it forward."""
 FAR_MS = 1000
@@ -68,6 +77,8 @@ class JitterBuffer:
 
     Counters: received, lost (never came, or came too late to be played), late, duplicates, overflows (thrown out
     because too much had piled up), resets, grown and shrunk (RTP ticks by which the depth was changed).
+    redundant is set by the receiver: whether the packets carry what recovers a lost one before them.
+    pending is set by the receiver after each pull: RTP ticks of sound that are decoded and not yet played.
     """
 
     def __init__(self, clock_rate: int) -> None:
@@ -77,7 +88,7 @@ class JitterBuffer:
         self.received = self.lost = self.late = self.duplicates = 0
         self.overflows = self.resets = self.grown = self.shrunk = 0
         self.correction = 0
-        self.dry = 0
+        self.dry = self.trim = self.pending = 0
         self.play = 0
         self._ssrc: int | None = None
         self._sequence = self._extended = self._played = 0
@@ -85,6 +96,10 @@ class JitterBuffer:
         self._seen = 0
         self._late_since: float | None = None
         self._probe: tuple[RtpPacket, int] | None = None
+        self.redundant = False
+        self._waits = False
+        self._loss = 0.0
+        self._reviewed = (0, 0)
         self._next_pull = 0.0
         self._ticks = 0
         self._begin(0)
@@ -123,8 +138,8 @@ class JitterBuffer:
             extended = self._extended + ahead
         self.received += 1
         self._probe = None
-        self._measure(slack, packet.arrival)
-        if slack < 0 and slack + ticks // 2 < 0 and not self._call_back(slack):
+        self._measure(slack, ticks, packet.arrival)
+        if slack < 0 and not self._call_back(slack) and slack + ticks < self.step // 2:
             return self._too_late(packet, ticks)
         self._late_since = None
         queue = self._queue
@@ -148,17 +163,17 @@ class JitterBuffer:
 
     # -- packets out
 
-    def tick(self, now: float, pending: int) -> int:
-        """Begin a pull at `now`; pending is how many RTP ticks of sound are decoded and not yet played.
+    def tick(self, now: float) -> int:
+        """Begin a pull at `now`, in seconds of the clock that stamps arrivals.
 
         Returns the correction that is due: how many RTP ticks to play more than are taken (positive) or take more
         than are played (negative). The receiver reports what it did by `corrected`.
         """
         self._next_pull = now + TICK
-        self._pending = pending
         self._ticks += 1
         if self._ticks >= REVIEW_TICKS:
             self._ticks = 0
+            self._weigh_loss()
             self._review()
         queue = self._queue
         if not queue:
@@ -168,7 +183,10 @@ class JitterBuffer:
         return self.correction
 
     def take(self) -> RtpPacket | None:
-        """Return the packet that is to be decoded now, or None: then `gap` tells why."""
+        """Return the packet that is to be decoded now, or None: then `gap` tells why.
+
+        `trim` tells how many RTP ticks at its beginning are past already.
+        """
         queue = self._queue
         if not queue:
             return None
@@ -180,6 +198,7 @@ class JitterBuffer:
         if extended > self._played + 1:
             self.lost += self._missing(extended)
         self._played = extended
+        self.trim = self.play - stamp if stamp < self.play else 0
         self.play = stamp + ticks
         return packet
 
@@ -238,7 +257,7 @@ class JitterBuffer:
         self._bias = 0.0
         self._far = self.clock_rate * FAR_MS // 1000
         self._deepest = self.clock_rate * (MAX_DEPTH_MS + TICK_MS) // 1000
-        self._pending = 0
+        self.pending = 0
         self._late_since = None
         self.correction = 0
         self.dry = 0
@@ -275,10 +294,21 @@ class JitterBuffer:
 
     # -- adaptation
 
-    def _measure(self, slack: int, arrival: float) -> None:
+    def _measure(self, slack: int, ticks: int, arrival: float) -> None:
         if self._next_pull:
-            needed = self._next_pull + TICK * ((slack + self._pending) // self.step)
-            self._margins.append((needed - arrival) * 1000 - self._bias)
+            needed = self._next_pull + TICK * ((slack + self.pending) // self.step)
+            margin = (needed - arrival) * 1000 - self._bias
+            self._margins.append(margin)
+            if ticks > self.step:  # a long packet counts for as much sound as it holds
+                self._margins.extend([margin] * min(MAX_WEIGHT, ticks // self.step - 1))
+
+    def _weigh_loss(self) -> None:
+        """Follow the share of lost packets, and decide whether to wait for redundant data."""
+        received, lost = self.received - self._reviewed[0], self.lost - self._reviewed[1]
+        self._reviewed = (self.received, self.lost)
+        if received + lost:
+            self._loss = self._loss * LOSS_MEMORY + (1 - LOSS_MEMORY) * lost / (received + lost)
+        self._waits = self.redundant and self._loss > (CALM if self._waits else LOSSY)
 
     def _review(self) -> None:
         """Compare the margins with what is wanted, and set the correction that is due."""
@@ -287,13 +317,14 @@ class JitterBuffer:
         if not count or self.correction:
             return
         ordered = sorted(margins)
+        guard = GUARD_MS + (TICK_MS if self._waits else 0)
         low = ordered[int(LATE_SHARE * count)] + self._bias
-        if low < GUARD_MS:
-            ticks = -int((low - GUARD_MS) // TICK_MS)
+        if low < guard:
+            ticks = -int((low - guard) // TICK_MS)
             room = int(MAX_DEPTH_MS - self.depth) // TICK_MS
             self.correction = max(0, min(ticks, room)) * self.step
         elif count >= MIN_SAMPLES:
-            spare = ordered[int(SPARE_SHARE * count)] + self._bias - GUARD_MS - SHRINK_MS
+            spare = ordered[int(SPARE_SHARE * count)] + self._bias - guard - SHRINK_MS
             if spare >= TICK_MS:
                 self.correction = -self.step
 
@@ -302,11 +333,10 @@ class JitterBuffer:
         self._review()
         if self._queue or not self.dry or self.correction <= 0:
             return False
-        back = -(slack // self.step) * self.step
-        if back > self.correction:
+        if -slack > self.correction:
             return False
-        self.play -= back
-        self.corrected(back)
+        self.play += slack
+        self.corrected(-slack)
         return True
 
     def _too_late(self, packet: RtpPacket, ticks: int) -> bool:

@@ -23,7 +23,9 @@ ABOVE_FLOOR = 9.0
 FLOOR_RISE = 0.06
 """dB a tick (3 dB/s) by which the floor rises in noise that grew."""
 FLOOR_RISE_TALKING = 0.005
-"""dB a tick while active: a minute of unbroken sound at one level is not yet noise."""
+"""dB a tick in plain speech: a minute of unbroken sound at one level is not yet noise."""
+PLAIN_SPEECH = -40.0
+"""dBov above which an active leg is taken to speak; below, what goes on for some seconds is noise."""
 FIRST_FLOOR = -60.0
 """dBov of the floor of a leg that just came, until its own is known."""
 ON_TICKS = 3
@@ -83,16 +85,13 @@ class Activity:
         """Return a slot for a new leg."""
         if not self._free:
             self._grow(2 * len(self.level))
-        slot = self._free.pop()
-        self.level[slot] = self.loudness[slot] = SILENCE
-        self._floor[slot] = FIRST_FLOOR
-        self.idle[slot], self._run[slot], self.talking[slot] = HANG_TICKS, 0, False
-        return slot
+        return self._free.pop()
 
     def close(self, slot: int) -> None:
         """Give a slot back."""
         self.level[slot] = self.loudness[slot] = SILENCE
-        self.talking[slot] = False
+        self._floor[slot] = FIRST_FLOOR
+        self.idle[slot], self._run[slot], self.talking[slot] = HANG_TICKS, 0, False
         self._free.append(slot)
 
     @property
@@ -105,7 +104,8 @@ class Activity:
         self.level = level
         np.maximum(level, self.loudness - np.float32(RELEASE), out=self.loudness)
         active = level > np.maximum(self._floor + np.float32(ABOVE_FLOOR), np.float32(LEAST_SPEECH))
-        rise = np.where(active, np.float32(FLOOR_RISE_TALKING), np.float32(FLOOR_RISE))
+        speech = active & (level > np.float32(PLAIN_SPEECH))
+        rise = np.where(speech, np.float32(FLOOR_RISE_TALKING), np.float32(FLOOR_RISE))
         floor = np.minimum(np.maximum(level, np.float32(-90)), self._floor + rise)
         self._floor = np.where(level > np.float32(-100), floor, self._floor)
         self.idle = np.where(active, 0, self.idle + 1)
@@ -147,8 +147,10 @@ class ActiveSpeaker:
         if best == current or (activity.talking[current] and not louder):
             self._challenger, self._ticks = None, 0
             return False
-        self._ticks = self._ticks + 1 if best == self._challenger else 1
-        self._challenger = best
+        if best != self._challenger:
+            self._challenger, self._ticks = best, 0
+        if activity.idle[best] == 0:  # the end of a cough, while it still counts as talking, is no challenge
+            self._ticks += 1
         if self._ticks < needed:
             return False
         self.slot, self._challenger, self._ticks = best, None, 0

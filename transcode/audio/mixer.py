@@ -142,7 +142,8 @@ class Mixer:
         self._legs[leg] = new
         self._by_slot[new.slot] = new
         if len(self._heard) < self._activity.size:
-            self._heard = np.resize(self._heard, self._activity.size)
+            more = self._activity.size - len(self._heard)
+            self._heard = np.concatenate((self._heard, np.zeros(more, np.bool_)))
         self._heard[new.slot] = True
 
     def remove(self, leg: LegId) -> None:
@@ -174,6 +175,10 @@ class Mixer:
         if format is not None and format.codec not in ENCODES:
             raise ValueError(f"{format.codec.value} cannot be sent")
         old = target.sender
+        time = packet_time(format, packet_time_ms) if format is not None else 0
+        if old is not None and format is not None and send is not None and stream_key(format, time) == old.key:
+            old.format, old.send = format, send  # as a renewed offer does: the stream goes on
+            return
         if old is not None:
             self._drop_stream(old)
             rate = SAMPLE_RATES[old.format.codec]
@@ -183,7 +188,6 @@ class Mixer:
                 self._past.pop(rate, None)
         target.sender = None
         if format is not None and send is not None:
-            time = packet_time(format, packet_time_ms)
             target.sender = _Sender(format, time, stream_key(format, time), send)
             rate = SAMPLE_RATES[format.codec]
             self._rates[rate] = self._rates.get(rate, 0) + 1
@@ -288,9 +292,7 @@ class Mixer:
             else:
                 leg.filters = {}
                 sources.append((leg, _rising(_sound(leg), leg.rate)))
-        for leg in before:
-            if leg not in seated:
-                sources.append((leg, _falling(_sound(leg), leg.rate)))
+        sources.extend((leg, _falling(_sound(leg), leg.rate)) for leg in before if leg not in seated)
         sources.extend((leg, _last(leg)) for leg in self._gone)
         self._gone = []
         self._seated = seated
@@ -434,7 +436,7 @@ def limit(sound: Floats) -> Pcm:
         room = np.float32(1 - KNEE)
         bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
         sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
-    return np.rint(sound * np.float32(32767)).astype(np.int16)
+    return np.asarray(np.rint(sound * np.float32(32767)), np.int16)
 
 
 def _zeros(count: int) -> Pcm:

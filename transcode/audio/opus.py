@@ -54,7 +54,7 @@ def packet_samples(payload: bytes) -> int:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """Find libopus: the one that PyAV's wheel carries, else the system's."""
+    """Find libopus: the one that PyAV's wheel carries, else the system's; version 1.5 or later."""
     package = Path(av.__file__).parent
     folders = (package.parent / "av.libs", package / ".dylibs")
     names = [str(path) for folder in folders for path in sorted(folder.glob("libopus[.-]*"))]
@@ -75,6 +75,8 @@ def _library() -> ctypes.CDLL | None:
                 ctypes.c_int,
                 ctypes.c_int,
             ]
+            library.opus_packet_has_lbrr.restype = ctypes.c_int
+            library.opus_packet_has_lbrr.argtypes = [ctypes.c_char_p, ctypes.c_int32]
         except (OSError, AttributeError):
             continue
         return library
@@ -87,7 +89,10 @@ def recovers() -> bool:
 
 
 class OpusDecoder:
-    """One stream's decoder: mono int16 at 48 kHz. Stereo is mixed down by libopus."""
+    """One stream's decoder: mono int16 at 48 kHz. Stereo is mixed down by libopus.
+
+    redundant tells whether the packet last decoded carried FEC data.
+    """
 
     rate = RATE
     clock_rate = RATE
@@ -98,6 +103,7 @@ class OpusDecoder:
         self._library = None if plain else _library()
         self._state: int | None = None
         self._toc = 0x78
+        self.redundant = False
         if self._library is not None:
             error = ctypes.c_int(0)
             self._state = self._library.opus_decoder_create(RATE, 1, ctypes.byref(error))
@@ -129,6 +135,8 @@ class OpusDecoder:
         if not self.ticks(payload):
             return None
         self._toc = payload[0]
+        if self._library is not None:
+            self.redundant = self._library.opus_packet_has_lbrr(payload, len(payload)) > 0
         return self._run(payload)
 
     def recover(self, following: bytes, ticks: int) -> Pcm | None:

@@ -112,9 +112,7 @@ class AudioReceiver:
         return self._suspect(packet)
 
     def _push_sound(self, packet: RtpPacket, codec: Codec) -> bool:
-        decoder = self._decoders.get(packet.payload_type)
-        if decoder is None:
-            decoder = self._decoders[packet.payload_type] = make_decoder(codec)
+        decoder = self._decoder_for(packet.payload_type, codec)
         ticks = decoder.ticks(packet.payload)
         jitter = self._jitter
         if not ticks:
@@ -127,6 +125,12 @@ class AudioReceiver:
                 _add(self._counters, jitter)
             jitter = self._jitter = JitterBuffer(decoder.clock_rate)
         return jitter.push(packet, ticks)
+
+    def _decoder_for(self, payload_type: int, codec: Codec) -> Decoder:
+        decoder = self._decoders.get(payload_type)
+        if decoder is None:
+            decoder = self._decoders[payload_type] = make_decoder(codec)
+        return decoder
 
     def _push_event(self, packet: RtpPacket) -> None:
         if self._jitter is not None:
@@ -179,11 +183,11 @@ class AudioReceiver:
         if jitter is None:
             return None
         pending = len(self._pending)
-        correction = jitter.tick(now, pending * jitter.step * 50 // self.rate if pending else 0)
+        correction = jitter.tick(now)
         packet = None
         if not correction and not pending and not self._gap:
             packet = jitter.take()
-            if packet is not None and len(packet.payload) == _FRAME:
+            if packet is not None and len(packet.payload) == _FRAME and not jitter.trim:
                 law = self._laws.get(packet.payload_type)
                 if law is not None:
                     if law is not self.codec:
@@ -236,6 +240,7 @@ class AudioReceiver:
             self._lengthen(jitter)
         count = self._count
         sound, self._pending = self._pending[:count], self._pending[count:]
+        jitter.pending = len(self._pending) // self._ratio
         self._history.append(sound)
         return sound
 
@@ -284,9 +289,9 @@ class AudioReceiver:
         if codec is Codec.COMFORT_NOISE:
             self._comfort = comfort_noise_level(packet.payload)
             return _PAUSE
-        decoder = self._decoders.get(packet.payload_type)
-        if decoder is None:
-            return _PAUSE
+        if codec not in DECODES:
+            return _PAUSE  # the payload type was given another meaning meanwhile
+        decoder = self._decoder_for(packet.payload_type, codec)
         if decoder is not self._decoder:
             self._turn_to(packet)
         sound = decoder.decode(packet.payload)
@@ -296,12 +301,17 @@ class AudioReceiver:
         self._comfort = None
         self._gap = 0
         self._dead = False
+        jitter = self._jitter
+        if jitter is not None:
+            jitter.redundant = decoder.redundant
+            if jitter.trim:
+                sound = sound[jitter.trim * self._ratio :]
         return self._concealer.resume(sound) if self._concealer.active else sound
 
     def _turn_to(self, packet: RtpPacket) -> None:
         """Make a packet's decoder the current one."""
-        decoder = self._decoders[packet.payload_type]
         self.codec = self._codecs[packet.payload_type]
+        decoder = self._decoder_for(packet.payload_type, self.codec)
         self._decoder = decoder
         if decoder.rate != self.rate:
             self.rate = decoder.rate

@@ -70,7 +70,7 @@ class _Socket(StunProtocol):
         assert isinstance(data, bytes)
         try:
             if len(data) < 2 or len(data) > MAX_DATAGRAM:
-                agent.count("odd_size")
+                agent.count("garbage" if len(data) < 2 else "oversized")
                 return
             first = data[0]
             if first > 127:
@@ -78,25 +78,25 @@ class _Socket(StunProtocol):
                     if addr in agent.validated or addr[:2] in agent.validated:
                         agent.on_media(data)
                     else:
-                        agent.count("foreign_media")
+                        agent.count("foreign")
                 else:
-                    agent.count("unknown_datagrams")
+                    agent.count("garbage")
             elif first < 4:
                 super().datagram_received(data, addr)
             elif 20 <= first < 64:
                 agent.dtls_received(data, addr[:2])
             else:
-                agent.count("unknown_datagrams")
+                agent.count("garbage")
         except (struct.error, IndexError, KeyError, AssertionError):
             # The parser lets these out on attributes that are cut short.
-            agent.count("malformed_stun")
+            agent.count("malformed")
         except Exception:
             # The outermost shell: one peer's packet must not close the socket.
-            agent.count("handler_failed")
+            agent.count("handler_errors")
             log.exception("ice_datagram_handler_failed")
 
     def error_received(self, exc: Exception) -> None:
-        self._agent.count("socket_errors")
+        self._agent.count("errors")
 
 
 class Agent(aioice.Connection):
@@ -215,7 +215,7 @@ class Agent(aioice.Connection):
         if addr in self.validated or any(early == addr for _, early, _ in self._early_checks):
             self.on_dtls(data)
         else:
-            self.count("foreign_dtls")
+            self.count("dtls")
 
     def transmit(self, data: bytes) -> bool:
         """Send by the selected pair at once; False if there is none."""
@@ -228,7 +228,7 @@ class Agent(aioice.Connection):
     def check_incoming(self, message: Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
         """Take a check that the library found authentic (RFC 8445 §7.3)."""
         if "PRIORITY" not in message.attributes:
-            self.count("malformed_stun")
+            self.count("malformed")
             return
         known = next((each for each in self._remote_candidates if (each._network_host, each.port) == addr), None)
         if known is None and self._full():
@@ -255,7 +255,7 @@ class Agent(aioice.Connection):
 
     def data_received(self, data: bytes, component: int) -> None:
         """Drop what the library's STUN parser refused: the queue that it would fill has no reader and no bound."""
-        self.count("malformed_stun")
+        self.count("malformed")
 
     def protocol_lost(self, protocol: StunProtocol) -> None:
         """Hear that a socket closed: if packets went through it, the path is gone."""

@@ -144,7 +144,7 @@ class DataChannels:
             self.on_message(label, data)
         except Exception:
             # The outermost shell: a fault of ours must not end the peer's association.
-            self._count("handler_failed")
+            self._count("handler_errors")
             log.exception("data_channel_handler_failed")
 
 

@@ -2,25 +2,25 @@
 
 Theory of operation. aiortc's class drives OpenSSL: it reads datagrams from, and writes them to, something with
 `_recv`, `_send` and `role`. Here that is `_Pipe`, a bounded queue in front and the ICE agent behind, which carries
-DTLS records only: handshake and data channels. SRTP never enters it; once the handshake is done its two pylibsrtp
-sessions are taken out and used directly, packet by packet, without a task in between.
+DTLS records only: handshake and data channels. SRTP never enters it: once the handshake is done its keys are taken out
+and used packet by packet, without a task in between.
 
-Private parts used (aiortc 1.16): RTCDtlsTransport._set_role, _set_state, _write_ssl, _ssl, _rx_srtp, _tx_srtp, _state,
-_task, State.
+Private parts used (aiortc 1.16): RTCDtlsTransport._set_role, _set_state, _setup_srtp, _write_ssl, _ssl, _srtp_profiles,
+_role, _state, State.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDtlsTransport, State
 from aiortc.rtcicetransport import RTCIceTransport
 from OpenSSL import SSL
 
 from transcode.ice.certificate import Certificate
-from transcode.media import Dtls, Setup
+from transcode.media import Dtls, Setup, SrtpKey, Suite
 
 MAX_WAITING = 256
 """DTLS datagrams that wait for the pump: a flight is 3, a data channel's window of 128 KiB is about 110."""
@@ -30,6 +30,23 @@ READ_SIZE = 1500
 DATAGRAM = 1200
 """Octets of one DTLS datagram that we send (RFC 8261 §5: below the smallest path MTU in use)."""
 RECORD_HEADER = 13
+
+
+_EXPORTER = b"EXTRACTOR-dtls_srtp"
+"""The label under which the keys are exported (RFC 5764 §4.2)."""
+_SUITES = {
+    b"SRTP_AEAD_AES_256_GCM": Suite.AEAD_AES_256_GCM,
+    b"SRTP_AEAD_AES_128_GCM": Suite.AEAD_AES_128_GCM,
+    b"SRTP_AES128_CM_SHA1_80": Suite.AES_CM_128_HMAC_SHA1_80,
+}
+"""The profiles that the library offers, by OpenSSL's names."""
+
+
+def _key(material: bytes, suite: Suite, side: int) -> SrtpKey:
+    """Cut one side's key and salt, 0 the DTLS client's, out of what was exported (RFC 5764 §4.2)."""
+    key, salt = suite.key_length, suite.salt_length
+    start = 2 * key + side * salt
+    return SrtpKey(1, suite, material[side * key : (side + 1) * key], material[start : start + salt])
 
 
 def split_flight(flight: bytes) -> list[bytes]:
@@ -75,6 +92,7 @@ class DtlsSession(RTCDtlsTransport):
     def __init__(self, controlling: bool, certificate: Certificate, send: Callable[[bytes], bool]) -> None:
         self._pipe = _Pipe(controlling, send)
         self.on_closed: Callable[[], None] | None = None
+        self._keys: tuple[SrtpKey, SrtpKey] | None = None
         super().__init__(cast(RTCIceTransport, self._pipe), [certificate])
 
     def take(self, data: bytes) -> bool:
@@ -93,14 +111,24 @@ class DtlsSession(RTCDtlsTransport):
         return bool(self._state == State.CONNECTED)
 
     @property
-    def srtp(self) -> tuple[Any, Any]:
-        """The pylibsrtp sessions that send and receive, after the handshake."""
-        return self._tx_srtp, self._rx_srtp
+    def keys(self) -> tuple[SrtpKey, SrtpKey] | None:
+        """The keys that send and receive, after the handshake."""
+        return self._keys
 
-    @property
-    def profile(self) -> str:
-        """The SRTP profile that was agreed on, as OpenSSL names it."""
-        return bytes(self._ssl.get_selected_srtp_profile()).decode() if self._ssl is not None else ""
+    def _setup_srtp(self) -> None:
+        # In place of the library's: the keys go to the same SRTP sessions that every other transport uses.
+        assert self._ssl is not None
+        profile = next(
+            (each for each in self._srtp_profiles if each.openssl_profile == self._ssl.get_selected_srtp_profile()),
+            None,
+        )
+        if profile is None:
+            self._set_state(State.FAILED)
+            return
+        suite = _SUITES[profile.openssl_profile]
+        material = self._ssl.export_keying_material(_EXPORTER, 2 * (suite.key_length + suite.salt_length))
+        ours, theirs = (1, 0) if self._role == "server" else (0, 1)
+        self._keys = _key(material, suite, ours), _key(material, suite, theirs)
 
     async def _write_ssl(self) -> None:
         # The library reads the BIO once, 1500 octets, wherever that cuts; a long flight needs whole records.

@@ -22,9 +22,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any
-
-import pylibsrtp
 
 from gateway.reasons import Reason, Refused
 from transcode.ice.agent import Agent
@@ -32,6 +29,7 @@ from transcode.ice.certificate import Certificate, process_certificate
 from transcode.ice.channels import DataChannels
 from transcode.ice.dtls import DtlsSession
 from transcode.media import Candidate, Dtls, Ice, Setup
+from transcode.rtp.srtp import SrtpSession
 from transcode.rtp.transport import PacketHandler
 
 ICE_TIME = 30.0
@@ -88,8 +86,8 @@ class IceTransport:
         self.on_state: StateHandler = _ignore_state
         self.state = IceState.NEW
         self.reason: Reason | None = None
-        self.packets_in = 0
-        self.packets_out = 0
+        self.received = 0
+        self.sent = 0
         self._counters: dict[str, int] = {}
         self._public_address = public_address
         self._certificate = certificate or process_certificate()
@@ -101,8 +99,8 @@ class IceTransport:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._srtp_out: Any = None
-        self._srtp_in: Any = None
+        self._srtp: SrtpSession | None = None
+        self._keyed = False
         self._sendto: Callable[[bytes, tuple[str, int]], None] | None = None
         self._remote_address: tuple[str, int] = ("", 0)
         self._agent = Agent(controlling, addresses, ports, self._counters)
@@ -148,6 +146,9 @@ class IceTransport:
         self._agent.remote_username = remote_ice.user
         self._agent.remote_password = remote_ice.password
         self._agent.remote_is_lite = remote_ice.lite
+        if remote_ice.lite:
+            # Whoever offered: a lite agent never makes checks, so the full one controls (RFC 8445 §6.1.1).
+            self._agent.ice_controlling = True
         for candidate in remote_ice.candidates:
             self._agent.add(candidate)
         self._enter(IceState.CHECKING)
@@ -183,10 +184,12 @@ class IceTransport:
                 agreed = await self._dtls.handshake(remote_dtls, setup)
         except TimeoutError:
             agreed = False
-        if not agreed:
+        keys = self._dtls.keys
+        if not agreed or keys is None:
             self._fail(Reason.DTLS_FAILED)
             return
-        self._srtp_out, self._srtp_in = self._dtls.srtp
+        self._srtp = SrtpSession(*keys)
+        self._keyed = True
         self._enter(IceState.CONNECTED)
         if self._channels is not None:
             await self._channels.start(self._channels_port)
@@ -210,47 +213,38 @@ class IceTransport:
 
     def send_rtp(self, packet: bytes) -> None:
         """Encrypt and send one RTP packet; dropped and counted before CONNECTED or if it is too long."""
-        srtp, sendto = self._srtp_out, self._sendto
-        if srtp is None or sendto is None:
+        srtp, sendto = self._srtp, self._sendto
+        if sendto is None or srtp is None or not self._keyed:
             self._count("not_ready")
             return
-        try:
-            packet = srtp.protect(packet)
-        except (pylibsrtp.Error, ValueError):
-            self._count("protect_failed")
-            return
-        sendto(packet, self._remote_address)
-        self.packets_out += 1
+        encrypted = srtp.protect_rtp(packet)
+        if encrypted is not None:
+            sendto(encrypted, self._remote_address)
+            self.sent += 1
 
     def send_rtcp(self, packet: bytes) -> None:
         """Encrypt and send one compound RTCP packet; dropped and counted as with RTP."""
-        srtp, sendto = self._srtp_out, self._sendto
-        if srtp is None or sendto is None:
+        srtp, sendto = self._srtp, self._sendto
+        if sendto is None or srtp is None or not self._keyed:
             self._count("not_ready")
             return
-        try:
-            packet = srtp.protect_rtcp(packet)
-        except (pylibsrtp.Error, ValueError):
-            self._count("protect_failed")
-            return
-        sendto(packet, self._remote_address)
+        encrypted = srtp.protect_rtcp(packet)
+        if encrypted is not None:
+            sendto(encrypted, self._remote_address)
 
     def _receive(self, data: bytes) -> None:
-        srtp = self._srtp_in
-        if srtp is None:
+        srtp = self._srtp
+        if srtp is None or not self._keyed:
             self._count("early_media")
-            return
-        rtcp = 192 <= data[1] <= 223
-        try:
-            packet = srtp.unprotect_rtcp(data) if rtcp else srtp.unprotect(data)
-        except (pylibsrtp.Error, ValueError):
-            self._count("unprotect_failed")
-            return
-        if rtcp:
-            self.on_rtcp(packet, self._clock())
+        elif 192 <= data[1] <= 223:
+            clear = srtp.unprotect_rtcp(data)
+            if clear is not None:
+                self.on_rtcp(clear, self._clock())
         else:
-            self.packets_in += 1
-            self.on_rtp(packet, self._clock())
+            clear = srtp.unprotect_rtp(data)
+            if clear is not None:
+                self.received += 1
+                self.on_rtp(clear, self._clock())
 
     def _receive_dtls(self, data: bytes) -> None:
         if not self._dtls.take(data):
@@ -292,8 +286,7 @@ class IceTransport:
             await asyncio.shield(self._closing)
 
     def _shut(self, state: IceState, reason: Reason | None) -> None:
-        self._srtp_in = None
-        self._srtp_out = None
+        self._keyed = False
         self._agent.shut = True
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._tear_down())
@@ -322,12 +315,14 @@ class IceTransport:
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, by name."""
-        return {"packets_in": self.packets_in, "packets_out": self.packets_out, **self._counters}
+        counts = {"received": self.received, "sent": self.sent, **self._counters}
+        return counts if self._srtp is None else counts | self._srtp.counters()
 
     @property
     def encrypted(self) -> str:
-        """The SRTP profile in use, "" before CONNECTED."""
-        return self._dtls.profile if self._srtp_out is not None else ""
+        """The SRTP suite in use, "" before CONNECTED."""
+        suite = self._srtp.suite if self._srtp is not None and self._keyed else None
+        return "" if suite is None else suite.value
 
     @property
     def remote_address(self) -> tuple[str, int]:

@@ -10,7 +10,8 @@ where none was agreed.
 
 After a loss the picture is broken until the next key frame. Codecs that mend themselves (H.261, H.263) go on, their
 frames marked as damaged; the others freeze and `needs_key_frame` asks for one. A sender that never answers that
-(H.264 with intra refresh and no IDR pictures) gets its frames through, marked, after `PATIENCE`: they mend the picture.
+(H.264 with intra refresh and no IDR pictures) gets its frames through, marked, from its next recovery point on, or
+after `PATIENCE` if it tells of none: they mend the picture.
 
 Some senders set the marker on nearly every packet. H.263 and H.261 are therefore delimited by timestamp alone until a
 marker has proved to end a frame; for all codecs the marker is no longer believed once a frame went on behind it.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from transcode.frames import EncodedFrame
 from transcode.media import Codec
-from transcode.payload.interface import Depacketizer
+from transcode.payload.interface import Depacketizer, Picture
 from transcode.rtp.packet import RtpPacket
 
 MAX_PACKETS = 1024
@@ -93,6 +94,7 @@ class FrameBuffer:
         self._last_marked = False
         self._quiet_at: float | None = None
         self._resumed = False
+        self._recovering: int | None = None
 
     def reset(self) -> None:
         """Forget all packets: another stream begins (new SSRC, new payload type). Counters stay."""
@@ -291,8 +293,16 @@ class FrameBuffer:
     def _broken(self, now: float) -> None:
         """Note a loss: the picture is wrong until the next key frame."""
         self.needs_key_frame = True
+        self._recovering = None
         if self._broken_since is None:
             self._broken_since = now
+
+    def _mended(self) -> None:
+        """Note that the picture is right again."""
+        self.needs_key_frame = False
+        self._broken_since = None
+        self._resumed = False
+        self._recovering = None
 
     def _finish(self, now: float, frames: list[EncodedFrame]) -> None:
         """End the frame that is being gathered, and release it if it can be shown."""
@@ -313,12 +323,12 @@ class FrameBuffer:
         if not picture.data and not picture.damaged:
             self._ended_with_data = False
             return
-        if picture.key and not picture.damaged:
-            self.needs_key_frame = False
-            self._broken_since = None
-            self._resumed = False
-        elif picture.damaged or self.needs_key_frame:
+        if picture.damaged:
             self._broken(now)
+        elif picture.key:
+            self._mended()
+        elif self.needs_key_frame:
+            self._recover(picture, now)
         if not picture.data or (self.needs_key_frame and not self._tolerant and not self._resumed):
             self.frames_frozen += 1
             return
@@ -327,6 +337,18 @@ class FrameBuffer:
         self.frames_damaged += damaged
         codec = self._depacketizer.codec
         frames.append(EncodedFrame(codec, picture.data, first.timestamp, picture.key, damaged, first.arrival))
+
+    def _recover(self, picture: Picture, now: float) -> None:
+        """Count a whole frame of a broken picture on the way to its recovery."""
+        if self._broken_since is None:
+            self._broken_since = now
+        if self._recovering is not None:
+            self._recovering -= 1
+            if self._recovering <= 0:
+                self._mended()
+        elif picture.recovery is not None:
+            self._recovering = picture.recovery
+            self._resumed = True
 
     def _resume(self, now: float) -> None:
         """Let frames through again after a long wait for a key frame, where they may mend the picture."""

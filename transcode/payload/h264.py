@@ -28,6 +28,8 @@ MAX_SPS_KEPT = 32
 """seq_parameter_set_id runs from 0 to 31."""
 MAX_PPS_KEPT = 64
 """Picture parameter sets kept for key frames that lack them; ids run to 255, encoders use 1 to 4."""
+MAX_RECOVERY = 300
+"""Frames of gradual refresh, 10 s at 30 pictures/s; more is no recovery."""
 SEI_RECOVERY_POINT = 6
 MAX_SEI = 32
 """SEI messages of one NAL unit that are looked at."""
@@ -102,11 +104,11 @@ class H264Depacketizer:
             kept.append(nal)
         if not any(NAL_SLICE <= nal[0] & 0x1F <= NAL_IDR for nal in kept):
             return Picture(damaged=damaged)
-        key = _is_key(kept)
-        if key or self._resuming:
+        key, recovery = _entry(kept)
+        if key or self._resuming or recovery is not None:
             self._resuming = False
             kept = self._absent_sets(own) + kept
-        return Picture(b"".join([part for nal in kept for part in (START_CODE, nal)]), key, damaged)
+        return Picture(b"".join([part for nal in kept for part in (START_CODE, nal)]), key, damaged, recovery)
 
     def _nal_units(self, payloads: Sequence[bytes | None]) -> tuple[list[bytes], bool]:
         """Take payloads apart: NAL units, and whether some are missing."""
@@ -208,22 +210,26 @@ def _set_id(nal: bytes) -> int | None:
     return identity if identity <= (31 if sps else 255) else None
 
 
-def _is_key(nals: Sequence[bytes]) -> bool:
-    """Whether decoding can start at this access unit."""
-    intra = with_sps = False
+def _entry(nals: Sequence[bytes]) -> tuple[bool, int | None]:
+    """Return whether decoding can start at this access unit, and after how many frames all is right if it does."""
+    with_sps = False
+    recovery: int | None = None
     slices = intra_slices = 0
     for nal in nals:
         kind = nal[0] & 0x1F
         if kind == NAL_IDR:
-            return True
+            return True, 0
         if kind == NAL_SEI:
-            intra = intra or _recovers_at_once(nal)
+            found = _recovery_point(nal)
+            recovery = recovery if found is None else found
         elif kind == NAL_SPS:
             with_sps = True
         elif kind <= NAL_PARTITION_C:
             slices += 1
             intra_slices += _is_intra_slice(nal)
-    return intra or (with_sps and slices > 0 and slices == intra_slices)
+    if recovery == 0 or (with_sps and slices > 0 and slices == intra_slices):
+        return True, 0
+    return False, recovery
 
 
 def _is_intra_slice(nal: bytes) -> bool:
@@ -236,8 +242,8 @@ def _is_intra_slice(nal: bytes) -> bool:
         return False
 
 
-def _recovers_at_once(nal: bytes) -> bool:
-    """Whether a SEI holds a recovery point of zero frames (§D.1.7)."""
+def _recovery_point(nal: bytes) -> int | None:
+    """Return the frames that a SEI's recovery point counts, None if it holds none (§D.1.8)."""
     data = unescape(nal)
     at = 1
     for _ in range(MAX_SEI):
@@ -248,14 +254,18 @@ def _recovers_at_once(nal: bytes) -> bool:
                 value += 255
                 at += 1
             if at >= len(data):
-                return False
+                return None
             numbers.append(value + data[at])
             at += 1
         kind, size = numbers
         if kind == SEI_RECOVERY_POINT:
-            return at < len(data) and bool(data[at] & 0x80)
+            try:
+                frames = BitReader(data[at : at + 5]).unsigned()
+            except ValueError:
+                return None
+            return frames if frames <= MAX_RECOVERY else None
         at += size
-    return False
+    return None
 
 
 class H264Packetizer:

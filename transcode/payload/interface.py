@@ -27,12 +27,14 @@ class Picture:
     """What the packets of one timestamp make.
 
     data is as `EncodedFrame.data`; empty if there is nothing to decode (only parameter sets, or nothing usable).
-    key: decoding can start here. damaged: something of it was missing or malformed.
+    key: decoding can start here. damaged: something of it was missing or malformed. recovery: a decoder that starts
+    here shows the right picture after so many more frames (H.264 recovery point); None if nothing tells.
     """
 
     data: bytes = b""
     key: bool = False
     damaged: bool = False
+    recovery: int | None = None
 
 
 class Depacketizer(Protocol):

@@ -388,8 +388,8 @@ def _pack_nack(packet: Nack) -> bytes:
     body = _PAIR.pack(packet.sender, packet.media)
     first, bits = packet.sequences[0], 0
     for sequence in packet.sequences[1:]:
-        offset = (sequence - first - 1) & 0xFFFF
-        if offset < 16:
+        offset = sequence - first - 1
+        if 0 <= offset < 16:  # an entry never spans the wrap: some parsers count on to 65536
             bits |= 1 << offset
         else:
             body += _NACK.pack(first, bits)

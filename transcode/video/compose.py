@@ -20,8 +20,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from transcode.media import LegId
-from transcode.video.encoder import pixel_aspect
 from transcode.video.layout import PictureKey, Tile, tiles
+from transcode.video.sizes import pixel_aspect
 from transcode.video.source import Picture
 from transcode.video.text import ACCENT, BACKGROUND, Card, Painter, Patch, Plane, colour
 

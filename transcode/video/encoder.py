@@ -24,6 +24,7 @@ from transcode.frames import EncodedFrame
 from transcode.media import Codec
 from transcode.video.layout import PictureKey
 from transcode.video.limits import fitting_level
+from transcode.video.sizes import SOURCE_FORMATS, pixel_aspect
 
 CLOCK_RATE = 90_000
 BUCKETS = (
@@ -44,12 +45,6 @@ VP8_SPEED = "-8"
 """libvpx cpu-used: a negative value fixes the speed; a positive one adapts it and took twice the time at 720p."""
 VP8_KEY_SHARE = 900
 """Largest VP8 key frame, in percent of a picture's share of the bit rate: 300 ms of it at 30 pictures a second."""
-_SIZES = {
-    Codec.H263: ((128, 96), (176, 144), (352, 288), (704, 576)),
-    Codec.H263P: ((128, 96), (176, 144), (352, 288), (704, 576)),
-    Codec.H261: ((176, 144), (352, 288)),
-}
-"""The source formats of the old codecs, in pixels (H.263 §5.1.3, H.261 §3.1)."""
 _H263_RATE_MAX = 2_048_000
 """bit/s above which old codecs gain nothing: H.263 and H.261 are defined up to 2 Mbit/s lines."""
 
@@ -87,17 +82,12 @@ def bucket(bit_rate: int) -> int:
     return best
 
 
-def pixel_aspect(width: int, height: int) -> Fraction:
-    """Return the width to height of one pixel of a picture that we send: CIF and its kin are shown as 4:3."""
-    return Fraction(12, 11) if (width, height) in _SIZES[Codec.H263] else Fraction(1)
-
-
 def coded_size(codec: Codec, width: int, height: int) -> tuple[int, int]:
     """Return the picture size in pixels to send to a receiver that takes width x height.
 
     H.263 and H.261 have only the source formats of their tables; the others any even size.
     """
-    table = _SIZES.get(codec)
+    table = SOURCE_FORMATS.get(codec)
     if table is None:
         return max(16, width & ~1), max(16, height & ~1)
     fitting = [size for size in table if size[0] <= width and size[1] <= height]
@@ -225,4 +215,4 @@ def _h264_options(key: EncoderKey) -> dict[str, str]:
     }
 
 
-__all__ = ["BUCKETS", "Encoder", "EncoderKey", "FFmpegError", "bucket", "coded_size", "pixel_aspect"]
+__all__ = ["BUCKETS", "Encoder", "EncoderKey", "FFmpegError", "bucket", "coded_size"]

@@ -14,6 +14,9 @@ RISE_HOLD = 5.0
 FRAME_RATES = (30, 15, 10, 5)
 """Pictures a second of a room: whole parts of the tick rate, so that they come evenly."""
 TICK_RATE = 30
+SINGLE_RATE = 37.5
+"""Most pictures a second that are taken of a lone source: a quarter above 30, so that one that runs a little fast
+does not wait for ticks. What is encoded is bounded for each encoder."""
 OVERLOAD_TICKS = 10
 """Late ticks in a row before the rate is halved: a third of a second, longer than a key frame or a garbage
 collection takes."""
@@ -33,7 +36,7 @@ def room_rate(source_rate: float) -> int:
 
 
 class Pacer:
-    """Lets `rate` pictures a second pass. One may come up to half a period early; no more than that is saved up."""
+    """Lets `rate` pictures a second pass. After a late one the next may come at once, but no more is saved up."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
@@ -45,7 +48,7 @@ class Pacer:
 
     def spend(self, now: float) -> None:
         """Note that one was made."""
-        self._next = max(self._next, now - 0.5 / self.rate) + 1.0 / self.rate
+        self._next = max(self._next, now - 1.0 / self.rate) + 1.0 / self.rate
 
 
 class KeyFrameGate:

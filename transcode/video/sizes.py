@@ -7,6 +7,8 @@ sequence parameter set, VP8 frame header (RFC 6386 §9.1), H.263 picture header 
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from transcode.media import Codec
 from transcode.payload.h264_sps import picture_size
 from transcode.payload.interface import MAX_HEIGHT, MAX_WIDTH, size_allowed
@@ -14,10 +16,16 @@ from transcode.payload.interface import MAX_HEIGHT, MAX_WIDTH, size_allowed
 MAX_PIXELS = MAX_WIDTH * MAX_HEIGHT
 """Given to the decoders as well: the second wall, for headers that are read differently there."""
 _H263_FORMATS = {1: (128, 96), 2: (176, 144), 3: (352, 288), 4: (704, 576), 5: (1408, 1152)}
+SOURCE_FORMATS = {
+    Codec.H263: ((128, 96), (176, 144), (352, 288), (704, 576)),
+    Codec.H263P: ((128, 96), (176, 144), (352, 288), (704, 576)),
+    Codec.H261: ((176, 144), (352, 288)),
+}
+"""The source formats of the old codecs, in pixels (H.263 §5.1.3, H.261 §3.1)."""
 _HEADER = 16
 """Octets that hold any of these headers."""
 
-__all__ = ["MAX_PIXELS", "claimed_size", "size_allowed"]
+__all__ = ["MAX_PIXELS", "SOURCE_FORMATS", "claimed_size", "pixel_aspect", "size_allowed"]
 
 
 def claimed_size(codec: Codec, data: bytes) -> tuple[int, int] | None:
@@ -29,6 +37,12 @@ def claimed_size(codec: Codec, data: bytes) -> tuple[int, int] | None:
     if codec is Codec.H261:
         return _h261(data)
     return _h263(data)
+
+
+def pixel_aspect(width: int, height: int) -> Fraction:
+    """Return the width to height of one pixel of a picture in the old codecs: CIF and its kin are shown as 4:3,
+    in whatever codec we send them."""
+    return Fraction(12, 11) if (width, height) in SOURCE_FORMATS[Codec.H263] else Fraction(1)
 
 
 def _vp8(data: bytes) -> tuple[int, int] | None:

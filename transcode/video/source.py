@@ -32,7 +32,7 @@ from av.video.reformatter import ColorRange
 from transcode.frames import EncodedFrame
 from transcode.media import Codec, LegId
 from transcode.video.pool import WorkerPool
-from transcode.video.sizes import MAX_PIXELS, claimed_size, size_allowed
+from transcode.video.sizes import MAX_PIXELS, claimed_size, pixel_aspect, size_allowed
 
 MAX_QUEUE = 16
 """Frames waiting for the decoder: half a second; a later picture is of no use in a conversation."""
@@ -267,10 +267,15 @@ class VideoSource:
             self._decoder, self._decoder_codec = decoder, codec
         return self._decoder
 
+    def _aspect(self, width: int, height: int) -> Fraction:
+        """Return the width to height of a pixel: H.261's is fixed, the others say it; nonsense is taken as square."""
+        if self._decoder_codec is Codec.H261:
+            return pixel_aspect(width, height)
+        told = None if self._decoder is None else self._decoder.sample_aspect_ratio
+        return told if told is not None and Fraction(1, 4) <= told <= 4 else Fraction(1)
+
     def _keep(self, frame: VideoFrame, arrival: float) -> None:
-        aspect = (self._decoder.sample_aspect_ratio if self._decoder is not None else None) or Fraction(1)
-        if not Fraction(1, 4) <= aspect <= 4:
-            aspect = Fraction(1)
+        aspect = self._aspect(frame.width, frame.height)
         if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG:
             frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
         self.statistics.pictures += 1

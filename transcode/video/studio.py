@@ -25,7 +25,7 @@ from transcode.media import LegId, ViewPlan
 from transcode.video.compose import Compositor
 from transcode.video.encoder import Encoder, EncoderKey, FFmpegError
 from transcode.video.layout import PictureKey, Seating, views
-from transcode.video.pacing import TICK_RATE, Governor, KeyFrameGate, Pacer, room_rate
+from transcode.video.pacing import SINGLE_RATE, TICK_RATE, Governor, KeyFrameGate, Pacer, room_rate
 from transcode.video.pool import WorkerPool
 from transcode.video.source import Picture, VideoSource
 from transcode.video.streams import Move, Viewer, moves, wanted_streams
@@ -400,5 +400,5 @@ class Studio:
             (source.frame_rate for leg in picture.legs if (source := self._state.sources.get(leg)) is not None),
             default=0.0,
         )
-        rate = TICK_RATE if picture.single else room_rate(fastest)
+        rate = SINGLE_RATE if picture.single else room_rate(fastest)
         return rate / (1 << self._governor.halvings)

@@ -1,0 +1,73 @@
+"""What the tests of SIP's shells share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+
+@pytest.fixture
+async def reactor() -> AsyncIterator[Any]:
+    """Return a Twisted reactor on the test's own loop; it is not installed, and needs no running."""
+    made = AsyncioSelectorReactor(asyncio.get_running_loop())
+    yield made
+    await asyncio.sleep(0.02)  # connections that were aborted say so in the next turns
+    made.removeAll()
+    for call in made.getDelayedCalls():
+        call.cancel()
+    made.waker.connectionLost(None)
+    if made._timerHandle is not None:
+        made._timerHandle.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a PEM file with a certificate of 127.0.0.1 and its key."""
+    return _make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return another one, which has nothing to do with the first."""
+    return _make_certificate(tmp_path_factory.mktemp("tls") / "stranger.pem")
+
+
+def _make_certificate(path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path

@@ -1,0 +1,737 @@
+"""SIP calls between real sockets and a house that notes everything."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sip_fake_house import FakeCall, FakeDesk, our_answer
+
+from gateway.calls import CallFacts, CallProtocol, Direction
+from gateway.reasons import Reason, Refused
+from sip.adapter import SipAdapter, SipConfig
+from sip.adapter_call import MAX_JOBS, refusal_status
+from sip.describe_exchange import Exchange
+from sip.events import Transport
+from transcode.media import Codec, Wanted
+
+OFFER = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8\r\n"
+VIDEO = b"m=video 4002 RTP/AVP 34\r\n"
+FACTS = CallFacts(CallProtocol.SIP, Direction.OUTGOING, "", "", "Room", "100")
+
+
+class Message:
+    """One message as the test peer reads it."""
+
+    def __init__(self, data: bytes) -> None:
+        head, _, self.body = data.partition(b"\r\n\r\n")
+        self.start, *lines = head.decode().split("\r\n")
+        self.headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+
+    @property
+    def status(self) -> int:
+        return int(self.start.split()[1]) if self.start.startswith("SIP/2.0") else 0
+
+    @property
+    def method(self) -> str:
+        return self.start.split()[0]
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key == name.lower()]
+
+    def get(self, name: str) -> str:
+        return (self.all(name) or [""])[0]
+
+
+class Peer(asyncio.DatagramProtocol):
+    """A SIP phone of few words, over UDP: it sends what the test says and answers nothing by itself."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.heard: asyncio.Queue[Message] = asyncio.Queue()
+        self.calls = 0
+        self.branches = 0
+        self.cseq = 0
+        self.call_id = "call0@peer"
+        self.tag = ""
+        self.invite: tuple[str, int, str] = ("", 0, "")
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.local = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        message = Message(data)
+        if message.status != 100:
+            self.heard.put_nowait(message)
+
+    def send_text(self, text: str, body: bytes = b"") -> None:
+        head = text.strip().replace("\n", "\r\n")
+        data = f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        self.transport.sendto(data, ("127.0.0.1", self.port))
+
+    def request(
+        self, method: str, body: bytes = b"", kind: str = "application/sdp", extra: str = "", to: str = "100"
+    ) -> None:
+        """Send a request of the present call."""
+        if method == "INVITE" and not self.tag:
+            self.calls += 1
+            self.cseq = 0
+            self.call_id = f"call{self.calls}@peer"
+        self.branches += 1
+        self.cseq += 1
+        cseq, branch, tag = self.cseq, f"z9hG4bK{self.local}x{self.branches}", f";tag={self.tag}" if self.tag else ""
+        if method in ("ACK", "CANCEL"):
+            cseq = self.invite[1]
+            self.cseq -= 1
+        if method == "CANCEL":
+            branch, tag = self.invite[0], ""
+        if method == "INVITE":
+            self.invite = (branch, cseq, to)
+        self.send_text(
+            f"{method} sip:{to}@127.0.0.1:{self.port} SIP/2.0\n"
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self.local};branch={branch};rport\n"
+            f'From: "Ann\x07 O" <sip:ann@127.0.0.1>;tag=peer\nTo: <sip:{to}@127.0.0.1>{tag}\n'
+            f"Call-ID: {self.call_id}\nCSeq: {cseq} {method}\nMax-Forwards: 70\n"
+            f"Contact: <sip:ann@127.0.0.1:{self.local}>\nUser-Agent: Peer/1\n{extra}"
+            + (f"Content-Type: {kind}\n" if body else ""),
+            body,
+        )
+
+    def reply(self, request: Message, status: int, body: bytes = b"") -> None:
+        """Answer a request of the adapter's."""
+        lines = [f"Via: {via}" for via in request.all("via")]
+        to = request.get("to")
+        to += "" if "tag=" in to else ";tag=answered"
+        lines += [f"From: {request.get('from')}", f"To: {to}", f"Call-ID: {request.get('call-id')}"]
+        lines += [f"CSeq: {request.get('cseq')}", f"Contact: <sip:bob@127.0.0.1:{self.local}>"]
+        lines += ["Content-Type: application/sdp"] if body else []
+        self.send_text("\n".join([f"SIP/2.0 {status} Because", *lines]), body)
+
+    async def next(self, within: float = 5.0) -> Message:
+        return await asyncio.wait_for(self.heard.get(), within)
+
+    async def response(self, status: int) -> Message:
+        """Wait for the next message, which must be this response."""
+        message = await self.next()
+        assert message.status == status, message.start
+        return message
+
+    async def asked(self, method: str, answer: int | None = 200) -> Message:
+        """Wait for the next message, which must be this request, and answer it."""
+        message = await self.next()
+        assert message.method == method, message.start
+        if answer is not None:
+            self.reply(message, answer)
+        return message
+
+    async def join(self, body: bytes = OFFER, ack: bytes = b"") -> Message:
+        """Set up a call; return the 200."""
+        self.tag = ""
+        self.request("INVITE", body)
+        answer = await self.response(200)
+        self.tag = answer.get("to").partition("tag=")[2]
+        self.request("ACK", ack)
+        return answer
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(reactor: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    monkeypatch.setattr("sip.adapter.STOP_TIME", 0.1)
+    made: list[SipAdapter] = []
+
+    async def build(desk: FakeDesk, **options: Any) -> SipAdapter:
+        options = {"address": "127.0.0.1", "udp": 0, "tcp": 0, "tls": 0, "certificate": certificate} | options
+        adapter = SipAdapter(SipConfig(**options), desk, reactor)
+        await adapter.start()
+        made.append(adapter)
+        return adapter
+
+    yield build
+    for adapter in made:
+        await adapter.stop()
+
+
+@pytest.fixture
+async def adapter(start: Start, desk: FakeDesk) -> SipAdapter:
+    made: SipAdapter = await start(desk)
+    return made
+
+
+@pytest.fixture
+async def peer(adapter: SipAdapter) -> AsyncIterator[Peer]:
+    loop = asyncio.get_running_loop()
+    transport, made = await loop.create_datagram_endpoint(
+        lambda: Peer(adapter.ports[Transport.UDP]), local_addr=("127.0.0.1", 0)
+    )
+    yield made
+    transport.close()
+
+
+async def settled(adapter: SipAdapter) -> None:
+    """Wait until no call is left."""
+    for _ in range(1_000):
+        if not adapter._calls and not adapter._working:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("calls are left after 5 s")
+
+
+# calls that arrive
+
+
+async def test_a_call_joins_a_room_and_hangs_up(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    answer = await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    assert b"m=audio 40000 RTP/AVP 0 8\r\n" in answer.body
+    assert answer.get("server") == "Roombridge"
+    peer.request("BYE", extra='Reason: Q.850;cause=16;text="done"\n')
+    await peer.response(200)
+    await call.heard("ended")
+    assert (call.said, call.reason) == (["answer", "connected", "ended"], Reason.NORMAL)
+    await settled(adapter)
+    assert adapter.stack.sizes()["sessions"] == 0
+
+
+async def test_a_call_s_facts_are_clean(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    peer.request("INVITE", OFFER, to="100*4711")
+    await peer.response(200)
+    facts = desk.facts[0]
+    assert (facts.called, facts.pin, facts.name, facts.caller) == ("100", "4711", "Ann O", "sip:ann@127.0.0.1")
+    assert (facts.protocol, facts.direction, facts.secure, facts.agent) == (
+        CallProtocol.SIP,
+        Direction.INCOMING,
+        False,
+        "Peer/1",
+    )
+    assert facts.source == f"127.0.0.1:{peer.local}"
+
+
+async def test_a_late_offer_is_answered_in_the_ack(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    answer = await peer.join(b"", OFFER)
+    assert b"m=video 40002 RTP/AVP 97 98 99 100 34 31\r\n" in answer.body
+    call = await desk.call()
+    await call.heard("connected")
+    assert call.said == ["offer", "accept", "connected"]
+    assert call.remote is not None
+    assert [stream.refused for stream in call.remote.streams] == [False, True]
+    assert call.remote.streams[0].id == "audio"
+
+
+async def test_an_ack_without_the_answer_ends_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join(b"", b"")
+    bye = await peer.asked("BYE")
+    assert "cause=488" in bye.get("reason")
+    assert (await desk.call()).reason is Reason.BAD_DESCRIPTION
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Reason.NO_SUCH_ROOM, 404),
+        (Reason.ROOM_FULL, 486),
+        (Reason.WRONG_PIN, 403),
+        (Reason.ENCRYPTION_NEEDED, 488),
+        (Reason.OVERLOAD, 503),
+        (Reason.AUTHENTICATION_NEEDED, 403),
+    ],
+)
+async def test_the_house_s_refusal_reaches_the_peer(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer, reason: Reason, status: int
+) -> None:
+    desk.refuse = Refused(reason, 'why "not"')
+    peer.request("INVITE", OFFER)
+    answer = await peer.response(status)
+    assert answer.all("reason") == [
+        f'SIP;cause={status};text="{reason.text}"',
+        f'Q.850;cause={reason.meaning.q850};text="{reason.text}"',
+    ]
+    assert (answer.get("warning") == f"399 roombridge \"{reason.text}: why 'not'\"") == (status == 488)
+    assert bool(answer.get("retry-after")) == (status == 503)
+    assert adapter.counters()[f"refused_{reason.value}"] == 1
+    await settled(adapter)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"v=0\r\nm=audio 4000 RTP/AVP 3\r\n", Reason.NO_COMMON_FORMAT),
+        (b"nonsense", Reason.BAD_DESCRIPTION),
+    ],
+)
+async def test_an_offer_that_cannot_be_answered_is_refused_and_the_call_ended(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer, body: bytes, reason: Reason
+) -> None:
+    peer.request("INVITE", body)
+    assert reason.text in (await peer.response(488)).get("warning")
+    call = await desk.call()
+    await call.heard("ended")
+    assert (call.said, call.reason) == (["ended"], reason)
+
+
+async def test_a_description_inside_a_multipart_body_is_found(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    body = (
+        b"--b1\r\nContent-Type: text/plain\r\n\r\nhi\r\n--b1\r\nContent-Type: application/sdp\r\n\r\n"
+        + OFFER
+        + b"\r\n--b1--\r\n"
+    )
+    peer.request("INVITE", body, 'multipart/mixed;boundary="b1"')
+    assert b"m=audio 40000" in (await peer.response(200)).body
+    peer.request("BYE")
+
+
+async def test_a_cancelled_call_ends_once(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    wait = asyncio.Event()
+
+    def slow(call: FakeCall) -> None:
+        async def hold() -> None:
+            if call.said == ["answer"]:
+                await wait.wait()
+
+        call.before = hold
+
+    desk.prepare = slow
+    peer.request("INVITE", OFFER)
+    call = await desk.call()
+    await call.heard("answer")
+    peer.request("CANCEL")
+    assert {(await peer.next()).status, (await peer.next()).status} == {200, 487}
+    wait.set()
+    await call.heard("ended")
+    assert (call.said, call.reason) == (["answer", "ended"], Reason.CANCELLED)
+
+
+async def test_hold_resume_and_video_are_negotiated_in_the_call(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer
+) -> None:
+    await peer.join()
+    call = await desk.call()
+    for offer, line in (
+        (OFFER + b"a=sendonly\r\n", b"a=recvonly\r\n"),
+        (OFFER + b"a=inactive\r\n", b"a=inactive\r\n"),
+        (OFFER, b"a=sendrecv\r\n"),
+        (OFFER + VIDEO, b"m=video 40002 RTP/AVP 34\r\n"),
+        (OFFER + VIDEO.replace(b"4002", b"0"), b"m=video 0 RTP/AVP 34\r\n"),
+    ):
+        peer.request("INVITE", offer)
+        assert line in (await peer.response(200)).body
+        peer.request("ACK")
+    await asyncio.sleep(0.02)
+    assert call.said.count("answer") == 6
+    assert call.said.count("connected") == 1
+
+
+async def test_a_re_invite_without_offer_gets_ours(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    peer.request("INVITE")
+    answer = await peer.response(200)
+    assert b"m=audio" in answer.body
+    peer.request("ACK", OFFER)
+    call = await desk.call()
+    await call.heard("accept")
+
+
+async def test_an_update_is_answered(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    peer.request("UPDATE", OFFER + b"a=sendonly\r\n")
+    assert b"a=recvonly" in (await peer.response(200)).body
+    peer.request("UPDATE")
+    assert (await peer.response(200)).body == b""
+
+
+async def test_a_change_that_the_house_refuses_leaves_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    for method in ("INVITE", "UPDATE"):
+        call.error = Refused(Reason.NO_COMMON_FORMAT, "no more")
+        peer.request(method, OFFER + VIDEO)
+        assert "no more" in (await peer.response(488)).get("warning")
+        if method == "INVITE":
+            peer.request("ACK")
+    peer.request("INVITE", OFFER)
+    await peer.response(200)
+    peer.request("ACK")
+    assert call.reason is None
+
+
+async def test_a_picture_request_reaches_the_house(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    body = (
+        b"<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>"
+    )
+    peer.request("INFO", body, "application/media_control+xml")
+    await peer.response(200)
+    call = await desk.call()
+    await call.heard("key_frame")
+
+
+async def test_keys_reach_the_house(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    for body, kind in (
+        (b"Signal=5\r\nDuration=250\r\n", "application/dtmf-relay"),
+        (b"Signal= 11\r\n", "application/dtmf-relay"),
+        (b"*", "application/dtmf"),
+    ):
+        peer.request("INFO", body, kind)
+        await peer.response(200)
+    call = await desk.call()
+    await call.heard("dtmf", 3)
+    assert call.keys == [("5", 250), ("#", 160), ("*", 160)]
+
+
+async def test_infos_that_nobody_knows_are_refused(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    peer.request("INFO", b"x", "text/plain")
+    assert "application/dtmf-relay" in (await peer.response(415)).get("accept")
+    peer.request("INFO", b"Signal=hello", "application/dtmf-relay")
+    await peer.response(400)
+    peer.request("INFO")
+    await peer.response(200)
+    peer.request("INFO", b"x", "text/plain", extra="Info-Package: foo\n")
+    await peer.response(469)
+
+
+async def test_options_tell_what_we_can(adapter: SipAdapter, peer: Peer) -> None:
+    peer.request("OPTIONS")
+    answer = await peer.response(200)
+    assert "INVITE" in answer.get("allow")
+    assert "application/sdp" in answer.get("accept")
+
+
+# the house's side
+
+
+async def test_the_house_hangs_up_with_a_reason(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    await call.line.hang_up(Reason.HUNG_UP_BY_HOST)
+    await call.line.hang_up(Reason.ROOM_CLOSED)
+    bye = await peer.asked("BYE")
+    assert bye.get("reason") == f'Q.850;cause=16;text="{Reason.HUNG_UP_BY_HOST.text}"'
+    await call.heard("ended")
+    assert call.reason is Reason.HUNG_UP_BY_HOST
+    await settled(adapter)
+
+
+async def test_the_house_hangs_up_before_it_answers(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    def arm(call: FakeCall) -> None:
+        async def gone() -> None:
+            await call.line.hang_up(Reason.ROOM_CLOSED)
+
+        call.before = gone
+
+    desk.prepare = arm
+    peer.request("INVITE", OFFER)
+    await peer.response(410)
+    call = await desk.call()
+    await call.heard("ended")
+    assert (call.said, call.reason) == (["answer", "ended"], Reason.ROOM_CLOSED)
+
+
+async def test_a_key_frame_is_asked_for_at_most_once_a_second(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    await call.line.request_key_frame("1")
+    await call.line.request_key_frame("1")
+    info = await peer.asked("INFO")
+    assert (info.get("content-type"), b"picture_fast_update" in info.body) == ("application/media_control+xml", True)
+    await asyncio.sleep(0.05)
+    await call.line.request_key_frame("1")
+    assert peer.heard.empty()
+    adapter._calls[next(iter(adapter._calls))]._asked_key_frame -= 2
+    await call.line.request_key_frame("1")
+    await peer.asked("INFO", 415)
+    await asyncio.sleep(0.05)
+    adapter._calls[next(iter(adapter._calls))]._asked_key_frame -= 2
+    await call.line.request_key_frame("1")
+    await asyncio.sleep(0.05)
+    assert peer.heard.empty()
+
+
+async def test_a_fault_in_the_house_ends_that_call_alone(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    first = await desk.call()
+    tag, call_id, cseq = peer.tag, peer.call_id, peer.cseq
+
+    def arm(call: FakeCall) -> None:
+        call.error = RuntimeError("bug")
+
+    desk.prepare = arm
+    peer.tag = ""
+    peer.request("INVITE", OFFER)
+    await peer.response(500)
+    second = await desk.call(2)
+    await second.heard("ended")
+    assert second.reason is Reason.INTERNAL
+    assert adapter.counters()["internal_errors"] == 1
+    peer.tag, peer.call_id, peer.cseq = tag, call_id, cseq
+    peer.request("INVITE", OFFER)
+    await peer.response(200)
+    assert first.reason is None
+
+
+async def test_a_fault_at_the_desk_is_answered(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    desk.error = RuntimeError("bug")
+    peer.request("INVITE", OFFER)
+    await peer.response(500)
+    await settled(adapter)
+
+
+async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    call.error = RuntimeError("bug")
+    peer.request("BYE")
+    await peer.response(200)
+    await settled(adapter)
+    assert adapter.counters()["internal_errors"] == 1
+
+
+async def test_jobs_that_pile_up_end_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    wait = asyncio.Event()
+
+    async def hold() -> None:
+        await wait.wait()
+
+    call.before = hold
+    for _ in range(MAX_JOBS + 5):
+        peer.request("INFO", b"Signal=5", "application/dtmf-relay")
+        if (await peer.next()).method == "BYE":
+            break
+    wait.set()
+    call.before = None
+    await call.heard("ended")
+    assert call.reason is Reason.OVERLOAD
+    assert adapter.counters()["jobs_overrun"] == 1
+
+
+async def test_events_of_a_call_are_told_in_order(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    def slow(call: FakeCall) -> None:
+        async def hold() -> None:
+            await asyncio.sleep(0.01)
+
+        call.before = hold
+
+    desk.prepare = slow
+    await peer.join()
+    for key in b"12345":
+        peer.request("INFO", b"Signal=%c" % key, "application/dtmf-relay")
+    peer.request("BYE")
+    call = await desk.call()
+    await call.heard("ended")
+    assert call.said == ["answer", "connected", *["dtmf"] * 5, "ended"]
+    assert "".join(key for key, _ in call.keys) == "12345"
+
+
+async def test_random_datagrams_move_a_counter_and_nothing_else(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer
+) -> None:
+    await peer.join()
+    for size in range(1, 400):
+        peer.transport.sendto(bytes((size * at * 7 + at) % 256 for at in range(size)), ("127.0.0.1", peer.port))
+        await asyncio.sleep(0)
+    peer.request("INVITE", OFFER)
+    answer = await peer.next()
+    while answer.status != 200:
+        answer = await peer.next()
+    assert adapter.counters().get("internal_errors") is None
+    assert (await desk.call()).reason is None
+
+
+async def test_stopping_says_bye_to_all(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    call = await desk.call()
+    await call.heard("connected")
+    stopping = asyncio.get_running_loop().create_task(adapter.stop())
+    bye = await peer.asked("BYE")
+    assert "cause=503" in bye.get("reason")
+    await asyncio.wait_for(stopping, 2)
+    assert call.reason is Reason.SHUTDOWN
+    with pytest.raises(Refused):
+        await adapter.dial("sip:a@127.0.0.1", FACTS)
+
+
+# calls that we place
+
+
+@pytest.fixture
+async def far_desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
+async def far(start: Start, far_desk: FakeDesk) -> SipAdapter:
+    made: SipAdapter = await start(far_desk)
+    return made
+
+
+def address(adapter: SipAdapter, transport: Transport, user: str = "100") -> str:
+    return f"sip:{user}@127.0.0.1:{adapter.ports[transport]};transport={transport}"
+
+
+@pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP, Transport.TLS])
+async def test_a_call_between_two_houses_goes_through_its_whole_life(
+    adapter: SipAdapter, desk: FakeDesk, far: SipAdapter, far_desk: FakeDesk, transport: Transport
+) -> None:
+    call = await adapter.dial(address(far, transport), FACTS, display="Big Room")
+    assert call is desk.calls[0]
+    theirs = await far_desk.call()
+    await theirs.heard("connected")
+    assert desk.calls[0].said == ["offer", "accept", "connected"]
+    assert theirs.facts.name == "Big Room"
+    assert (theirs.facts.secure, desk.facts[0].secure) == ((transport is Transport.TLS),) * 2
+    assert desk.facts[0].direction is Direction.OUTGOING
+    assert desk.calls[0].remote is not None
+    assert Codec.OPUS in [format.codec for format in desk.calls[0].remote.streams[0].receive]
+    await theirs.line.request_key_frame("video")
+    await desk.calls[0].heard("key_frame")
+    await theirs.line.hang_up(Reason.ROOM_CLOSED)
+    await desk.calls[0].heard("ended")
+    await settled(adapter)
+    await settled(far)
+    assert adapter.stack.sizes()["sessions"] == far.stack.sizes()["sessions"] == 0
+    assert adapter.counters().get("internal_errors") is None
+
+
+async def test_a_call_without_video_offers_none(adapter: SipAdapter, far: SipAdapter, far_desk: FakeDesk) -> None:
+    await adapter.dial(address(far, Transport.UDP), FACTS, Wanted(video=False))
+    remote = far_desk.calls[0].remote
+    assert remote is not None
+    assert len(remote.streams) == 1
+
+
+async def test_a_refusal_is_told_to_the_house(adapter: SipAdapter, desk: FakeDesk, far: SipAdapter) -> None:
+    with pytest.raises(Refused) as caught:
+        await adapter.dial(address(far, Transport.UDP, "nobody"), FACTS)
+    assert caught.value.reason is Reason.NO_SUCH_USER
+    assert "404" in caught.value.detail
+    await desk.calls[0].heard("ended")
+    assert desk.calls[0].reason is Reason.NO_SUCH_USER
+    await settled(adapter)
+
+
+async def test_a_call_that_nobody_can_take_is_unreachable(adapter: SipAdapter, desk: FakeDesk) -> None:
+    with pytest.raises(Refused) as caught:
+        await adapter.dial("sip:a@127.0.0.1:1;transport=tcp", FACTS)
+    assert caught.value.reason is Reason.UNREACHABLE
+    assert desk.facts == []
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("", Reason.BAD_REQUEST),
+        ("sip:", Reason.BAD_REQUEST),
+        ("tel:+1", Reason.UNSUPPORTED),
+        ("sip:a@b;transport=sctp", Reason.UNSUPPORTED),
+    ],
+)
+async def test_targets_that_make_no_sense_are_refused(adapter: SipAdapter, target: str, reason: Reason) -> None:
+    with pytest.raises(Refused) as caught:
+        await adapter.dial(target, FACTS)
+    assert caught.value.reason is reason
+
+
+async def test_a_desk_that_refuses_places_no_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    desk.refuse = Refused(Reason.NOT_ALLOWED)
+    with pytest.raises(Refused) as caught:
+        await adapter.dial(f"sip:bob@127.0.0.1:{peer.local}", FACTS)
+    assert caught.value.reason is Reason.NOT_ALLOWED
+    assert peer.heard.empty()
+    await settled(adapter)
+
+
+async def test_a_dial_that_is_given_up_is_cancelled(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    dialling = asyncio.get_running_loop().create_task(adapter.dial(f"bob@127.0.0.1:{peer.local}", FACTS))
+    invite = await peer.asked("INVITE", 180)
+    assert re.fullmatch(r"<sip:100@127\.0\.0\.1:\d+>", invite.get("contact"))
+    dialling.cancel()
+    cancel = await peer.asked("CANCEL")
+    assert cancel.get("call-id") == invite.get("call-id")
+    peer.reply(invite, 487)
+    with pytest.raises(asyncio.CancelledError):
+        await dialling
+    await desk.calls[0].heard("ended")
+    assert desk.calls[0].reason is Reason.CANCELLED
+    await settled(adapter)
+
+
+async def test_an_answer_in_the_ringing_is_used_where_the_200_has_none(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer
+) -> None:
+    dialling = asyncio.get_running_loop().create_task(adapter.dial(f"sip:bob@127.0.0.1:{peer.local}", FACTS))
+    invite = await peer.asked("INVITE", None)
+    answer = Exchange("127.0.0.1")
+    body = answer.local_answer(our_answer(answer.remote_offer(invite.body)))
+    peer.reply(invite, 183, body)
+    peer.reply(invite, 200)
+    await peer.asked("ACK", None)
+    await dialling
+    assert desk.calls[0].said == ["offer", "accept", "connected"]
+
+
+async def test_an_answer_that_makes_no_sense_ends_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    dialling = asyncio.get_running_loop().create_task(adapter.dial(f"sip:bob@127.0.0.1:{peer.local}", FACTS))
+    invite = await peer.asked("INVITE", None)
+    peer.reply(invite, 200, b"nonsense")
+    await peer.asked("ACK", None)
+    await peer.asked("BYE")
+    with pytest.raises(Refused) as caught:
+        await dialling
+    assert caught.value.reason is Reason.BAD_DESCRIPTION
+    await desk.calls[0].heard("ended")
+
+
+# configuration
+
+
+async def test_transports_can_be_turned_off(start: Start, desk: FakeDesk) -> None:
+    adapter = await start(desk, udp=None, tls=None)
+    assert set(adapter.ports) == {Transport.TCP}
+    assert adapter.ports[Transport.TCP] > 0
+
+
+async def test_a_public_address_is_what_peers_read(start: Start, desk: FakeDesk) -> None:
+    adapter = await start(desk, public_address="203.0.113.99")
+    loop = asyncio.get_running_loop()
+    transport, peer = await loop.create_datagram_endpoint(
+        lambda: Peer(adapter.ports[Transport.UDP]), local_addr=("127.0.0.1", 0)
+    )
+    answer = await peer.join()
+    assert "@203.0.113.99:" in answer.get("contact")
+    assert b"o=- " in answer.body
+    transport.close()
+
+
+async def test_on_all_addresses_each_peer_reads_the_one_it_sees(start: Start, desk: FakeDesk) -> None:
+    adapter = await start(desk, address="0.0.0.0")
+    loop = asyncio.get_running_loop()
+    transport, peer = await loop.create_datagram_endpoint(
+        lambda: Peer(adapter.ports[Transport.UDP]), local_addr=("127.0.0.1", 0)
+    )
+    assert "@127.0.0.1:" in (await peer.join()).get("contact")
+    transport.close()
+
+
+def test_every_reason_has_a_status_that_refuses() -> None:
+    assert all(400 <= refusal_status(reason) <= 699 for reason in Reason)
