@@ -6,6 +6,8 @@ for pair in chromium:chromium baresip:baresip linphonec:linphone-cli sipp:sip-te
     espeak-ng:espeak-ng; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
+# Without it baresip has no H.264.
+[ -e /usr/lib/baresip/modules/avcodec.so ] || missing="$missing baresip-ffmpeg"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ]; then sudo=""; else sudo=sudo; fi
 echo "Installing$missing ..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import statistics
 import sys
 import time
@@ -55,7 +56,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the generator saw; delays in ms, nan if no mark was found; rates a second for one leg at the median."""
+    """What the generator saw; delays in ms, nan if no mark was found; rates a second for one leg at the median.
+
+    lip_sync is by how many ms the picture comes later than the sound that left with it.
+    """
 
     legs: int
     refused: int
@@ -69,6 +73,7 @@ class Findings:
     width: int
     height: int
     late_ticks: int
+    lip_sync: float
 
 
 class Load:
@@ -80,8 +85,10 @@ class Load:
         self.calls: list[PhoneCall] = []
         self.driver = Driver()
         self.refused = 0
+        self.began = self.ended = 0.0
         self.audio: list[AudioLeg] = []
         self.video: list[VideoLeg] = []
+        self.heard = RtpSocket()
         self._extra: list[RtpSocket] = []
 
     async def bring_in(self, phone: Phone, clips: list[clip.Clip]) -> None:
@@ -107,6 +114,11 @@ class Load:
         port = await voice.open()
         picture = RtpSocket() if clips else None
         video_port = await picture.open() if picture is not None else None
+        # The listener keeps all from the first packet on: without the first key frame nothing could be decoded.
+        listener = picture if picture is not None else voice
+        listener.keeping = voice.keeping = index == self.job.legs - 1
+        if voice.keeping:
+            self.heard = voice
         self._extra += [socket for socket in (voice, picture) if socket is not None]
         call = await phone.dial(self.job.room, describe("127.0.0.1", port, video_port))
         self.calls.append(call)
@@ -123,7 +135,7 @@ class Load:
                 call.on_key_frame = lambda: setattr(picture, "key_frame_wanted", True)
                 self.video.append(video)
                 self.driver.add_video(video)
-        self.sockets.append(picture if picture is not None else voice)
+        self.sockets.append(listener)
 
     async def close(self, phone: Phone) -> None:
         """End everything."""
@@ -184,7 +196,8 @@ def audio_delays(sent: list[float], packets: list[Kept]) -> list[float]:
 def video_delays(sent: list[tuple[float, int]], packets: list[Kept], code: int) -> tuple[list[float], tuple[int, int]]:
     """Return the added delay in ms of each picture of `code` when it is first shown, and the size that was received.
 
-    A picture leaves with its last packet and arrives with the last packet of the picture that shows it first.
+    A picture leaves with its last packet and arrives with the last packet of the picture that shows it first. All
+    is decoded, but only what came after the first of the `sent` is looked at.
     """
     decoder, joiner = av.CodecContext.create("h264", "r"), clip.Joiner()
     delays: list[float] = []
@@ -196,6 +209,8 @@ def video_delays(sent: list[tuple[float, int]], packets: list[Kept], code: int) 
         try:
             frames = decoder.decode(av.Packet(picture))
         except av.FFmpegError:
+            continue
+        if not sent or packet.arrival < sent[0][0]:
             continue
         for frame in frames:
             looked += 1
@@ -218,22 +233,25 @@ def _arrival(packet: Kept) -> float:
 def _findings(load: Load, received: list[tuple[int, int]]) -> Findings:
     job = load.job
     listener = load.sockets[-1] if load.sockets else RtpSocket()
-    size, pictures = (0, 0), 0.0
+    size, pictures, lip_sync = (0, 0), 0.0, math.nan
     if job.kind == "audio":
         marks = load.audio[0].starts if load.audio else []
         delays, sent = audio_delays(marks, listener.kept), len(marks)
     else:
-        times = load.video[0].sent_at if load.video else []
+        times = [one for one in load.video[0].sent_at if one[0] < load.ended] if load.video else []
         delays, size = video_delays(times, listener.kept, load.video[0].clip.code if load.video else 0)
         sent = min(len(times), MAX_WATCHED)
-        pictures = sum(packet.marker for packet in listener.kept) / job.seconds
+        sound_delays = audio_delays(load.audio[0].starts if load.audio else [], load.heard.kept)
+        lip_sync = statistics.median(delays) - statistics.median(sound_delays) if delays and sound_delays else lip_sync
+        ends = [packet.arrival for packet in listener.kept if packet.marker]
+        pictures = sum(load.began <= end < load.ended for end in ends) / (load.ended - load.began)
     counts = sorted(count for count, _ in received) or [0]
     octets = sorted(octet for _, octet in received) or [0]
     return Findings(
         legs=len(load.calls),
         refused=load.refused,
-        delay_median=statistics.median(delays) if delays else float("nan"),
-        delay_p95=float(np.percentile(delays, 95)) if delays else float("nan"),
+        delay_median=statistics.median(delays) if delays else math.nan,
+        delay_p95=float(np.percentile(delays, 95)) if delays else math.nan,
         marks_sent=sent,
         marks_found=len(delays),
         packets_in=counts[len(counts) // 2] / job.seconds,
@@ -242,6 +260,7 @@ def _findings(load: Load, received: list[tuple[int, int]]) -> Findings:
         width=size[0],
         height=size[1],
         late_ticks=load.driver.late,
+        lip_sync=lip_sync,
     )
 
 
@@ -260,8 +279,7 @@ async def run(job: Job) -> Findings:
         await load.bring_in(phone, clips)
         say("up")
         await asyncio.sleep(WARM_SECONDS)
-        if load.sockets:
-            load.sockets[-1].keeping = True
+        load.began = time.monotonic()
         for leg in load.audio[:1]:
             leg.keep_starts = True
         for video in load.video[:1]:
@@ -269,6 +287,7 @@ async def run(job: Job) -> Findings:
         before = [(one.counters.received, one.counters.octets) for one in load.sockets]
         say("begin")
         await asyncio.sleep(min(job.seconds, MAX_SECONDS))
+        load.ended = time.monotonic()
         say("end")
         after = [(one.counters.received, one.counters.octets) for one in load.sockets]
         await asyncio.sleep(1.0)

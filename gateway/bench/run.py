@@ -200,6 +200,13 @@ def _against(value: float, mark: float, unit: str, factor: float = 1.0) -> tuple
     return f"{mark * factor:g} {unit}", verdict
 
 
+def _lip_sync(value: float) -> tuple[str, str, str]:
+    """Judge by how much the picture comes later than the sound; sound may come later than it as well."""
+    early, late = -125.0, 45.0
+    verdict = "not measured" if math.isnan(value) else "reached" if early <= value <= late else "missed"
+    return _number(value, 1, " ms"), f"{early:g} to {late:g} ms", verdict
+
+
 def rows(one: Measurement) -> list[tuple[str, str, str, str]]:
     """Return a measurement as rows of what, value, mark, and whether it is reached."""
     found = one.findings
@@ -219,6 +226,7 @@ def rows(one: Measurement) -> list[tuple[str, str, str, str]]:
         table.append(("Encoders running / pictures shown", f"{one.encoders:.0f} / {one.pictures:.0f}", "", ""))
         size = f"{found.width}x{found.height}, {found.pictures_in:.1f}/s, {found.kbit_in:.0f} kbit/s"
         table.append(("Received by each leg", size, "", ""))
+        table.append(("Picture after sound", *_lip_sync(found.lip_sync)))
     else:
         table.append(("Received by each leg", f"{found.packets_in:.1f} packets/s", "", ""))
     table += [
