@@ -89,11 +89,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class InviteReceived:
-    """A new call; 100 is sent already. Answer with `accept`, `refuse`; before it `ringing` or `progress`."""
+    """A new call; 100 is sent already. Answer with `accept`, `refuse`; before it `ringing` or `progress`.
+
+    replaces is the call that it is to take the place of (RFC 3891): accepting it ends that one with REPLACED.
+    """
 
     session: SessionId
     request: Request
     flow: Flow
+    replaces: SessionId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,18 @@ class UpdateReceived:
 
     session: SessionId
     request_id: RequestId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class PrackReceived:
+    """A PRACK with a description (RFC 3262 §5). request_id None: the answer to the offer in our 1xx; 200 is sent.
+
+    Else a new offer: `respond(request_id, 200, now, answer)`.
+    """
+
+    session: SessionId
+    request_id: RequestId | None
     request: Request
 
 
@@ -171,10 +187,15 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """A 101 to 199 to our INVITE; its body may describe early media."""
+    """A 101 to 199 to our INVITE; its body may describe early media.
+
+    reliable whether it is one of RFC 3262, so that its body is the answer itself; where our INVITE had no offer, the
+    body is one, and `prack_with` answers it.
+    """
 
     session: SessionId
     response: Response
+    reliable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +241,14 @@ class ReinviteRejected:
     reason: Reason
     retry_after: float | None
     response: Response | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A 2xx to a re-INVITE that only refreshed the session (RFC 4028); its body should say nothing new."""
+
+    session: SessionId
+    response: Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +314,7 @@ Event = (
     | Cancelled
     | ReinviteReceived
     | UpdateReceived
+    | PrackReceived
     | InfoReceived
     | ByeReceived
     | OptionsReceived
@@ -294,6 +324,7 @@ Event = (
     | Rejected
     | ReinviteAnswered
     | ReinviteRejected
+    | Refreshed
     | UpdateAnswered
     | UpdateRejected
     | InfoAnswered

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from gateway.reasons import Reason
 from sip.building import abilities, reason_headers
 from sip.config import StackConfig
+from sip.dialog import Dialog
 from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, Target
 from sip.headers import Headers
 from sip.message import Message, Request, Response
 from sip.routing import own_contact
-from sip.sessions import Core, Phase
+from sip.sessions import Core, Phase, Session
 from sip.uac import UserAgentClient
 from sip.uas import KNOWN_METHODS, UserAgentServer
 from sip.uri import parse_uri
@@ -101,12 +102,12 @@ class Stack:
         return self._provisional(session, 180, b"", "", now)
 
     def progress(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
-        """Send 183 with early media."""
+        """Send 183 with early media; reliably where the caller knows RFC 3262, and then it is the answer itself."""
         return self._provisional(session, 183, body, content_type, now)
 
     def _provisional(self, session: SessionId, status: int, body: bytes, content_type: str, now: float) -> bool:
         found = self._core.sessions.get(session)
-        return found is not None and self._uas.provisional(found, status, body, content_type, now)
+        return found is not None and self._uas.provisionals.send(found, status, body, content_type, now)
 
     def accept(
         self,
@@ -212,14 +213,23 @@ class Stack:
         return True
 
     def update(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
-        """Send an UPDATE (RFC 3311). False while another change is under way, or where the peer does not allow it."""
+        """Send an UPDATE with an offer (RFC 3311), also before the call is answered if the first offer was.
+
+        False while another change is under way, or where the peer does not allow it.
+        """
         found = self._core.sessions.get(session)
-        if found is None or found.phase is not Phase.CONFIRMED or found.busy or found.reason is not None:
+        dialog = _updatable(found) if found is not None else None
+        if found is None or dialog is None or "UPDATE" not in dialog.allowed or not body:
             return False
-        if found.dialog is None or "UPDATE" not in found.dialog.allowed:
-            return False
-        self._uac.update(found, body, content_type, now)
+        self._uac.update(found, dialog, body, content_type, now)
         return True
+
+    def prack_with(
+        self, session: SessionId, response: Response, body: bytes, now: float, content_type: str = SDP
+    ) -> bool:
+        """Acknowledge a reliable 1xx that held an offer, as our INVITE had none, with our answer (RFC 3262 §5)."""
+        found = self._core.sessions.get(session)
+        return found is not None and self._uac.prack_with(found, response.to.tag, body, content_type, now)
 
     def info(self, session: SessionId, content_type: str, body: bytes, now: float) -> RequestId | None:
         """Send an INFO; `InfoAnswered` tells what became of it. None where the session has no confirmed dialog."""
@@ -301,6 +311,20 @@ class Stack:
         if body:
             made.add("Content-Type", content_type)
         return Request(method, target, made, body)
+
+
+def _updatable(session: Session) -> Dialog | None:
+    """Return the dialog in which an offer may be made now; of several early ones that which came last."""
+    if session.reason is not None or session.updating or session.asked is not None:
+        return None
+    if session.phase is Phase.CONFIRMED:
+        return None if session.busy else session.dialog
+    if session.phase is Phase.CALLING:
+        return next((one for one in reversed(session.early.values()) if one.described), None)
+    waits = session.reliable is not None and session.reliable.unacked is not None
+    if session.phase is not Phase.ARRIVED or session.dialog is None or waits:
+        return None
+    return session.dialog if session.dialog.described else None
 
 
 def _check_refusal(status: int) -> None:
