@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.reasons import Reason, from_sip
-from sip.building import HeaderList, abilities, make_response, reason_headers
+from sip.building import HeaderList, abilities, make_response, reason_headers, reason_of_refusal
 from sip.dialog import Dialog
 from sip.events import (
     Answered,
@@ -137,7 +137,7 @@ class UserAgentClient:
         elif response.status < 300:
             self._on_success(out, contact, response, flow, now)
         else:
-            self._on_refusal(out, response.status, response, from_sip(response.status), now)
+            self._on_refusal(out, response.status, response, reason_of_refusal(response), now)
 
     def _on_failure(self, out: Outgoing, reason: Reason, now: float) -> None:
         self._on_refusal(out, 408 if reason is Reason.TIMEOUT else 503, None, reason, now)
