@@ -314,6 +314,8 @@ class UserAgentClient:
     def _end_if_gone(self, session: Session, status: int, response: Response | None, now: float) -> None:
         """Hang up where the answer shows that the peer has no such call any more (§12.2.1.2)."""
         if status == 408 or (status == 481 and response is not None):
+            if session.phase is Phase.CALLING and len(session.early) < 2:
+                self.cancel(session, Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE, now)
             self.bye(session, Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE, now)
 
     def _retry_after(self, session: Session, status: int, response: Response | None) -> float | None:

@@ -16,11 +16,15 @@ from sip.events import (
     InfoReceived,
     InviteReceived,
     OptionsReceived,
+    PrackReceived,
+    Provisional,
+    Refreshed,
     ReinviteAnswered,
     ReinviteReceived,
     Transport,
     UpdateAnswered,
     UpdateReceived,
+    UpdateRejected,
 )
 
 FLOWS_A_SEED = 12
@@ -38,7 +42,12 @@ class Agent:
         self.ended: list = []
         self.up: set = set()
         self.agreed: dict = {}
+        self.early: dict = {}
         self.offered: dict = {}
+
+    def holds(self) -> list:
+        """Return offer and answer of each call that stands."""
+        return sorted(self.agreed[session] for session in self.up)
 
     def body(self) -> bytes:
         self.count += 1
@@ -57,6 +66,8 @@ class Agent:
             self.on_invite(event)
         elif isinstance(event, (Answered, ReinviteAnswered)):
             self.up.add(event.session)
+            if isinstance(event, Answered) and event.session in self.agreed:
+                return  # a reliable 1xx brought the answer
             offer = self.offered.pop(event.session)
             if offer:
                 self.agreed[event.session] = (offer, event.response.body)
@@ -70,6 +81,17 @@ class Agent:
                 self.agreed[event.session] = (self.offered.pop(event.session), event.request.body)
         elif isinstance(event, ReinviteReceived):
             self.on_reinvite(event)
+        elif isinstance(event, Provisional):
+            self.on_provisional(event)
+        elif isinstance(event, PrackReceived):
+            assert event.request_id is None
+            self.agreed[event.session] = (self.offered.pop(event.session), event.request.body)
+        elif isinstance(event, Refreshed):
+            ours = next(body for body in self.agreed[event.session] if self.side.address[0].encode() in body)
+            self.agreed[event.session] = (ours, event.response.body)
+        elif isinstance(event, UpdateRejected):
+            if event.status == 408:
+                stack.hang_up(event.session, Reason.TIMEOUT, now)
         elif isinstance(event, UpdateReceived):
             answer = self.body()
             assert stack.respond(event.request_id, 200, now, answer)
@@ -92,15 +114,31 @@ class Agent:
             assert stack.refuse(event.session, self.rng.choice([302, 404, 486, 503, 603]), now)
         elif choice < 0.4:
             assert stack.ringing(event.session, now)
-        elif choice < 0.5:
-            assert stack.progress(event.session, b"v=0", now)
+        elif choice < 0.6:
+            body = self.body()
+            assert stack.progress(event.session, body, now)
+            self.early[event.session] = body
+            self.note(event.session, event.request.body, body)
         else:
             self.answer(event.session, event.request.body)
 
     def answer(self, session, offer: bytes) -> None:
-        body = self.body()
-        if self.side.stack.accept(session, body, self.pair.now):
+        early = self.early.get(session)
+        body = early or self.body()
+        if self.side.stack.accept(session, body, self.pair.now) and early is None:
             self.note(session, offer, body)
+
+    def on_provisional(self, event: Provisional) -> None:
+        body = event.response.body
+        if not event.reliable or not body:
+            return
+        offer = self.offered.pop(event.session)
+        if offer:
+            self.agreed[event.session] = (offer, body)
+        else:
+            answer = self.body()
+            assert self.side.stack.prack_with(event.session, event.response, answer, self.pair.now)
+            self.agreed[event.session] = (body, answer)
 
     def note(self, session, offer: bytes, body: bytes) -> None:
         if offer:
@@ -171,7 +209,7 @@ def flow(pair: Pair, rng: random.Random) -> None:
     run(75)
     alice, bob = agents
     assert len(alice.up) == len(bob.up), "one side thinks that a call stands, the other not"
-    assert sorted(alice.agreed.values()) == sorted(bob.agreed.values()), "the sides hold different descriptions"
+    assert alice.holds() == bob.holds(), "the sides hold different descriptions"
     for agent in agents:
         for session in sorted(agent.live):
             agent.side.stack.hang_up(session, Reason.NORMAL, pair.now)
@@ -186,20 +224,38 @@ def flow(pair: Pair, rng: random.Random) -> None:
     assert pair.empty(), (pair.alice.stack.sizes(), pair.bob.stack.sizes())
 
 
+def random_flow(seed: int, number: int, transport: Transport = Transport.UDP) -> None:
+    """Run one flow over a network, with session timers and methods, all of them by chance."""
+    print(f"seed {seed}, flow {number}")
+    rng = random.Random(seed * 10_000 + number)
+    loss, doubling = rng.choice([0.0, 0.05, 0.2]), rng.choice([0.0, 0.1, 0.3])
+    delay = rng.choice([(0.001, 0.001), (0.01, 0.08), (0.01, 0.9)])
+    if transport.reliable:
+        loss = doubling = 0.0
+        delay = rng.choice([(0.001, 0.001), (0.1, 0.1), (0.4, 0.4)])
+    config: dict[str, object] = {"session_expires": rng.choice([90, 90, 1800])}
+    if rng.random() < 0.2:
+        config["methods"] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK")
+    if rng.random() < 0.2:
+        config["supported"] = rng.choice([(), ("100rel",), ("timer",)])
+    flow(Pair(rng.randrange(2**32), loss, doubling, delay, transport, **config), rng)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_calls_over_a_bad_network_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
     for number in range(FLOWS_A_SEED):
-        print(f"seed {seed}, flow {number}")
-        rng = random.Random(seed * 1000 + number)
-        loss, doubling = rng.choice([0.0, 0.05, 0.2]), rng.choice([0.0, 0.1, 0.3])
-        delay = rng.choice([(0.001, 0.001), (0.01, 0.08), (0.01, 0.9)])
-        flow(Pair(rng.randrange(2**32), loss, doubling, delay), rng)
+        random_flow(seed, number)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:5])
 def test_random_calls_over_tcp_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
     for number in range(FLOWS_A_SEED):
-        print(f"seed {seed}, flow {number}")
-        rng = random.Random(seed * 1000 + number)
-        delay = rng.choice([0.001, 0.1, 0.4])
-        flow(Pair(rng.randrange(2**32), delay=(delay, delay), transport=Transport.TCP), rng)
+        random_flow(seed, number, Transport.TCP)
+
+
+@pytest.mark.interop
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", [8000, 8001, 8002, 8003])
+def test_ten_thousand_random_calls_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
+    for number in range(2_500):
+        random_flow(seed, number)
