@@ -164,11 +164,9 @@ class SipAdapter:
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
-        uri, hop = self._where(target)
-        try:
-            flow = await self._network.open(hop)
-        except OSError as error:
-            raise Refused(Reason.UNREACHABLE, str(error)) from None
+        wanted = wanted or Wanted()
+        uri, hops = self._where(target, large=wanted.video)
+        flow = await self._open(hops)
         call = SipCall(self, None, flow, self._exchange(flow))
         facts = replace(
             facts,
@@ -180,7 +178,7 @@ class SipAdapter:
         sender = self._sender(facts.called, display, flow)
         self._working.add(call)
         try:
-            return await call.place(facts, wanted or Wanted(), lambda body: self._invite(call, uri, sender, body))
+            return await call.place(facts, wanted, lambda body: self._invite(call, uri, sender, body))
         finally:
             if call.session is None:
                 self._settle(call)
@@ -193,8 +191,24 @@ class SipAdapter:
         self._keep(session, call)
         return session
 
-    def _where(self, target: str) -> tuple[str, Target]:
-        """Return the Request-URI and the next hop of a dialled address."""
+    async def _open(self, hops: list[Target]) -> Flow:
+        """Return a flow to the first of these that can be reached."""
+        why = ""
+        for hop in hops:
+            try:
+                return await self._network.open(hop)
+            except OSError as error:
+                why = str(error)
+        raise Refused(Reason.UNREACHABLE, why)
+
+    def _where(self, target: str, large: bool) -> tuple[str, list[Target]]:
+        """Return the Request-URI of a dialled address and where to send it, best first.
+
+        Where the URI names no transport, an INVITE that is too large for one datagram goes by TCP, and by UDP only to
+        peers that have no TCP (RFC 3261 §18.1.1).
+        """
+        if not target.isprintable() or " " in target:
+            raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
         try:
             uri = parse_uri(target if ":" in target.partition("@")[0] else f"sip:{target}")
         except BadUri as error:
@@ -202,15 +216,18 @@ class SipAdapter:
         if not uri.is_sip:
             raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
         named = uri.parameters.get("transport", "").lower()
+        udp, tcp = self._config.udp is not None, self._config.tcp is not None
         if uri.scheme == "sips" or named == "tls":
-            transport = Transport.TLS
-        elif named == "tcp" or (not named and self._config.udp is None):
-            transport = Transport.TCP
-        elif named in ("", "udp"):
-            transport = Transport.UDP
-        else:
+            ways = [Transport.TLS]
+        elif named in ("tcp", "udp"):
+            ways = [Transport(named)]
+        elif named:
             raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
-        return str(uri), Target(transport, uri.host, uri.port)
+        elif udp:
+            ways = [Transport.TCP, Transport.UDP] if tcp and large else [Transport.UDP]
+        else:
+            ways = [Transport.TCP if tcp else Transport.TLS]
+        return str(uri), [Target(way, uri.host, uri.port) for way in ways]
 
     def _sender(self, user: str, display: str, flow: Flow) -> str:
         host = self._config.domain or self._advertised(flow)
@@ -273,6 +290,7 @@ class SipAdapter:
     def _put_out(self, item: Send | events.Event) -> None:
         try:
             if isinstance(item, Send):
+                self.count(_sent(item.data))
                 self._network.send(item)
             else:
                 self._report(item)
@@ -368,3 +386,9 @@ class SipAdapter:
 
     def _answer_update(self, request_id: events.RequestId, status: int, body: bytes, headers: HeaderList) -> None:
         self.stack.respond(request_id, status, self.now(), body, headers=headers)
+
+
+def _sent(data: bytes) -> str:
+    """Return the counter of a message of ours: its method, or the class of its status."""
+    first, _, rest = data[:32].partition(b" ")
+    return f"sent.{rest[:1].decode()}xx" if first == b"SIP/2.0" else f"sent.{first.decode()}"

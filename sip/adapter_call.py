@@ -265,6 +265,9 @@ class SipCall:
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self.call = await self._owner.desk.arrive(facts, self)
+        self._log().info("sip_call_arrived", peer=facts.source, called=facts.called, sip_call_id=facts.peer_call_id)
+        if self._over is not None:
+            return
         body = _description(request)
         if body is not None:
             said = await self._answer(self.call, body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sip.events import Transport
 
@@ -35,5 +35,3 @@ class StackConfig:
     """Over it 503; far above what one machine's media can serve."""
     ring_time: float = 180.0
     """How long our INVITE may ring before it is cancelled: timer C (RFC 3261 §16.6 step 11) used by a UAC."""
-    headers: tuple[tuple[str, str], ...] = field(default=())
-    """Further headers of every message that starts or answers a call."""

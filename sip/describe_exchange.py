@@ -76,17 +76,20 @@ class Exchange:
         return self._describe(session, session.media)
 
     def local_answer(self, description: MediaDescription) -> bytes:
-        """Spell our answer to the latest offer of the peer, line for line."""
+        """Spell our answer to the latest offer of the peer, line for line. Raises Refused if it refuses every line."""
         offered = self._offered
         if offered is None:
             raise Refused(Reason.INTERNAL, "an answer without an offer")
         media = []
         for index, asked in enumerate(offered.media):
+            stream = description.stream(self._lines[index].id) if asked.kind in KINDS else None
+            media.append(answer_line(offered, asked, stream, self._address))
+        if any(asked.port for asked in offered.media) and not any(spoken.port for spoken in media):
+            self.withdraw()
+            raise Refused(Reason.NO_COMMON_FORMAT, "every line of the offer was refused")
+        for index, spoken in enumerate(media):
             line = self._lines[index]
-            stream = description.stream(line.id) if asked.kind in KINDS else None
-            answered = answer_line(offered, asked, stream, self._address)
-            media.append(answered)
-            self._lines[index] = replace(line, formats=read_formats(answered) or line.formats)
+            self._lines[index] = replace(line, formats=read_formats(spoken) or line.formats)
         self._before = self._offered = None
         mids = {line.id: line.mid for line in self._lines}
         accepted = {self._lines[index].id for index, spoken in enumerate(media) if spoken.port}

@@ -54,7 +54,7 @@ class TransactionLayer:
         self.clients: dict[Key, ClientTransaction] = {}
         self.servers: dict[Key, ServerTransaction] = {}
         self._merged: dict[Key, Key] = {}
-        self._by_flow: dict[Flow, set[ClientTransaction]] = {}
+        self._by_way: dict[Flow | Target, set[ClientTransaction]] = {}
 
     # what a transaction needs
 
@@ -69,11 +69,11 @@ class TransactionLayer:
         if isinstance(transaction, ClientTransaction):
             self.clients.pop(key, None)
             way = transaction.target.target if transaction.target else None
-            same = self._by_flow.get(way) if isinstance(way, Flow) else None
-            if same is not None and isinstance(way, Flow):
+            same = self._by_way.get(way) if way is not None else None
+            if same is not None and way is not None:
                 same.discard(transaction)
                 if not same:
-                    del self._by_flow[way]
+                    del self._by_way[way]
         elif self.servers.pop(key, None) is not None:
             merged = _merge_key(transaction.request)
             if self._merged.get(merged) == key:
@@ -201,8 +201,8 @@ class TransactionLayer:
         key = (branch, request.method)
         client = ClientTransaction(self, table, key, request, way.transport.reliable)
         self.clients[key] = client
-        if isinstance(way, Flow) and way.transport.reliable:
-            self._by_flow.setdefault(way, set()).add(client)
+        if way.transport.reliable:
+            self._by_way.setdefault(way, set()).add(client)
         client.start(Send(request.to_bytes(), way, fallback), on_response, on_failure, now)
         return client
 
@@ -225,9 +225,17 @@ class TransactionLayer:
     # transport failures
 
     def closed(self, flow: Flow, now: float) -> None:
-        """End the requests that a lost connection leaves without hope; ringing ones may be answered on another."""
-        for client in tuple(self._by_flow.get(flow, ())):
-            client.feed(Input.ERROR, now)
+        """End the requests that a lost connection leaves without hope; ringing ones may be answered on another.
+
+        They were sent on that flow, or to the address that it led to; those sent to a name wait for their timer.
+        """
+        transport, address, port = flow.transport, flow.remote_address, flow.remote_port
+        ways: list[Flow | Target] = [flow, Target(transport, address, port)]
+        if port == transport.default_port:
+            ways.append(Target(transport, address))
+        for way in ways:
+            for client in tuple(self._by_way.get(way, ())):
+                client.feed(Input.ERROR, now)
 
     def unreachable(self, send: Send, now: float) -> None:
         """End the request that could not be sent. Responses and ACKs are left to retransmission and time."""

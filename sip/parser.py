@@ -20,9 +20,9 @@ MAX_HEADERS = 256
 """Header fields of one message; long proxy chains reach about 60."""
 
 _REQUEST = re.compile(r"([A-Za-z0-9.!%*_+`'~\-]{1,64})[ \t]+(\S(?:.*\S)?)[ \t]+(SIP/(\d+)\.(\d+))[ \t]*", re.IGNORECASE)
-_STATUS = re.compile(r"SIP/(\d+)\.(\d+)[ \t]+(\d{3})(?:[ \t]+(.*?))?[ \t]*", re.IGNORECASE)
+_STATUS = re.compile(r"SIP/(\d+)\.(\d+)[ \t]+(\d{3})(?:[ \t](.*))?", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(r"[ \t]*\n[ \t]+")
+_FOLD = re.compile(r"\n[ \t]+")
 _NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~\-]+")
 
 
@@ -96,7 +96,7 @@ def _response(match: re.Match[str], headers: Headers, body: bytes) -> Response:
     status = int(match[3])
     if match[1] != "2" or not 100 <= status <= 699:
         raise Malformed(0, "no response of SIP/2.0")
-    response = Response(status, match[4] or "", headers, body)
+    response = Response(status, (match[4] or "").strip(), headers, body)
     try:
         response.check()
         response.body = _body(headers, body)

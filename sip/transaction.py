@@ -202,11 +202,6 @@ class ServerTransaction(Transaction):
             self._send = send
             self.feed(event, now, response)
 
-    @property
-    def answered(self) -> bool:
-        """Whether a final response was sent."""
-        return self.state not in (State.TRYING, State.PROCEEDING)
-
 
 def _class_of(status: int) -> Input:
     if status < 200:

@@ -158,8 +158,10 @@ class Network:
     # sending
 
     def send(self, send: Send) -> None:
-        """Put a message on the wire, now or when its connection is open."""
+        """Put a message on the wire, now or when its connection is open; after `stop` it is dropped."""
         target = send.target
+        if self._stopped:
+            return
         if isinstance(target, Target):
             self._send_to(send, target)
         elif target.transport is Transport.UDP:

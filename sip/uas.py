@@ -346,7 +346,7 @@ class UserAgentServer:
         if session.outgoing is not None or session.updating or (unacked is not None and unacked.offered):
             self._layer.refuse(request, 491, flow, now)
             return False
-        if unacked is not None:
+        if unacked is not None and request.method == "INVITE":
             # only who has our 2xx can send this: its ACK was lost or is late (RFC 5407 §3.1.4)
             self._acknowledged(session, None, now)
             if session.phase is not Phase.CONFIRMED:

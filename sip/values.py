@@ -14,11 +14,11 @@ MAX_CSEQ = 2**31 - 1
 """RFC 3261 §8.1.1.5."""
 
 _VIA = re.compile(
-    r"SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9.!%*_+`'~\-]+)\s+(?:\[([^\]\s]+)\]|([^\s:;,\[\]]+))\s*(?::\s*(\d{1,5}))?\s*(;.*)?",
+    r"SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9.!%*_+`'~\-]+)\s+(?:\[([^\]\s]+)\]|([^\s:;,\[\]]+))\s*(?::\s*(\d{1,5})\s*)?(;.*)?",
     re.IGNORECASE | re.DOTALL,
 )
 _CSEQ = re.compile(r"(\d{1,10})\s+([A-Za-z0-9.!%*_+`'~\-]+)")
-_DISPLAY = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([^"<]*?))\s*<\s*([^<>]*?)\s*>\s*(;.*)?\s*', re.DOTALL)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 class BadValue(ValueError):
@@ -108,13 +108,22 @@ def parse_address(text: str) -> NameAddr:
     Without angle brackets, parameters belong to the header and not to the URI (RFC 3261 §20).
     """
     if "<" in text:
-        match = _DISPLAY.fullmatch(text)
-        if match is None:
-            raise BadValue("an address makes no sense")
-        display = unquote(match[1]) if match[1] else match[2].strip()
-        return NameAddr(parse_uri(match[3]), display, parse_parameters(match[4] or ""))
+        return _parse_name_addr(text.strip())
     address, _, parameters = text.partition(";")
     return NameAddr(parse_uri(address.strip()), "", parse_parameters(parameters))
+
+
+def _parse_name_addr(text: str) -> NameAddr:
+    quoted = _QUOTED.match(text)
+    start = quoted.end() if quoted else 0
+    first = text.find("<", start)
+    last = text.find(">", first)
+    between = text[start:first].strip()
+    tail = text[last + 1 :].lstrip()
+    if first < 0 or last < 0 or '"' in between or (quoted and between) or (tail and tail[0] != ";"):
+        raise BadValue("an address makes no sense")
+    display = unquote(quoted[0]) if quoted else between
+    return NameAddr(parse_uri(text[first + 1 : last].strip()), display, parse_parameters(tail))
 
 
 def parse_cseq(text: str) -> CSeq:

@@ -7,6 +7,7 @@ each session takes what is its own) and spells its side of a transport descripti
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.reasons import Reason, Refused
@@ -227,8 +228,8 @@ class IceCarrier(_Riders):
         return self.ice.encrypted
 
     def must_restart(self, remote: Transport) -> bool:
-        """Whether the peer's credentials are new (RFC 8839 §4.4.1.1.1)."""
-        return remote.ice is not None and self.ice.is_restart(remote.ice)
+        """Never: the transport restarts ICE by itself and keeps its keys, as the peer does (RFC 8842)."""
+        return False
 
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
         """See `Carrier.answer`; the second stream of a bundle and later offers get the same side again."""
@@ -248,6 +249,10 @@ class IceCarrier(_Riders):
                 dtls=self.ice.dtls(setup),
                 ice=gathered,
             )
+        elif remote.transport.ice is not None and self.ice.is_restart(remote.transport.ice):
+            gathered = await self.ice.restart(remote.transport.ice)
+            first = gathered.candidates[0]
+            self._local = replace(self._local, address=first.address, port=first.port, ice=gathered)
         return self._local
 
     async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
@@ -263,10 +268,9 @@ class IceCarrier(_Riders):
         self.ice.add_candidate(candidate)
 
     def _on_state(self, state: IceState, reason: Reason | None) -> None:
+        # A peer that closes its media says so by signalling too, or comes back: a page that reloads does.
         if state is IceState.FAILED:
             self._emit(Failed(self._leg, reason or Reason.ICE_FAILED))
-        elif state is IceState.CLOSED and reason is Reason.NORMAL:
-            self._emit(Failed(self._leg, Reason.TRANSPORT_FAILED, "the peer closed its media"))
 
     def counters(self) -> dict[str, int]:
         """See `Carrier.counters`."""

@@ -10,6 +10,7 @@ from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
+    Codec,
     Dtmf,
     Format,
     LegId,
@@ -27,6 +28,8 @@ from transcode.video.pool import WorkerPool
 MAX_KEPT_PAYLOADS = 64
 """Coded pictures whose payloads are kept for the next viewer: those of one encoder are sent in the same moment."""
 
+_SLOW = frozenset({Codec.H263, Codec.H263P, Codec.H261})
+
 
 class Conference:
     """A room as the media plane knows it."""
@@ -37,6 +40,7 @@ class Conference:
         self.clock = time.monotonic
         self.mixer = Mixer()
         self.video = VideoMixer(id, pool)
+        self._cutting = pool.strand()
         self.legs: set[LegId] = set()
         self._emit = emit
         self._plan = ViewPlan(())
@@ -86,8 +90,18 @@ class Conference:
                 case KeyPressed(leg=leg, digit=digit, duration=duration):
                     self._emit(Dtmf(leg, digit, duration))
 
-    def payloads(self, frame: EncodedFrame, format: Format) -> list[tuple[bytes, bool]]:
-        """Return a coded picture's payloads in a format, made once for all viewers that get the same."""
+    def send(self, frame: EncodedFrame, format: Format, out: Callable[[list[tuple[bytes, bool]]], None]) -> None:
+        """Bring a coded picture's payloads in a format to `out`, made once for all viewers that get the same.
+
+        H.263 and H.261 may have to be cut between macroblocks, which takes up to 10 ms: that is done by a worker, and
+        `out` is called later.
+        """
+        if frame.codec in _SLOW:
+            self._cutting.submit(lambda: self.pool.to_loop(out, self._payloads_of(frame, format)))
+        else:
+            out(self._payloads_of(frame, format))
+
+    def _payloads_of(self, frame: EncodedFrame, format: Format) -> list[tuple[bytes, bool]]:
         kind = (format.codec, format.parameter("packetization-mode", "0"))
         key = (id(frame), kind)
         known = self._payloads.get(key)
@@ -104,4 +118,5 @@ class Conference:
 
     def close(self) -> None:
         """End all work of this room."""
+        self._cutting.close()
         self.video.close()

@@ -49,9 +49,14 @@ MAX_EVENTS = 100_000
 
 BAD_INPUT = frozenset(
     {
-        "malformed", "oversized", "garbage", "foreign", "stun", "dtls", "unencrypted", "rtcp_malformed",
-        "unprotect_failed", "unknown_payload", "refused", "looped", "dtls_overflow", "early_media", "replayed",
-        "unauthentic", "handler_errors", "malformed_payloads", "frames_too_large", "pictures_refused", "decoder_errors",
+        # of RTP sessions
+        "malformed", "foreign", "refused", "unknown_payload", "looped", "rtcp_malformed",
+        # of transports
+        "oversized", "garbage", "stun", "dtls", "unencrypted", "handler_errors", "srtp_failed", "srtp_replayed",
+        "srtp_keyless", "early_media", "dtls_overflow", "sctp_faults", "sctp_overflow", "data_too_large",
+        # of payloads and pictures
+        "malformed_payloads", "unsupported", "bad_parameter_sets", "frames_too_large", "pictures_refused",
+        "decoder_errors",
     }
 )  # fmt: skip
 """Counters that tell of input that was dropped, whatever part counts them."""

@@ -58,7 +58,6 @@ class VideoStream(Stream):
         self._asked = float("-inf")
         self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
-        self._last_out: EncodedFrame | None = None
 
     @property
     def ssrcs(self) -> tuple[int, ...]:
@@ -203,18 +202,25 @@ class VideoStream(Stream):
     def _send(self, frame: EncodedFrame) -> None:
         """Send one coded picture; its payloads are made once for all who get the same."""
         chosen = self.chosen
-        if chosen is None or chosen.send is None or frame.codec is not chosen.send.codec:
+        if chosen is not None and chosen.send is not None and frame.codec is chosen.send.codec:
+            self._conference.send(frame, chosen.send, lambda payloads: self._put_out(frame, payloads))
+
+    def _put_out(self, frame: EncodedFrame, payloads: list[tuple[bytes, bool]]) -> None:
+        chosen, session, now = self.chosen, self.session, self._conference.clock()
+        if chosen is None or chosen.send is None:
             return
-        session, now = self.session, self._conference.clock()
+        if not payloads:
+            # It cannot be cut for this receiver; what follows builds on it, so begin anew.
+            self._conference.video.request_key_frame(self.leg)
+            return
         timestamp = (frame.timestamp + self._offset) & 0xFFFFFFFF
-        payload_type, send = chosen.send.payload_type, self.carrier.send_rtp
         # The picture's moment is when it was composed: its timestamp counts from the same clock.
         session.anchor(timestamp, now - ((round(now * 90_000) - frame.timestamp) & 0xFFFFFFFF) / 90_000)
-        for payload, marker in self._conference.payloads(frame, chosen.send):
+        payload_type, send = chosen.send.payload_type, self.carrier.send_rtp
+        for payload, marker in payloads:
             send(session.pack(payload_type, payload, timestamp, marker, now))
         self._frames_out += 1
         self._key_frames_out += frame.key
-        self._last_out = frame
 
     # Telling
 
@@ -273,7 +279,9 @@ class VideoStream(Stream):
         """See `Stream.counters`."""
         counted = super().counters()
         if self._buffer is not None:
-            counted |= self._buffer.counters()
+            pictures = self._buffer.counters()
+            pictures["malformed_payloads"] = pictures.pop("malformed", 0)
+            counted |= pictures
         if self._source is not None:
             video = self._source.statistics
             counted |= {"pictures_refused": video.refused, "decoder_errors": video.errors}

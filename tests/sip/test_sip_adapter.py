@@ -504,6 +504,35 @@ async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDe
     assert adapter.counters()["internal_errors"] == 1
 
 
+async def test_a_house_that_takes_too_long_ends_the_call(
+    adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip.adapter_call.JOB_TIME", 0.05)
+
+    def slow(call: FakeCall) -> None:
+        async def hold() -> None:
+            await asyncio.sleep(5)
+
+        call.before = hold
+
+    desk.prepare = slow
+    peer.request("INVITE", OFFER)
+    await peer.response(500)
+    await settled(adapter)
+    assert desk.calls[0].reason is Reason.INTERNAL
+
+
+async def test_messages_are_counted_by_method_and_class(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    await (await desk.call()).heard("connected")
+    await desk.calls[0].line.hang_up(Reason.NORMAL)
+    await peer.asked("BYE")
+    await settled(adapter)
+    counters = adapter.counters()
+    names = ("received.INVITE", "received.ACK", "received.2xx", "sent.1xx", "sent.2xx", "sent.BYE")
+    assert [counters.get(name) for name in names] == [1, 1, 1, 1, 1, 1]
+
+
 async def test_jobs_that_pile_up_end_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
     await peer.join()
     call = await desk.call()
@@ -613,6 +642,29 @@ async def test_a_call_between_two_houses_goes_through_its_whole_life(
     assert adapter.counters().get("internal_errors") is None
 
 
+async def test_a_large_invite_goes_by_tcp_where_the_peer_has_it(
+    start: Start, adapter: SipAdapter, desk: FakeDesk, far: SipAdapter, far_desk: FakeDesk
+) -> None:
+    plain = f"sip:100@127.0.0.1:{far.ports[Transport.TCP]}"
+    await adapter.dial(plain, FACTS)
+    assert far.counters()["connections_in"] == 1
+    await far_desk.calls[0].heard("connected")
+    only_udp = await start(FakeDesk(), tcp=None, tls=None)
+    await adapter.dial(f"sip:100@127.0.0.1:{only_udp.ports[Transport.UDP]}", FACTS)
+    assert len(desk.calls) == 2
+
+
+async def test_a_call_goes_over_ipv6(start: Start) -> None:
+    near_desk, far_desk = FakeDesk(), FakeDesk()
+    near, far = await start(near_desk, address="::1"), await start(far_desk, address="::")
+    for transport in (Transport.UDP, Transport.TCP, Transport.TLS):
+        await near.dial(f"sip:100@[::1]:{far.ports[transport]};transport={transport}", FACTS)
+    assert [call.facts.source.rpartition(":")[0] for call in far_desk.calls] == ["[::1]"] * 3
+    await near.stop()
+    for call in far_desk.calls:
+        await call.heard("ended")
+
+
 async def test_a_call_without_video_offers_none(adapter: SipAdapter, far: SipAdapter, far_desk: FakeDesk) -> None:
     await adapter.dial(address(far, Transport.UDP), FACTS, Wanted(video=False))
     remote = far_desk.calls[0].remote
@@ -643,6 +695,7 @@ async def test_a_call_that_nobody_can_take_is_unreachable(adapter: SipAdapter, d
         ("", Reason.BAD_REQUEST),
         ("sip:", Reason.BAD_REQUEST),
         ("tel:+1", Reason.UNSUPPORTED),
+        ("sip:a\r\nEvil: 1@127.0.0.1", Reason.BAD_REQUEST),
         ("sip:a@b;transport=sctp", Reason.UNSUPPORTED),
     ],
 )

@@ -97,6 +97,14 @@ def test_a_stream_that_the_house_leaves_out_is_refused() -> None:
     assert [media.port for media in said.media] == [40_000, 0]
 
 
+def test_an_answer_that_refuses_everything_is_a_refusal() -> None:
+    to = exchange()
+    to.remote_offer(HEAD + AUDIO)
+    with pytest.raises(Refused) as caught:
+        to.local_answer(MediaDescription(()))
+    assert caught.value.reason is Reason.NO_COMMON_FORMAT
+
+
 def test_a_line_that_the_peer_refused_stays_refused() -> None:
     to = exchange()
     remote = to.remote_offer(HEAD + AUDIO + VIDEO.replace(b"4002", b"0"))

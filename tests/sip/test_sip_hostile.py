@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from sip_pair import OFFER, Pair, Side
@@ -162,3 +163,52 @@ def test_a_flood_of_acks_and_responses_leaves_nothing() -> None:
         pair.bob.stack.receive(HEAD.replace(b"OPTIONS sip:a@192.0.2.2 SIP/2.0", b"SIP/2.0 200 OK") + b"\r\n", flow, 0)
     assert pair.bob.stack.take() == []
     assert not any(pair.bob.stack.sizes().values())
+
+
+BLANK = b" " * 8_000
+LONG = b" " * 60_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"Contact: " + BLANK + b'"<\r\n\r\n',
+        HEAD + b"Contact: <" + BLANK + b"<\r\n\r\n",
+        HEAD + b"Contact: <sip:a@b>" + BLANK + b"x\r\n\r\n",
+        HEAD + b'Contact: "' + b"\\\\" * 4_000 + b"<\r\n\r\n",
+        HEAD + b"Via: SIP/2.0/UDP a" + BLANK + b"x\r\n\r\n",
+        HEAD + b"Via: SIP" + BLANK + b"/2.0/UDP a\r\n\r\n",
+        HEAD + b"Via: " + b"SIP/2.0/UDP a," * 4_000 + b"\r\n\r\n",
+        HEAD + b"Max-Forwards: 1" + BLANK + b"x\r\n\r\n",
+        HEAD + b"X:" + LONG + b"x\r\n y\r\n\r\n",
+        HEAD + (b"X: " + b'"a,' * 2_000 + b"\r\n") * 9 + b"\r\n",
+        (HEAD + b"\r\n").replace(b"OPTIONS sip:a@192.0.2.2 SIP/2.0", b"SIP/2.0 200" + LONG + b"x"),
+        (HEAD + b"\r\n").replace(b"sip:a@192.0.2.2 SIP/2.0", b"sip:a@192.0.2.2" + LONG + b"SIP"),
+        b"\n" * 65_000,
+        b"\r\n\r" * 16_000,
+        b"A " * 32_000 + b"SIP/2.0\r\n\r\n",
+        HEAD + b"Route: " + b"<sip:a;lr>," * 700 + b"\r\n\r\n",
+    ],
+)
+def test_no_message_takes_long_to_read(data: bytes) -> None:
+    pair = Pair()
+    begin = time.process_time()
+    pair.bob.stack.receive(data, pair.flow(pair.bob), pair.now)
+    assert time.process_time() - begin < 0.1
+
+
+def test_a_request_whose_deeper_via_makes_no_sense_is_answered() -> None:
+    pair = Pair()
+    data = HEAD + b"Via: SIP/2.0/UDP 192.0.2.15;;,;,,\r\n\r\n"
+    pair.bob.stack.receive(data, pair.flow(pair.bob), pair.now)
+    (answer,) = pair.bob.stack.take()
+    assert isinstance(answer, Send)
+    assert answer.data.startswith(b"SIP/2.0 400 Bad Request: Via makes no sense\r\n")
+
+
+def test_a_request_that_nobody_could_be_answered_for_is_dropped_and_counted() -> None:
+    pair = Pair()
+    for line in (b"Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKb\r\n", b"Call-ID: c\r\n"):
+        pair.bob.stack.receive(HEAD.replace(line, b"") + b"\r\n", pair.flow(pair.bob), pair.now)
+    assert pair.bob.stack.take() == []
+    assert pair.bob.stack.counters() == {"malformed": 2, "dropped.headless": 2}

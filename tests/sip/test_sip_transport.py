@@ -128,6 +128,17 @@ async def test_a_socket_for_both_families_shows_ipv4_as_such(make: Make) -> None
     await our_user.next()
 
 
+async def test_what_is_sent_after_the_end_is_dropped(make: Make) -> None:
+    (ours, user), (theirs, their_user) = make(), make()
+    flow = await ours.open(target(theirs, Transport.UDP))
+    await ours.stop()
+    ours.send(Send(MESSAGE, flow))
+    ours.send(Send(MESSAGE, target(theirs, Transport.TCP)))
+    await asyncio.sleep(0.02)
+    assert user.failures.empty()
+    assert their_user.heard.empty()
+
+
 async def test_names_are_looked_up(make: Make) -> None:
     (ours, _), (theirs, their_user) = make(), make()
     ours.send(Send(MESSAGE, target(theirs, Transport.TCP, "localhost")))

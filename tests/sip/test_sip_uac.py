@@ -24,10 +24,6 @@ from sip.events import (
 from sip.message import Request, Response
 
 
-def methods(peer: Peer) -> list[object]:
-    return peer.statuses()
-
-
 def test_a_call_is_placed_answered_and_acknowledged() -> None:
     peer = Peer()
     session, invite = peer.place()
@@ -410,6 +406,16 @@ def test_a_lost_connection_fails_what_was_just_sent_and_keeps_what_rings() -> No
     peer.stack.closed(peer.flow, peer.now)
     peer.respond(invite, 200, body=ANSWER)
     assert peer.event(Answered).session == session
+
+
+@pytest.mark.parametrize("port", [5060, None])
+def test_a_lost_connection_fails_what_it_was_opened_for(port: int | None) -> None:
+    peer = Peer(Transport.TCP)
+    target = Target(Transport.TCP, "198.51.100.7", port)
+    session = peer.stack.invite(target, "sip:peer@198.51.100.7", "sip:us@198.51.100.1", peer.now, OFFER)
+    peer.stack.closed(peer.flow, peer.now)
+    assert peer.event(Ended) == Ended(session, Reason.UNREACHABLE)
+    assert not any(peer.stack.sizes().values())
 
 
 def test_a_call_over_tcp_stays_on_its_connection_and_names_where_else_to_go() -> None:

@@ -286,6 +286,21 @@ def test_a_reinvite_shows_that_our_answer_arrived_though_the_ack_was_lost() -> N
     assert peer.kinds()[-1] == "ReinviteReceived"
 
 
+def test_an_update_before_the_ack_is_no_sign_that_our_answer_arrived() -> None:
+    peer = Peer()
+    peer.request("INVITE", body=OFFER)
+    peer.stack.accept(peer.event(InviteReceived).session, ANSWER, peer.now)
+    tag = peer.drain()[-1].to.tag
+    peer.request("UPDATE", 2, tag, OFFER)
+    assert peer.stack.respond(peer.event(UpdateReceived).request_id, 200, peer.now, ANSWER)
+    assert peer.statuses() == [200]
+    peer.pass_time(0.6)
+    (again,) = peer.drain()
+    assert str(again.cseq) == "1 INVITE"
+    peer.request("ACK", 1, tag)
+    assert peer.kinds() == ["InviteReceived", "UpdateReceived", "AckReceived"]
+
+
 def test_after_our_late_offer_a_reinvite_before_the_ack_meets_491() -> None:
     peer = Peer()
     peer.request("INVITE")

@@ -129,9 +129,9 @@ async def test_random_datagrams_leave_the_call_calm(pair: tuple[IceTransport, Ic
     counters = one.counters()
     assert "handler_errors" not in counters, f"seed {SEED}"
     assert counters["malformed"] > 100
-    assert len(one._agent.validated) <= 4
-    assert len(one._agent._remote_candidates) <= 2
-    assert one._agent._queue.qsize() == 0
+    assert len(one._path._current.validated) <= 4
+    assert len(one._path._current._remote_candidates) <= 2
+    assert one._path._current._queue.qsize() == 0
     assert await still_talks(one, other)
 
 
@@ -140,10 +140,10 @@ async def test_a_replayed_packet_is_dropped_and_counted(pair: tuple[IceTransport
     got: list[bytes] = []
     one.on_rtp = lambda data, _: got.append(data)
     raw = other._srtp.protect_rtp(pack(0, 1, 160, 5, b"once"))
-    other._agent.transmit(raw)
-    other._agent.transmit(raw)
+    other._path._current.transmit(raw)
+    other._path._current.transmit(raw)
     changed = other._srtp.protect_rtp(pack(0, 2, 320, 5, b"changed"))
-    other._agent.transmit(changed[:-1] + bytes([changed[-1] ^ 1]))
+    other._path._current.transmit(changed[:-1] + bytes([changed[-1] ^ 1]))
     await asyncio.sleep(0.02)
     assert len(got) == 1
     assert (one.counters()["srtp_replayed"], one.counters()["srtp_failed"]) == (1, 1)
@@ -156,7 +156,7 @@ async def test_random_dtls_and_media_from_the_peers_own_address_change_nothing(
     chance = random.Random(SEED)
     for number in range(500):
         first = chance.choice([22, 23, 0x80, 0x90])
-        other._agent.transmit(bytes([first]) + chance.randbytes(chance.randrange(1, 100)))
+        other._path._current.transmit(bytes([first]) + chance.randbytes(chance.randrange(1, 100)))
         if number % 50 == 49:
             await asyncio.sleep(0.002)
     await asyncio.sleep(0.02)

@@ -13,6 +13,7 @@ import uvloop
 from aioice.ice import CandidatePair
 
 from gateway.reasons import Reason, Refused
+from transcode.ice import path
 from transcode.ice import transport as module
 from transcode.ice.transport import IceState, IceTransport
 from transcode.media import Candidate, Dtls, Fingerprint, Ice, Setup
@@ -117,7 +118,7 @@ async def test_a_fingerprint_of_an_unknown_digest_alone_fails(make: MakeTranspor
 
 
 async def test_no_peer_fails_with_ice_failed(make: MakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ICE_TIME", 0.2)
+    monkeypatch.setattr(path, "ICE_TIME", 0.2)
     one = make(False)
     await one.gather()
     await one.start(Ice("user", "p" * 22), Dtls(Setup.ACTPASS, (Fingerprint("sha-256", "00"),)), Setup.ACTIVE)
@@ -127,7 +128,7 @@ async def test_no_peer_fails_with_ice_failed(make: MakeTransport, monkeypatch: p
 
 
 async def test_wrong_ice_passwords_never_connect(make: MakeTransport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ICE_TIME", 0.4)
+    monkeypatch.setattr(path, "ICE_TIME", 0.4)
     one, other = make(True), make(False)
     ice_one, ice_other = await one.gather(), await other.gather()
     await other.start(replace(ice_one, password="x" * 22), one.dtls(Setup.ACTPASS), Setup.ACTIVE)
@@ -259,7 +260,7 @@ async def test_lost_consent_fails_with_ice_failed(make: MakeTransport, monkeypat
     monkeypatch.setattr("aioice.ice.CONSENT_FAILURES", 1)
     one, other = make(True), make(False)
     await connect(one, other)
-    for protocol in other._agent._protocols:
+    for protocol in other._path._current._protocols:
         protocol.transport.close()  # the peer is gone without a word
     async with asyncio.timeout(5):
         while one.state is IceState.CONNECTED:
@@ -318,7 +319,7 @@ async def test_a_pair_that_the_peer_nominates_later_is_followed() -> None:
     one, other = IceTransport(True, ["127.0.0.1", "127.0.0.2"]), IceTransport(False, ["127.0.0.1"])
     try:
         await connect(one, other)
-        near, far = one._agent, other._agent
+        near, far = one._path._current, other._path._current
         await until(lambda: near.selected is not None and other.remote_address == near.selected.local_addr)
         first = near.selected
         assert first is not None
@@ -348,11 +349,67 @@ async def test_a_pair_that_the_peer_nominates_later_is_followed() -> None:
         await asyncio.gather(one.closed(), other.closed())
 
 
+async def restart(one: IceTransport, other: IceTransport) -> None:
+    """Let the first one restart ICE, as a browser's offer would."""
+    fresh = await one._path.restart(other._local_ice or Ice("", ""))
+    assert other.is_restart(fresh)
+    answer = await other.restart(fresh)
+    one._path._next.remote_username, one._path._next.remote_password = answer.user, answer.password
+    for candidate in answer.candidates:
+        one._path.add(candidate)
+
+
+async def test_an_ice_restart_moves_the_packets_and_keeps_the_keys(make: MakeTransport) -> None:
+    one, other = make(True), make(False)
+    await connect(one, other)
+    told: list[IceState] = []
+    other.on_state = lambda state, _: told.append(state)
+    before = (one.remote_address, other.remote_address)
+    await restart(one, other)
+    await until(lambda: one.remote_address != before[0] and other.remote_address != before[1])
+    got: list[bytes] = []
+    one.on_rtp = other.on_rtp = lambda data, _: got.append(data)
+    one.send_rtp(pack(0, 1, 160, 1, b"x"))
+    other.send_rtp(pack(0, 1, 160, 2, b"y"))
+    await until(lambda: len(got) == 2)
+    assert told == []
+    await until(lambda: not one._path._retiring and not other._path._retiring)
+
+
+async def test_packets_go_on_while_a_restart_finds_nothing(
+    make: MakeTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = make(True), make(False)
+    await connect(one, other)
+    monkeypatch.setattr(path, "ICE_TIME", 0.1)
+    for number in range(3):
+        await other.restart(Ice(f"new{number}", "p" * 22))
+    got: list[bytes] = []
+    one.on_rtp = lambda data, _: got.append(data)
+    other.send_rtp(pack(0, 1, 160, 1, b"x"))
+    await asyncio.sleep(0.3)
+    other.send_rtp(pack(0, 2, 320, 1, b"y"))
+    await until(lambda: len(got) == 2)
+    assert other.state is IceState.CONNECTED
+    assert not other._path._retiring
+    assert len(other._path._tasks) == 1
+
+
+async def test_a_restart_of_a_transport_that_ended_is_refused(make: MakeTransport) -> None:
+    one = make(True)
+    with pytest.raises(ValueError, match="new"):
+        await one.restart(Ice("user", "p" * 22))
+    one.close()
+    with pytest.raises(Refused) as refused:
+        await one.restart(Ice("user", "p" * 22))
+    assert refused.value.reason is Reason.TRANSPORT_FAILED
+
+
 async def test_a_lite_peer_is_controlled_by_us(make: MakeTransport) -> None:
     one = make(False)
     await one.gather()
     await one.start(Ice("user", "p" * 22, lite=True), one.dtls(Setup.ACTPASS), Setup.ACTIVE)
-    assert one._agent.ice_controlling
+    assert one._path._current.ice_controlling
 
 
 def test_it_runs_on_uvloop() -> None:

@@ -106,7 +106,7 @@ def test_a_claim_of_4096x2304_is_refused_before_decoding() -> None:
 
 
 def test_a_huge_picture_that_slips_by_is_refused_by_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transcode.video.source.claimed_size", lambda codec, data: None)
+    monkeypatch.setattr("transcode.video.source.picture_size", lambda codec, data: None)
     context = av.CodecContext.create("libvpx", "w")
     context.width, context.height, context.pix_fmt, context.time_base = 2048, 1200, "yuv420p", Fraction(1, 30)
     context.options = {"deadline": "realtime", "cpu-used": "-16", "lag-in-frames": "0"}

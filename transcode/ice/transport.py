@@ -10,8 +10,8 @@ two steps run in the background, each with its own limit of time:
 Each change is told by `on_state`. Once connected, a packet goes from the socket through libsrtp to `on_rtp` or
 `on_rtcp` inside one call from the event loop, and the other way likewise. Packets before that are dropped and counted.
 
-An ICE restart (RFC 8445 §9) is a new transport: `is_restart` tells that a re-offer asks for one; the owner gathers a
-new transport, answers with its parameters, and closes the old one when the new one is connected.
+An ICE restart keeps everything above it (see `path`): `is_restart` tells that a re-offer asks for one, `restart` begins
+it and gives our new credentials for the answer. A peer whose fingerprints are new needs a new transport.
 
 Times are in seconds of `time.monotonic`: the event loop's own clock, which uvloop rounds to milliseconds.
 """
@@ -24,16 +24,15 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from gateway.reasons import Reason, Refused
-from transcode.ice.agent import Agent
+from transcode.ice import path
 from transcode.ice.certificate import Certificate, process_certificate
 from transcode.ice.channels import DataChannels
 from transcode.ice.dtls import DtlsSession
+from transcode.ice.path import Path
 from transcode.media import Candidate, Dtls, Ice, Setup
 from transcode.rtp.srtp import SrtpSession
 from transcode.rtp.transport import PacketHandler
 
-ICE_TIME = 30.0
-"""Seconds until a pair must have been chosen (RFC 8863 asks for patience; people give up sooner than its 39.5 s)."""
 DTLS_TIME = 15.0
 """Seconds for the handshake: four retransmissions of a lost flight (1, 2, 4, 8 s)."""
 
@@ -89,7 +88,6 @@ class IceTransport:
         self.received = 0
         self.sent = 0
         self._counters: dict[str, int] = {}
-        self._public_address = public_address
         self._certificate = certificate or process_certificate()
         self._clock = clock
         self._remote_ice: Ice | None = None
@@ -103,13 +101,19 @@ class IceTransport:
         self._keyed = False
         self._sendto: Callable[[bytes, tuple[str, int]], None] | None = None
         self._remote_address: tuple[str, int] = ("", 0)
-        self._agent = Agent(controlling, addresses, ports, self._counters)
-        self._dtls = DtlsSession(controlling, self._certificate, self._agent.transmit)
+        self._path = Path(
+            controlling,
+            addresses,
+            ports,
+            public_address,
+            self._counters,
+            on_media=self._receive,
+            on_dtls=self._receive_dtls,
+            on_change=self._select,
+            on_lost=self._lose,
+        )
+        self._dtls = DtlsSession(controlling, self._certificate, self._path.transmit)
         self._dtls.on_closed = self._peer_closed
-        self._agent.on_media = self._receive
-        self._agent.on_dtls = self._receive_dtls
-        self._agent.on_selected = self._select
-        self._agent.on_lost = self._lose
 
     # Negotiation
 
@@ -117,7 +121,7 @@ class IceTransport:
         """Bind the sockets and return our credentials and candidates, complete. Raises `Refused` (NO_PORTS)."""
         if self._local_ice is None:
             try:
-                self._local_ice = await self._agent.gather(self._public_address)
+                self._local_ice = await self._path.gather()
             except Refused:
                 self.close()
                 raise
@@ -140,19 +144,24 @@ class IceTransport:
             raise Refused(Reason.BAD_DESCRIPTION, "the DTLS roles of the two sides do not fit")
         if not remote_dtls.fingerprints:
             raise Refused(Reason.BAD_DESCRIPTION, "no fingerprint")
-        if not 4 <= len(remote_ice.user) <= 256 or not 22 <= len(remote_ice.password) <= 256:
-            raise Refused(Reason.BAD_DESCRIPTION, "ICE credentials of a wrong length")
+        self._path.start(remote_ice)
         self._remote_ice = remote_ice
-        self._agent.remote_username = remote_ice.user
-        self._agent.remote_password = remote_ice.password
-        self._agent.remote_is_lite = remote_ice.lite
-        if remote_ice.lite:
-            # Whoever offered: a lite agent never makes checks, so the full one controls (RFC 8445 §6.1.1).
-            self._agent.ice_controlling = True
-        for candidate in remote_ice.candidates:
-            self._agent.add(candidate)
         self._enter(IceState.CHECKING)
         self._task = asyncio.get_running_loop().create_task(self._connect(remote_dtls, setup))
+
+    async def restart(self, remote_ice: Ice) -> Ice:
+        """Take the new credentials of a peer that restarts ICE, and return our new ones for the answer.
+
+        Packets go on by the old pair until a new one is selected; keys, fingerprint and DTLS role stay. Raises
+        `Refused`: BAD_DESCRIPTION, NO_PORTS, or TRANSPORT_FAILED on a transport that has ended.
+        """
+        if self.state in (IceState.NEW, IceState.GATHERED):
+            raise ValueError(f"cannot restart a transport that is {self.state.value}")
+        if self.state in (IceState.FAILED, IceState.CLOSED):
+            raise Refused(Reason.TRANSPORT_FAILED, "the transport has ended")
+        self._local_ice = await self._path.restart(remote_ice)
+        self._remote_ice = remote_ice
+        return self._local_ice
 
     def is_restart(self, remote_ice: Ice) -> bool:
         """Tell whether a later description of the peer asks for an ICE restart (RFC 8839 §4.4.1.1.1)."""
@@ -162,7 +171,7 @@ class IceTransport:
     def add_candidate(self, candidate: Candidate | None) -> None:
         """Take one trickled remote candidate; None (no more will come) changes nothing, time decides on failure."""
         if candidate is not None and self.state not in (IceState.FAILED, IceState.CLOSED):
-            self._agent.add(candidate)
+            self._path.add(candidate)
 
     async def wait(self) -> IceState:
         """Return the state once it is CONNECTED, FAILED or CLOSED."""
@@ -173,9 +182,9 @@ class IceTransport:
 
     async def _connect(self, remote_dtls: Dtls, setup: Setup) -> None:
         try:
-            async with asyncio.timeout(ICE_TIME):
-                await self._agent.connect()
-        except (ConnectionError, TimeoutError):
+            async with asyncio.timeout(path.ICE_TIME):
+                await self._path.ready()
+        except TimeoutError:
             self._fail(Reason.ICE_FAILED)
             return
         self._enter(IceState.KEYING)
@@ -251,7 +260,7 @@ class IceTransport:
             self._count("dtls_overflow")
 
     def _select(self) -> None:
-        pair = self._agent.selected
+        pair = self._path.selected
         if pair is None:
             self._sendto = None
         else:
@@ -287,7 +296,7 @@ class IceTransport:
 
     def _shut(self, state: IceState, reason: Reason | None) -> None:
         self._keyed = False
-        self._agent.shut = True
+        self._path.abandon()
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._tear_down())
         self._enter(state, reason)
@@ -301,7 +310,7 @@ class IceTransport:
         if self._channels is not None:
             await self._channels.stop()
         await self._dtls.stop()
-        await self._agent.close()
+        await self._path.close()
 
     def _enter(self, state: IceState, reason: Reason | None = None) -> None:
         if state not in _NEXT[self.state]:

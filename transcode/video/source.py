@@ -27,12 +27,13 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from transcode.frames import EncodedFrame
 from transcode.media import Codec, LegId
+from transcode.payload.formats import picture_size, size_allowed
 from transcode.video.pool import WorkerPool
-from transcode.video.sizes import MAX_PIXELS, claimed_size, pixel_aspect, size_allowed
+from transcode.video.sizes import MAX_PIXELS, pixel_aspect
 
 MAX_QUEUE = 16
 """Frames waiting for the decoder: half a second; a later picture is of no use in a conversation."""
@@ -127,6 +128,7 @@ class VideoSource:
         # On the strand.
         self._decoder: VideoCodecContext | None = None
         self._decoder_codec = codec
+        self._converter = VideoReformatter()
         self._size = (0, 0)
         self._refusing: tuple[int, int] | None = None
 
@@ -247,7 +249,7 @@ class VideoSource:
             on_picture(self)
 
     def _admitted(self, frame: EncodedFrame) -> bool:
-        size = claimed_size(frame.codec, frame.data)
+        size = picture_size(frame.codec, frame.data)
         if size is None:
             return self._refusing is None
         if size_allowed(*size):
@@ -277,7 +279,7 @@ class VideoSource:
     def _keep(self, frame: VideoFrame, arrival: float) -> None:
         aspect = self._aspect(frame.width, frame.height)
         if frame.format.name != "yuv420p" or frame.color_range == ColorRange.JPEG:
-            frame = frame.reformat(format="yuv420p", dst_color_range=ColorRange.MPEG)
+            frame = self._converter.reformat(frame, format="yuv420p", dst_color_range=ColorRange.MPEG)
         self.statistics.pictures += 1
         width, height = frame.width, frame.height
         self.latest = Picture(frame, width, height, aspect, arrival, self.statistics.pictures)
