@@ -114,9 +114,9 @@ async def _measure(kind: str, legs: int, talking: int, seconds: int) -> Measurem
             async with _generator(job) as words:
                 await _word(words, "up", UP_SECONDS)
                 await _word(words, "begin", WARM_SECONDS + 10)
-                before, metrics = gateway.usage(), await gateway.metrics()
                 loop = asyncio.get_running_loop()
-                began = loop.time()
+                before, began = gateway.usage(), loop.time()
+                metrics = await gateway.metrics()
                 await _word(words, "end", seconds + 10)
                 after, took = gateway.usage(), loop.time() - began
                 later = await gateway.metrics()
