@@ -35,7 +35,7 @@ function join(who) {
   const {tracks, heard, seen} = media;
   const muted = {audio: !heard, video: !seen};
   call = new Call(who, {audio: tracks.microphone, video: tracks.camera}, muted);
-  roomPage.open(call, who.room);
+  roomPage.open(call, who);
   call.addEventListener("joined", () => entered(who.room));
   call.addEventListener("ended", ({detail}) => ended(detail));
   call.start();

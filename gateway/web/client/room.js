@@ -8,6 +8,9 @@ import {Settings, shortcutsOn} from "./settings.js";
 /** Milliseconds without a move after which the controls step back in full screen. */
 const IDLE_TIME = 3000;
 
+/** Milliseconds after joining in which a notice of our name is about ourselves. */
+const OWN_ARRIVAL = 3000;
+
 const LINKS = {
   joining: "Connecting",
   connected: "Connected",
@@ -24,6 +27,9 @@ export class RoomPage {
   #idle = 0;
   #wake = null;
   #mutedByHost = false;
+  #ownName = "";
+  #joinedAt = 0;
+  #changedAt = 0;
 
   /** media: an OwnMedia. */
   constructor(media) {
@@ -53,15 +59,19 @@ export class RoomPage {
   }
 
   /** Enter the room with a call that is about to start. */
-  open(call, room) {
+  open(call, {room, name}) {
     this.#call = call;
+    this.#ownName = name;
     this.#people.clear();
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
     this.#link("joining");
     byId("stage").classList.remove("seen");
     call.addEventListener("state", ({detail}) => this.#link(detail));
-    call.addEventListener("joined", ({detail}) => this.#title(detail.room.name));
+    call.addEventListener("joined", ({detail}) => {
+      this.#joinedAt = performance.now();
+      this.#title(detail.room.name);
+    });
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));
@@ -109,9 +119,9 @@ export class RoomPage {
     return performance.now() - this.#changedAt > 1000 && !own.camera_off === this.#media.seen;
   }
 
-  #changedAt = 0;
-
   #noticed({kind, name, reason}) {
+    // Our own arrival is told to us too.
+    if (kind === "joined" && name === this.#ownName && performance.now() - this.#joinedAt < OWN_ARRIVAL) return;
     if (kind === "joined") notice(`${name} joined`);
     else notice(reason && reason !== "normal" ? `${name} left: ${explainShort(reason)}` : `${name} left`);
   }
