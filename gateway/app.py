@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import secrets
@@ -17,7 +18,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from gateway.certificates import keep_certificate, write_private
+from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -32,8 +33,14 @@ log = structlog.get_logger()
 
 SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
+SIP_PORT = 5060
+"""The port that need not be dialled (RFC 3261 §19.1.2)."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
+
+
+class CannotStart(Exception):
+    """The house cannot start; the text says why, and which key to change, for people."""
 
 
 @dataclass(slots=True)
@@ -57,11 +64,13 @@ class House:
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> Started:
-        """Start every part, the media plane first and the listeners last."""
+        """Start every part, the media plane first and the listeners last. Raises CannotStart."""
         config = self.config
-        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         started = Started(addresses=local_addresses(config))
-        certificate, key = keep_certificate(self.state, started.addresses)
+        own = self._prepare(started)
+        pairs = {
+            name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
+        }
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
@@ -71,9 +80,19 @@ class House:
         self._lag.start()
         self.metrics.add_source(self.plane.counters)
         self.metrics.add_source(self._samples)
-        await self._start_sip(started, certificate, key)
-        await self._start_web(started, certificate, key)
+        await self._start_sip(started, *pairs["sip"])
+        await self._start_web(started, *pairs["web"])
         return started
+
+    def _prepare(self, started: Started) -> tuple[Path, Path]:
+        """Make the state directory if it is not there, and return the certificate and key that are kept in it."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return keep_certificate(self.state, started.addresses)
+        except OSError as error:
+            raise CannotStart(
+                f"the state directory {self.state} cannot be used: {error.strerror}. Choose another with --state."
+            ) from None
 
     def _make_plane(self) -> RemotePlane | Plane:
         config = self.config
@@ -95,7 +114,7 @@ class House:
             height=height,
             public_address=self.config.listen.public_address,
         )
-        return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
+        return HouseRules(abilities, dial_hint(self.config, started.addresses[0]), media.no_media_timeout)
 
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
@@ -110,8 +129,8 @@ class House:
                 udp=sip.udp,
                 tcp=sip.tcp,
                 tls=sip.tls,
-                certificate=sip.certificate or certificate,
-                key=sip.key or key,
+                certificate=certificate,
+                key=key,
                 domain=sip.domain,
             ),
             self.desk,
@@ -119,7 +138,8 @@ class House:
         try:
             await self.sip.start()
         except CannotListenError as error:
-            raise OSError(f"SIP cannot listen on {error.interface}:{error.port}: {error.socketError}") from None
+            keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
+            raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
@@ -133,14 +153,17 @@ class House:
             WebSettings(
                 address=self.config.listen.address,
                 port=web.port,
-                certificate=web.certificate or certificate,
-                key=web.key or key,
+                certificate=certificate,
+                key=key,
                 tokens=tokens,
             ),
             self.desk,
             self.metrics,
         )
-        await self.web.start()
+        try:
+            await self.web.start()
+        except OSError as error:
+            raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
@@ -196,6 +219,33 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
     return found
 
 
+def chosen_certificate(name: str, section: Any, own: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Return a section's certificate and key, or the house's own; a certificate without key holds both."""
+    if section.certificate is None:
+        return own
+    pair = section.certificate, section.key or section.certificate
+    try:
+        check_certificate(*pair)
+    except (OSError, ValueError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise CannotStart(f"{name}.certificate and {name}.key cannot be used: {said}") from None
+    return pair
+
+
+def cannot_listen(address: str, port: int, keys: list[str], error: OSError) -> CannotStart:
+    """Return what to tell of a port that cannot be bound; keys are those of the configuration that name it."""
+    key = " and ".join(keys)
+    if error.errno == errno.EADDRINUSE:
+        said = f"port {port} ({key}) is used by another program. End that one, or give another port."
+    elif error.errno == errno.EACCES:
+        said = f"this user may not listen on port {port} ({key}). Give a port above 1023."
+    elif error.errno == errno.EADDRNOTAVAIL:
+        said = f"this machine has no address {address} (listen.address)."
+    else:
+        said = f"port {port} ({key}) of {address} cannot be listened on: {os.strerror(error.errno or 0)}."
+    return CannotStart(said)
+
+
 def room_settings(room: Any) -> RoomSettings:
     """Return a configured room as the desk knows it."""
     return RoomSettings(
@@ -206,6 +256,13 @@ def room_settings(room: Any) -> RoomSettings:
         guest_pin=room.guest_pin,
         max_participants=room.max_participants,
     )
+
+
+def dial_hint(config: Config, address: str) -> str:
+    """Return what the slate tells people to dial."""
+    port = config.sip.udp or config.sip.tcp
+    host = f"[{address}]" if ":" in address else address
+    return f"sip:ROOM@{host}" + (f":{port}" if port not in (None, SIP_PORT) else "")
 
 
 def local_addresses(config: Config) -> list[str]:

@@ -10,11 +10,17 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from gateway.config import Config, ConfigError, load
 from transcode.logs import configure_logs
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="One meeting for room systems, phones and browsers.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One meeting for room systems, phones and browsers.",
+)
 console = Console()
 errors = Console(stderr=True)
 
@@ -31,8 +37,14 @@ def read_config(path: Path | None) -> Config:
     try:
         return load(path)
     except ConfigError as error:
-        errors.print(f"[bold red]The configuration cannot be used[/]\n{error}", highlight=False)
+        complain("The configuration cannot be used", str(error))
         raise typer.Exit(2) from None
+
+
+def complain(title: str, text: str) -> None:
+    """Say on standard error what is wrong; the text may come from anywhere and is printed as it is."""
+    between = ": " if "\n" not in text else ":\n  "
+    errors.print(Text.assemble((title, "bold red"), between, text.replace("\n", "\n  ")), soft_wrap=True)
 
 
 @app.command()
@@ -44,8 +56,8 @@ def serve(config: ConfigOption = None, state: StateOption = None) -> None:
     configure_logs(os.environ.get("ROOMBRIDGE_LOG", ""))
     try:
         house.run(settings, house.state_directory(state), lambda started: banner(settings, started))
-    except OSError as error:
-        errors.print(f"[bold red]Cannot start:[/] {error}", highlight=False)
+    except house.CannotStart as error:
+        complain("Cannot start", str(error))
         raise typer.Exit(1) from None
 
 
