@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -61,28 +62,38 @@ def serve(config: ConfigOption = None, state: StateOption = None) -> None:
         raise typer.Exit(1) from None
 
 
+SIP_TRANSPORTS = {"udp": (5060, ""), "tcp": (5060, ";transport=tcp"), "tls": (5061, ";transport=tls")}
+"""The port that need not be written, and the URI parameter that asks for this transport (RFC 3261 §19.1.1)."""
+
+
 def banner(config: Config, started: object) -> None:
     """Print what to dial, and the API token if it was made just now."""
     from gateway.app import Started
 
     assert isinstance(started, Started)
     address = started.addresses[0]
+    bracketed = f"[{address}]" if ":" in address else address
     room = config.rooms[0].id if config.rooms else "ROOM"
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
     if started.web is not None:
-        table.add_row("Browser", f"https://{address}:{started.web}/r/{room}")
-    for protocol, port in sorted(started.sip.items(), reverse=True):
-        usual = {"udp": 5060, "tcp": 5060, "tls": 5061}[protocol]
-        suffix = "" if port == usual else f":{port}"
-        how = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls"}[protocol]
-        table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{address}{suffix}{how}")
+        table.add_row("Browser", f"https://{bracketed}:{started.web}/r/{room}")
+        if config.web.certificate is None:
+            table.add_row("", "[dim]it warns once of the self-signed certificate[/]")
+    for protocol, (usual, parameter) in SIP_TRANSPORTS.items():
+        if protocol in started.sip:
+            port = started.sip[protocol]
+            suffix = "" if port == usual else f":{port}"
+            table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{bracketed}{suffix}{parameter}")
     if started.fresh_token:
-        table.add_row("API token", f"{started.fresh_token}   [dim](kept nowhere in clear: note it now)[/]")
+        table.add_row("API token", started.fresh_token)
+        table.add_row("", "[dim]note it now: it is shown once and kept nowhere[/]")
     if len(started.addresses) > 1:
         table.add_row("[dim]also at[/]", f"[dim]{', '.join(started.addresses[1:])}[/]")
+    table.add_row("[dim]stop[/]", "[dim]Ctrl-C[/]")
     console.print(Panel(table, title="Roombridge is ready", title_align="left", border_style="green", expand=False))
+    sys.stdout.flush()
 
 
 @app.command("check-config")
