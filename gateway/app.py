@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import secrets
@@ -17,7 +18,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from gateway.certificates import keep_certificate, write_private
+from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -32,8 +33,14 @@ log = structlog.get_logger()
 
 SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
+SIP_PORT = 5060
+"""The port that need not be dialled (RFC 3261 §19.1.2)."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
+
+
+class CannotStart(Exception):
+    """The house cannot start; the text says why, and which key to change, for people."""
 
 
 @dataclass(slots=True)
@@ -57,11 +64,13 @@ class House:
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> Started:
-        """Start every part, the media plane first and the listeners last."""
+        """Start every part, the media plane first and the listeners last. Raises CannotStart."""
         config = self.config
-        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         started = Started(addresses=local_addresses(config))
-        certificate, key = keep_certificate(self.state, started.addresses)
+        own = self._prepare(started)
+        pairs = {
+            name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
+        }
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
@@ -71,10 +80,20 @@ class House:
         self._lag.start()
         self.metrics.add_source(self.plane.counters)
         self.metrics.add_source(self._samples)
-        await self._start_sip(started, certificate, key)
-        await self._start_web(started, certificate, key)
+        await self._start_sip(started, *pairs["sip"])
+        await self._start_web(started, *pairs["web"])
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
+
+    def _prepare(self, started: Started) -> tuple[Path, Path]:
+        """Make the state directory if it is not there, and return the certificate and key that are kept in it."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return keep_certificate(self.state, started.addresses)
+        except OSError as error:
+            raise CannotStart(
+                f"the state directory {self.state} cannot be used: {error.strerror}. Choose another with --state."
+            ) from None
 
     def _make_plane(self) -> RemotePlane | Plane:
         config = self.config
@@ -111,8 +130,8 @@ class House:
                 udp=sip.udp,
                 tcp=sip.tcp,
                 tls=sip.tls,
-                certificate=sip.certificate or certificate,
-                key=sip.key or key,
+                certificate=certificate,
+                key=key,
                 domain=sip.domain,
             ),
             self.desk,
@@ -120,7 +139,8 @@ class House:
         try:
             await self.sip.start()
         except CannotListenError as error:
-            raise OSError(f"SIP cannot listen on {error.interface}:{error.port}: {error.socketError}") from None
+            keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
+            raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
@@ -134,14 +154,17 @@ class House:
             WebSettings(
                 address=self.config.listen.address,
                 port=web.port,
-                certificate=web.certificate or certificate,
-                key=web.key or key,
+                certificate=certificate,
+                key=key,
                 tokens=tokens,
             ),
             self.desk,
             self.metrics,
         )
-        await self.web.start()
+        try:
+            await self.web.start()
+        except OSError as error:
+            raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
@@ -199,13 +222,41 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
 
 def _dial_hint(started: Started) -> str:
     """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
-    address, lines = started.addresses[0], []
+    lines: list[str] = []
+    address = f"[{started.addresses[0]}]" if ":" in started.addresses[0] else started.addresses[0]
     if started.web is not None:
         lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")
     port = started.sip.get("udp") or started.sip.get("tcp")
     if port is not None:
-        lines.append(f"SIP: ROOM@{address}" + ("" if port == 5060 else f":{port}"))
+        lines.append(f"SIP: ROOM@{address}" + ("" if port == SIP_PORT else f":{port}"))
     return "\n".join(lines)
+
+
+def chosen_certificate(name: str, section: Any, own: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Return a section's certificate and key, or the house's own; a certificate without key holds both."""
+    if section.certificate is None:
+        return own
+    pair = section.certificate, section.key or section.certificate
+    try:
+        check_certificate(*pair)
+    except (OSError, ValueError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise CannotStart(f"{name}.certificate and {name}.key cannot be used: {said}") from None
+    return pair
+
+
+def cannot_listen(address: str, port: int, keys: list[str], error: OSError) -> CannotStart:
+    """Return what to tell of a port that cannot be bound; keys are those of the configuration that name it."""
+    key = " and ".join(keys)
+    if error.errno == errno.EADDRINUSE:
+        said = f"port {port} ({key}) is used by another program. End that one, or give another port."
+    elif error.errno == errno.EACCES:
+        said = f"this user may not listen on port {port} ({key}). Give a port above 1023."
+    elif error.errno == errno.EADDRNOTAVAIL:
+        said = f"this machine has no address {address} (listen.address)."
+    else:
+        said = f"port {port} ({key}) of {address} cannot be listened on: {os.strerror(error.errno or 0)}."
+    return CannotStart(said)
 
 
 def room_settings(room: Any) -> RoomSettings:
