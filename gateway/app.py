@@ -83,6 +83,7 @@ class House:
         self.metrics.add_source(self.book.samples)
         await self._start_sip(started, certificate, key)
         await self._start_web(started, certificate, key)
+        self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
     def _make_plane(self) -> RemotePlane | Plane:
@@ -105,7 +106,7 @@ class House:
             height=height,
             public_address=self.config.listen.public_address,
         )
-        return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
+        return HouseRules(abilities, _dial_hint(started), media.no_media_timeout)
 
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
@@ -229,6 +230,17 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
+
+
+def _dial_hint(started: Started) -> str:
+    """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
+    address, lines = started.addresses[0], []
+    if started.web is not None:
+        lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")
+    port = started.sip.get("udp") or started.sip.get("tcp")
+    if port is not None:
+        lines.append(f"SIP: ROOM@{address}" + ("" if port == 5060 else f":{port}"))
+    return "\n".join(lines)
 
 
 def room_settings(room: Any) -> RoomSettings:
