@@ -185,4 +185,15 @@ def make_app(office: Office) -> FastAPI:
     tell_errors(app)
     for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
         app.include_router(part)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Write the API's description once, without the answer 422, which is told as 400 here."""
+    description = app.openapi()
+    for path in description["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        description["components"]["schemas"].pop(unused, None)
