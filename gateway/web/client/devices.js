@@ -126,7 +126,7 @@ export async function fill(select, kind, choice, track = null) {
   const real = choice === "default" ? track?.getSettings().deviceId : choice;
   const known = devices.some((device) => device.id === real);
   const options = devices.map((device) => new Option(device.label, device.id));
-  if (choice && !known) options.unshift(new Option(`${NAMES[kind]} of the system`, "default"));
+  if (choice && !known) options.unshift(new Option(track?.label || `${NAMES[kind]} of the system`, "default"));
   if (kind !== "speaker") options.push(new Option(`No ${kind}`, ""));
   select.replaceChildren(...options);
   select.value = !choice ? "" : known ? real : "default";
