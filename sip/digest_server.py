@@ -161,7 +161,11 @@ class DigestServer:
         return f"{plain}.{self._sign(plain, address)}"
 
     def _sign(self, plain: str, address: str) -> str:
-        return hmac.new(self._key, f"{plain} {address}".encode(), hashlib.sha256).digest()[:_SIGNATURE].hex()
+        return (
+            hmac.new(self._key, f"{plain} {address}".encode("utf-8", "surrogateescape"), hashlib.sha256)
+            .digest()[:_SIGNATURE]
+            .hex()
+        )
 
     def _issued(self, nonce: str, address: str) -> int | None:
         """Return when a nonce was made, in ticks; None where it is none of ours for that address."""
