@@ -30,6 +30,7 @@ from sip.timers import Timer
 from sip.transaction import Key, ServerTransaction
 
 if TYPE_CHECKING:
+    from sip.digest_client import Login
     from sip.uac import Outgoing
 
 ANSWER_TIME = 30.0
@@ -72,7 +73,7 @@ class Unacked:
 
 @dataclass(slots=True)
 class Session:
-    """One call; caller whether we placed it."""
+    """One call; caller whether we placed it; login what our requests in it answer challenges with."""
 
     id: SessionId
     caller: bool
@@ -91,6 +92,7 @@ class Session:
     said: tuple[bytes, str] = (b"", "")
     """Our latest description and its type: what a re-INVITE that only refreshes says again."""
     replaces: SessionId | None = None
+    login: Login | None = None
 
     @property
     def busy(self) -> bool:

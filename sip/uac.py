@@ -14,6 +14,7 @@ from functools import partial
 from gateway.reasons import Reason, from_sip
 from sip.building import HeaderList, abilities, make_response, reason_headers, reason_of_refusal
 from sip.dialog import Dialog
+from sip.digest_client import Attempt, Login
 from sip.events import (
     Answered,
     Flow,
@@ -44,6 +45,9 @@ MAX_FORKS = 16
 MAX_RETRY = 300
 """Longest Retry-After in seconds that is passed on; later means never within a call."""
 
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
+"""Header fields that answer challenges."""
+
 Done = Callable[[Response | None, int, float], None]
 
 
@@ -52,6 +56,7 @@ class Outgoing:
     """An INVITE of ours. tag is the remote tag of the 2xx that counts; acks what acknowledged each 2xx, by tag.
 
     contact is ours; forks are the early dialogs that it made, by tag; refresh whether it changes nothing.
+    attempt answers challenges, None where we have no login for the peer.
     """
 
     session: Session
@@ -68,6 +73,7 @@ class Outgoing:
     tag: str | None = None
     acks: dict[str, Send] = field(default_factory=dict)
     timer: Timer | None = None
+    attempt: Attempt | None = None
 
 
 class UserAgentClient:
@@ -81,13 +87,19 @@ class UserAgentClient:
 
     # INVITE
 
-    def invite(self, request: Request, contact: str, way: Flow | Target, now: float) -> Session:
+    def invite(
+        self, request: Request, contact: str, way: Flow | Target, now: float, login: Login | None = None
+    ) -> Session:
         """Start a call with a request that is complete but for Via; contact is the value of its Contact."""
         core = self._core
         session = core.open(caller=True)
         session.local_tag = request.from_.tag
+        session.login = login
         request.headers.extend(self.timers.asks(session))
-        self._send_invite(Outgoing(session, request, bool(request.body), True, contact), way, None, now)
+        attempt = _attempt(login, request)
+        self._send_invite(
+            Outgoing(session, request, bool(request.body), True, contact, attempt=attempt), way, None, now
+        )
         return session
 
     def reinvite(self, session: Session, body: bytes, content_type: str, now: float, refresh: bool = False) -> None:
@@ -97,7 +109,9 @@ class UserAgentClient:
             return
         extra = [*abilities(self._core.config), *self.timers.asks(session)]
         request = self._dialog_request(dialog, "INVITE", body, content_type, extra)
-        self._send_invite(Outgoing(session, request, bool(body), False, dialog.contact, refresh), *dialog.way(), now)
+        attempt = _attempt(session.login, request)
+        out = Outgoing(session, request, bool(body), False, dialog.contact, refresh, attempt=attempt)
+        self._send_invite(out, *dialog.way(), now)
 
     def _send_invite(self, out: Outgoing, way: Flow | Target, fallback: Target | None, now: float) -> None:
         out.session.outgoing = out
@@ -114,12 +128,13 @@ class UserAgentClient:
         number = old.cseq.number + 1
         if session.dialog is not None and not out.initial:
             session.dialog.local_cseq = number = session.dialog.local_cseq + 1
-        fresh = {"Via", "CSeq", *(name for name, _ in headers)}
+        fresh = {"Via", "CSeq", *CREDENTIALS, *(name for name, _ in headers)}
         items = [item for item in old.headers if item[0] not in fresh]
         made = Headers([*items, ("CSeq", f"{number} INVITE"), *headers])
         request = Request("INVITE", old.target, made, old.body)
         self._core.drop_early(session)
-        again = Outgoing(session, request, out.offered, out.initial, out.contact, out.refresh)
+        attempt = _attempt(session.login, request)
+        again = Outgoing(session, request, out.offered, out.initial, out.contact, out.refresh, attempt=attempt)
         self._send_invite(again, sent.target, sent.fallback, now)
 
     def refresh(self, session: Session, now: float) -> None:
@@ -136,8 +151,25 @@ class UserAgentClient:
             self._on_provisional(out, contact, response, flow, now)
         elif response.status < 300:
             self._on_success(out, contact, response, flow, now)
-        else:
+        elif not self._answer_challenge(out, response, now):
             self._on_refusal(out, response.status, response, reason_of_refusal(response), now)
+
+    def _answer_challenge(self, out: Outgoing, response: Response, now: float) -> bool:
+        """Send the INVITE again with credentials, in a transaction of its own (§22.2); its early dialogs are gone."""
+        session = out.session
+        if out.attempt is None or out.client is None or session.phase not in (Phase.CALLING, Phase.CONFIRMED):
+            return False
+        sent = out.client.target
+        request = out.attempt.answer(out.request, response)
+        if request is None or sent is None:
+            return False
+        self._core.drop_early(session)
+        if session.dialog is not None:
+            session.dialog.local_cseq = request.cseq.number
+        out.request, out.provisional = request, False
+        on_response, on_failure = partial(self._on_response, out), partial(self._on_failure, out)
+        out.client = self._layer.send_request(request, sent.target, sent.fallback, on_response, on_failure, now)
+        return True
 
     def _on_failure(self, out: Outgoing, reason: Reason, now: float) -> None:
         self._on_refusal(out, 408 if reason is Reason.TIMEOUT else 503, None, reason, now)
@@ -191,7 +223,7 @@ class UserAgentClient:
     def _prack(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str, now: float) -> None:
         extra = [("RAck", f"{dialog.rseq} {out.request.cseq.number} INVITE")]
         prack = self._dialog_request(dialog, "PRACK", body, content_type, extra)
-        self._layer.send_request(prack, *dialog.way(), _ignore_response, _ignore_failure, now)
+        self._send(prack, dialog.way(), _ignore_response, _ignore_failure, out.session.login, dialog, now)
 
     def _on_success(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
         tag = response.to.tag
@@ -268,6 +300,7 @@ class UserAgentClient:
         """Send the ACK of a 2xx and keep it for when that comes again (§13.2.2.4)."""
         self._stop_timer(out)
         ack = dialog.request("ACK", out.request.cseq.number)
+        ack.headers.extend(item for item in out.request.headers if item[0] in CREDENTIALS)  # §22.1
         ack.body = body
         if body:
             ack.headers.add("Content-Type", content_type)
@@ -388,7 +421,9 @@ class UserAgentClient:
         session.phase = Phase.ENDING
         session.reason = reason
         extra = [*reason_headers(reason), *headers]
-        self._ask(dialog, "BYE", b"", "", extra, lambda response, status, when: self._core.end(session, reason), now)
+        self._ask(
+            session, dialog, "BYE", b"", "", extra, lambda response, status, when: self._core.end(session, reason), now
+        )
 
     # other requests in a call
 
@@ -397,7 +432,7 @@ class UserAgentClient:
         session.updating = bool(body)
         extra = [*abilities(self._core.config), *self.timers.asks(session)]
         done = partial(self._updated, session, dialog, body, content_type)
-        self._ask(dialog, "UPDATE", body, content_type, extra, done, now)
+        self._ask(session, dialog, "UPDATE", body, content_type, extra, done, now)
 
     def _updated(
         self,
@@ -437,10 +472,10 @@ class UserAgentClient:
                 self._core.emit(InfoAnswered(session.id, number, status, response))
 
         if session.dialog is not None:
-            self._ask(session.dialog, "INFO", body, content_type, (), done, now)
+            self._ask(session, session.dialog, "INFO", body, content_type, (), done, now)
         return number
 
-    def request(self, request: Request, way: Flow | Target, now: float) -> RequestId:
+    def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:
         """Send a request outside of any dialog, complete but for Via."""
         number = RequestId(self._core.number())
 
@@ -452,11 +487,39 @@ class UserAgentClient:
             status = 408 if reason is Reason.TIMEOUT else 503
             self._core.emit(RequestAnswered(number, status, None, None))
 
-        self._layer.send_request(request, way, None, on_response, on_failure, now)
+        self._send(request, (way, None), on_response, on_failure, login, None, now)
         return number
+
+    def _send(
+        self,
+        request: Request,
+        way: tuple[Flow | Target, Target | None],
+        on_response: OnResponse,
+        on_failure: OnFailure,
+        login: Login | None,
+        dialog: Dialog | None,
+        now: float,
+    ) -> None:
+        """Send a request other than INVITE, and again with credentials where it is challenged (§22.2)."""
+        attempt = _attempt(login, request)
+
+        def heard(response: Response, flow: Flow | None, when: float) -> None:
+            nonlocal request
+            again = attempt.answer(request, response) if attempt is not None else None
+            if again is None:
+                on_response(response, flow, when)
+                return
+            request = again
+            if dialog is not None:  # other requests may have been numbered meanwhile
+                dialog.local_cseq += 1
+                request.headers.set("CSeq", f"{dialog.local_cseq} {request.method}")
+            self._layer.send_request(request, *way, heard, on_failure, when)
+
+        self._layer.send_request(request, *way, heard, on_failure, now)
 
     def _ask(
         self,
+        session: Session,
         dialog: Dialog,
         method: str,
         body: bytes,
@@ -468,7 +531,7 @@ class UserAgentClient:
         """Send a request other than INVITE within a call; done hears the one final outcome."""
         request = self._dialog_request(dialog, method, body, content_type, headers)
         on_response, on_failure = _final(dialog, method, done)
-        self._layer.send_request(request, *dialog.way(), on_response, on_failure, now)
+        self._send(request, dialog.way(), on_response, on_failure, session.login, dialog, now)
 
     def _dialog_request(
         self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList
@@ -485,6 +548,15 @@ class UserAgentClient:
         if out.timer is not None:
             out.timer.stop()
             out.timer = None
+
+
+def _attempt(login: Login | None, request: Request) -> Attempt | None:
+    """Return what answers challenges of a request, and put on it what is asked for anyway."""
+    if login is None:
+        return None
+    attempt = Attempt(login)
+    attempt.begin(request)
+    return attempt
 
 
 def _final(dialog: Dialog, method: str, done: Done) -> tuple[OnResponse, OnFailure]:
