@@ -68,11 +68,13 @@ class Target:
     """Where to send when no flow is open: the shell resolves the host and connects where needed.
 
     host is a name or an IP literal without brackets. port None: by DNS (RFC 3263), else the transport's default.
+    name is what a certificate must name where that is not host: the domain that led here.
     """
 
     transport: Transport
     host: str
     port: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
