@@ -26,10 +26,13 @@ from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
+from sip.adapter_dial import Dialling, Servers
 from sip.adapter_facts import MAX_NAME, clean, source
-from sip.config import StackConfig
+from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
-from sip.events import Flow, Send, SessionId, Target, Transport
+from sip.events import Flow, Send, SessionId, Transport
+from sip.hunt import Failure
+from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
 from sip.transport_stream import StreamLimits
@@ -43,6 +46,10 @@ STOP_TIME = 3.0
 """Seconds that peers have to answer our BYE when the service stops."""
 ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related")
 """Bodies that a call may come with."""
+
+
+METHODS = (*BASIC_METHODS, "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE")
+"""What is handled here or refused with a reason of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +110,19 @@ class SipAdapter:
         network_config = NetworkConfig(
             config.address, ports, config.certificate, config.key, config.authorities, config.limits
         )
-        self._network = Network(network_config, self, self._reactor)
+        rng = self._rng or random.SystemRandom()
+        resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
+        self._servers = Servers(resolver)
+        self._network = Network(network_config, self, self._reactor, resolver)
         self._network.start()
         host = config.public_address or ("" if ip_address(config.address).is_unspecified else config.address)
         stack_config = StackConfig(
-            host=host, ports=dict(self._network.ports), user_agent=config.user_agent, accept=ACCEPT
+            host=host,
+            ports=dict(self._network.ports),
+            user_agent=config.user_agent,
+            methods=METHODS,
+            accept=ACCEPT,
+            focus=True,
         )
         self.stack = Stack(stack_config, self._rng)
         self._running = True
@@ -156,17 +171,27 @@ class SipAdapter:
 
     # placing calls
 
-    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+    async def dial(
+        self,
+        target: str,
+        facts: CallFacts,
+        wanted: Wanted | None = None,
+        display: str = "",
+        headers: HeaderList | None = None,
+    ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown. Raises Refused with the reason that the peer or the house gave.
+        display is the name that the peer is shown; headers go into the INVITE.
+        Raises Refused with the reason that the peer or the house gave.
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
-        uri, hops = self._where(target, large=wanted.video)
-        flow = await self._open(hops)
+        uri = self._dialled(target)
+        ways = self._ways(large=wanted.video)
+        dialling = Dialling(str(uri), ways, self._servers, self._network, self.now)
+        flow = await dialling.next()
         call = SipCall(self, None, flow, self._exchange(flow))
         facts = replace(
             facts,
@@ -175,38 +200,27 @@ class SipAdapter:
             source=source(flow),
             secure=flow.transport.secure,
         )
+        headers = headers or []
         sender = self._sender(facts.called, display, flow)
         self._working.add(call)
         try:
-            return await call.place(facts, wanted, lambda body: self._invite(call, uri, sender, body))
+            return await call.place(
+                facts, wanted, lambda body: self._invite(call, dialling.uri, sender, body, headers), dialling.next
+            )
         finally:
             if call.session is None:
                 self._settle(call)
 
-    def _invite(self, call: SipCall, uri: str, sender: str, body: bytes) -> SessionId:
+    def _invite(self, call: SipCall, uri: str, sender: str, body: bytes, headers: HeaderList) -> SessionId:
         try:
-            session = self.stack.invite(call.flow, uri, sender, self.now(), body)
+            session = self.stack.invite(call.flow, uri, sender, self.now(), body, headers=headers)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
         return session
 
-    async def _open(self, hops: list[Target]) -> Flow:
-        """Return a flow to the first of these that can be reached."""
-        why = ""
-        for hop in hops:
-            try:
-                return await self._network.open(hop)
-            except OSError as error:
-                why = str(error)
-        raise Refused(Reason.UNREACHABLE, why)
-
-    def _where(self, target: str, large: bool) -> tuple[str, list[Target]]:
-        """Return the Request-URI of a dialled address and where to send it, best first.
-
-        Where the URI names no transport, an INVITE that is too large for one datagram goes by TCP, and by UDP only to
-        peers that have no TCP (RFC 3261 §18.1.1).
-        """
+    def _dialled(self, target: str) -> Uri:
+        """Return a dialled address as a URI. Raises Refused."""
         if not target.isprintable() or " " in target:
             raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
         try:
@@ -216,18 +230,19 @@ class SipAdapter:
         if not uri.is_sip:
             raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
         named = uri.parameters.get("transport", "").lower()
-        udp, tcp = self._config.udp is not None, self._config.tcp is not None
-        if uri.scheme == "sips" or named == "tls":
-            ways = [Transport.TLS]
-        elif named in ("tcp", "udp"):
-            ways = [Transport(named)]
-        elif named:
+        if named not in ("", "tls") and uri.scheme == "sip" and named not in ("tcp", "udp"):
             raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
-        elif udp:
-            ways = [Transport.TCP, Transport.UDP] if tcp and large else [Transport.UDP]
-        else:
-            ways = [Transport.TCP if tcp else Transport.TLS]
-        return str(uri), [Target(way, uri.host, uri.port) for way in ways]
+        return uri
+
+    def _ways(self, large: bool) -> list[Transport]:
+        """Return our transports, best first.
+
+        Where a URI names none, an INVITE that is too large for one datagram goes by TCP, and by UDP only to peers
+        that have no TCP (RFC 3261 §18.1.1).
+        """
+        ways = [Transport.TCP, Transport.UDP] if large else [Transport.UDP, Transport.TCP]
+        off = {Transport.UDP: self._config.udp is None, Transport.TCP: self._config.tcp is None}
+        return [*(way for way in ways if not off[way]), Transport.TLS]
 
     def _sender(self, user: str, display: str, flow: Flow) -> str:
         host = self._config.domain or self._advertised(flow)
@@ -316,7 +331,7 @@ class SipAdapter:
                 call = self._calls.get(event.session)
                 if call is not None:
                     self._tell(call, event)
-                elif isinstance(event, events.UpdateReceived | events.InfoReceived):
+                elif isinstance(event, _ASKED) and event.request_id is not None:
                     self.stack.respond(event.request_id, 481, self.now())
 
     def _tell(self, call: SipCall, event: events.Event) -> None:
@@ -327,6 +342,9 @@ class SipAdapter:
                 call.reoffered(event.request, partial(self._answer_reinvite, event.session))
             case events.UpdateReceived():
                 call.reoffered(event.request, partial(self._answer_update, event.request_id))
+            case events.PrackReceived():
+                if event.request_id is not None:
+                    call.reoffered(event.request, partial(self._answer_update, event.request_id))
             case events.InfoReceived():
                 status, headers = call.informed(event.request)
                 self.stack.respond(event.request_id, status, self.now(), headers=headers)
@@ -334,15 +352,21 @@ class SipAdapter:
                 call.info_answered(event.request_id, event.status)
             case events.Provisional():
                 call.progressed(event.response)
+            case events.Refreshed():
+                call.refreshed(event.response)
+            case events.ReinviteAnswered():
+                call.reinvite_answered(event.response)
+            case events.ReinviteRejected():
+                call.reinvite_rejected(event.status, event.reason, event.retry_after)
             case events.Answered():
                 call.picked_up(event.response)
             case events.Rejected():
-                call.rejected(event.status, event.reason, event.response)
+                call.rejected(Failure(event.status, event.reason, event.response, event.contacts))
             case events.Ended():
                 self._forget(event.session, call)
                 call.ended(event.reason)
             case _:
-                pass  # Cancelled, ByeReceived and NoAck: Ended follows. We send no re-INVITE and no UPDATE.
+                pass  # Cancelled, ByeReceived and NoAck: Ended follows. We send no UPDATE with an offer.
 
     def _invited(self, event: events.InviteReceived) -> None:
         if self._stopping:
@@ -386,6 +410,10 @@ class SipAdapter:
 
     def _answer_update(self, request_id: events.RequestId, status: int, body: bytes, headers: HeaderList) -> None:
         self.stack.respond(request_id, status, self.now(), body, headers=headers)
+
+
+_ASKED = (events.UpdateReceived, events.InfoReceived, events.PrackReceived)
+"""Events of calls that want an answer."""
 
 
 def _sent(data: bytes) -> str:

@@ -13,6 +13,10 @@ MIN_SE = 90
 """Smallest session interval in seconds: what the RFC says nobody may go below (§4)."""
 
 
+BASIC_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
+"""What calls need."""
+
+
 @dataclass(frozen=True, slots=True)
 class StackConfig:
     """Names, abilities and bounds of one stack.
@@ -26,7 +30,7 @@ class StackConfig:
     user: str = ""
     """User part of our Contact in calls that we place; in calls that arrive it is the one that was dialled."""
     user_agent: str = "Roombridge"
-    methods: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
+    methods: tuple[str, ...] = BASIC_METHODS
     """Allow. Any further known method here is handed up as RequestReceived."""
     supported: tuple[str, ...] = ("100rel", "replaces", "timer")
     """Option tags for Supported; a Require of any other is refused with 420."""

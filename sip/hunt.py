@@ -30,7 +30,9 @@ class Failure:
     @property
     def of_server(self) -> bool:
         """Whether another server of the same domain may do better (RFC 3263 §4.3)."""
-        return self.status == 503 or (self.response is None and self.reason in (Reason.TIMEOUT, Reason.UNREACHABLE))
+        if self.response is None:
+            return self.reason in (Reason.TIMEOUT, Reason.UNREACHABLE)
+        return self.status == 503
 
     @property
     def redirects(self) -> bool:

@@ -717,7 +717,7 @@ async def test_a_desk_that_refuses_places_no_call(adapter: SipAdapter, desk: Fak
 async def test_a_dial_that_is_given_up_is_cancelled(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
     dialling = asyncio.get_running_loop().create_task(adapter.dial(f"bob@127.0.0.1:{peer.local}", FACTS))
     invite = await peer.asked("INVITE", 180)
-    assert re.fullmatch(r"<sip:100@127\.0\.0\.1:\d+>", invite.get("contact"))
+    assert re.fullmatch(r"<sip:100@127\.0\.0\.1:\d+>;isfocus", invite.get("contact"))
     dialling.cancel()
     cancel = await peer.asked("CANCEL")
     assert cancel.get("call-id") == invite.get("call-id")

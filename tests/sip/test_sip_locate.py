@@ -9,6 +9,7 @@ import pytest
 
 from gateway.reasons import Reason
 from sip.events import Target, Transport
+from sip.headers import Headers
 from sip.hunt import MAX_REDIRECTIONS, MAX_TARGETS, Failure, Hunt
 from sip.locate import (
     MAX_BLOCKED,
@@ -26,6 +27,7 @@ from sip.locate import (
     by_weight,
     locate,
 )
+from sip.message import Response
 from sip.uri import parse_uri
 
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
@@ -147,11 +149,11 @@ def test_srv_records_are_drawn_by_weight_within_their_priority() -> None:
 
 
 def test_a_zone_that_names_ever_more_servers_is_cut_off() -> None:
-    zone: Zone = {(Kind.NAPTR, "x.example"): [Naptr(i, 0, "s", "SIP+D2U", f"_s{i}.x.example") for i in range(500)]}
-    for i in range(500):
-        zone[Kind.SRV, f"_s{i}.x.example"] = [Srv(0, 1, 5060 + n, f"h{i}-{n}.x.example") for n in range(100)]
-        for n in range(100):
-            zone[Kind.ADDRESS, f"h{i}-{n}.x.example"] = [Address(f"10.0.{n}.{k}") for k in range(100)]
+    zone: Zone = {(Kind.NAPTR, "x.example"): [Naptr(i, 0, "s", "SIP+D2U", f"_s{i}.x.example") for i in range(40)]}
+    for i in range(40):
+        zone[Kind.SRV, f"_s{i}.x.example"] = [Srv(0, 1, 5060 + n, f"h{i}-{n}.x.example") for n in range(40)]
+        for n in range(40):
+            zone[Kind.ADDRESS, f"h{i}-{n}.x.example"] = [Address(f"10.0.{n}.{k}") for k in range(3)]
     hops, asked = find("sip:a@x.example", zone)
     assert len(hops) <= MAX_HOPS
     assert len(asked) <= MAX_QUERIES
@@ -223,7 +225,8 @@ def test_a_protected_call_is_not_led_to_an_open_one() -> None:
 
 
 def test_what_another_server_may_do_better_is_told_from_what_it_may_not() -> None:
-    assert Failure(503, Reason.OVERLOAD).of_server
+    assert Failure(503, Reason.OVERLOAD, Response(503, "", Headers())).of_server
+    assert not Failure(503, Reason.OVERLOAD).of_server  # our own bound
     assert Failure(408, Reason.TIMEOUT).of_server
     assert not Failure(408, Reason.NO_ANSWER).of_server
     assert not Failure(486, Reason.BUSY).of_server
