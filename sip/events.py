@@ -20,6 +20,10 @@ RequestId = NewType("RequestId", int)
 """One request without a session of its own, received or sent; never used again in the life of a stack."""
 
 
+SubscriptionId = NewType("SubscriptionId", int)
+"""One subscription of a peer; never used again in the life of a stack."""
+
+
 class Transport(StrEnum):
     """How a message travels; the value is the URI parameter (RFC 3261 §19.1.1, RFC 7118)."""
 
@@ -293,6 +297,40 @@ class RequestAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Resubscribed:
+    """A subscription of the peer was refreshed, or fell behind: it is to be sent the whole state."""
+
+    subscription: SubscriptionId
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded:
+    """A subscription of the peer is over: it expired, was ended (NORMAL), or the peer wants no more of it."""
+
+    subscription: SubscriptionId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """What the peer said to our REFER; below 300 it tries, and `ReferProgress` tells how that goes."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """How the call goes that we referred the peer to; over says that nothing more will be heard of it."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NoAck:
     """The peer never acknowledged our 2xx; BYE is sent. `Ended` with NO_ACK follows."""
 
@@ -331,6 +369,10 @@ Event = (
     | UpdateRejected
     | InfoAnswered
     | RequestAnswered
+    | Resubscribed
+    | SubscriptionEnded
+    | ReferAnswered
+    | ReferProgress
     | NoAck
     | Ended
 )

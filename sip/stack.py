@@ -16,9 +16,10 @@ from sip.building import abilities, reason_headers
 from sip.config import StackConfig
 from sip.dialog import Dialog
 from sip.digest_client import Login
-from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, Target
+from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, SubscriptionId, Target
 from sip.headers import Headers
 from sip.message import Message, Request, Response
+from sip.replaces import Replaces
 from sip.routing import own_contact
 from sip.sessions import Core, Phase, Session
 from sip.uac import UserAgentClient
@@ -92,6 +93,7 @@ class Stack:
             "sessions": len(core.sessions),
             "dialogs": len(core.dialogs),
             "transactions": len(layer.clients) + len(layer.servers),
+            "subscriptions": len(self._uas.subscriptions),
             "questions": len(core.questions) + len(core.invites),
             "timers": len(core.timers),
         }
@@ -240,6 +242,20 @@ class Stack:
             return None
         return self._uac.info(found, body, content_type, now)
 
+    def refer(self, session: SessionId, target: str, now: float, headers: HeaderList = ()) -> RequestId | None:
+        """Ask the peer to call target, a URI or name-addr; `ReferAnswered` and `ReferProgress` tell how it goes.
+
+        None where the call is not up.
+        """
+        found = self._core.sessions.get(session)
+        return self._uas.subscriptions.refer(found, target, list(headers), now) if found is not None else None
+
+    def replaces(self, session: SessionId) -> Replaces | None:
+        """Return what names a call to its peer, for who is to take our place in it (RFC 3891); None before a 2xx."""
+        found = self._core.sessions.get(session)
+        dialog = found.dialog if found is not None and found.phase is Phase.CONFIRMED else None
+        return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag) if dialog is not None else None
+
     def busy(self, session: SessionId) -> bool:
         """Tell whether an offer is under way, so that `reinvite` and `update` would return False."""
         found = self._core.sessions.get(session)
@@ -259,6 +275,16 @@ class Stack:
     ) -> bool:
         """Answer an UPDATE, INFO, OPTIONS or other request. What nobody answers gets 500 after 30 s."""
         return self._uas.respond(request_id, status, now, body, content_type, text, list(headers))
+
+    def subscribe(self, request_id: RequestId, now: float, expires: int | None = None) -> SubscriptionId | None:
+        """Accept a SUBSCRIBE (200) or REFER (202); a state is to be given to `notify` at once. None: it is gone."""
+        return self._uas.subscriptions.accept(request_id, expires, now)
+
+    def notify(
+        self, subscription: SubscriptionId, body: bytes, now: float, content_type: str = "", end: str = ""
+    ) -> bool:
+        """Send a state to a subscriber; end says why it is the last one (RFC 6665 §4.1.3: noresource, rejected)."""
+        return self._uas.subscriptions.notify(subscription, body, content_type, end, now)
 
     def request(
         self,

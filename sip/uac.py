@@ -529,9 +529,23 @@ class UserAgentClient:
         now: float,
     ) -> None:
         """Send a request other than INVITE within a call; done hears the one final outcome."""
+        self.ask_in(dialog, session.login, method, body, content_type, headers, done, now)
+
+    def ask_in(
+        self,
+        dialog: Dialog,
+        login: Login | None,
+        method: str,
+        body: bytes,
+        content_type: str,
+        headers: HeaderList,
+        done: Done,
+        now: float,
+    ) -> None:
+        """Send a request other than INVITE within a dialog; done hears the one final outcome."""
         request = self._dialog_request(dialog, method, body, content_type, headers)
         on_response, on_failure = _final(dialog, method, done)
-        self._send(request, dialog.way(), on_response, on_failure, session.login, dialog, now)
+        self._send(request, dialog.way(), on_response, on_failure, login, dialog, now)
 
     def _dialog_request(
         self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList

@@ -38,6 +38,7 @@ from sip.refresh import too_small
 from sip.replaces import REPLACES, parse_replaces
 from sip.routing import mark_source, own_contact
 from sip.sessions import ANSWER_TIME, Core, Incoming, Phase, Question, Session, Unacked
+from sip.subscriptions import Subscriptions
 from sip.timers import PATIENCE, T1, T2
 from sip.uac import UserAgentClient
 
@@ -61,11 +62,14 @@ class UserAgentServer:
         self._layer = core.layer
         self._client = client
         self.provisionals = Provisionals(core, self)
+        self.subscriptions = Subscriptions(core, client)
         self._in_dialog: dict[str, Callable[[Session, Request, Flow, float], None]] = {
             "INVITE": self._reinvite,
             "UPDATE": self._update,
             "BYE": self._bye,
             "PRACK": self._prack,
+            "SUBSCRIBE": self._subscribed,
+            "NOTIFY": self._notified,
             "INFO": self._question,
             "OPTIONS": self._question,
         }
@@ -335,7 +339,8 @@ class UserAgentServer:
     def _within(self, request: Request, flow: Flow, now: float) -> None:
         found = self._core.dialogs.get(_key(request))
         if found is None:
-            self._layer.refuse(request, 481, flow, now)
+            if not self._used(request, flow, now):
+                self._layer.refuse(request, 481, flow, now)
             return
         session, dialog = found
         if not dialog.in_order(request):
@@ -348,6 +353,20 @@ class UserAgentServer:
         else:
             dialog.flow = flow
             self._in_dialog.get(request.method, self._question)(session, request, flow, now)
+
+    def _used(self, request: Request, flow: Flow, now: float) -> bool:
+        """Take what belongs to a subscription or to a REFER of ours."""
+        if request.method == "NOTIFY":
+            return self.subscriptions.notified(request, flow, now)
+        return self.subscriptions.received(request, flow, now)
+
+    def _subscribed(self, session: Session, request: Request, flow: Flow, now: float) -> None:
+        if not self.subscriptions.received(request, flow, now):
+            self._question(session, request, flow, now)
+
+    def _notified(self, session: Session, request: Request, flow: Flow, now: float) -> None:
+        if not self.subscriptions.notified(request, flow, now):
+            self._layer.refuse(request, 481, flow, now)
 
     def _bye(self, session: Session, request: Request, flow: Flow, now: float) -> None:
         self._layer.answer(self._layer.open_server(request, flow), make_response(request, 200), now)
