@@ -26,7 +26,7 @@ from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
-from sip.adapter_dial import Dialling, Servers
+from sip.dialling import Dialling, Servers
 from sip.adapter_facts import MAX_NAME, clean, source
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
