@@ -22,6 +22,9 @@ from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.store.registrations import DatabaseRegistrations, RegistrationStore, database_url
+from sip.accounts import Account
+from sip.digest import Algorithm
 from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId, Sample
 from transcode.plane import Plane
@@ -101,6 +104,7 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
         self.sip = SipAdapter(
@@ -113,6 +117,10 @@ class House:
                 certificate=sip.certificate or certificate,
                 key=sip.key or key,
                 domain=sip.domain,
+                realm=sip.realm,
+                accounts=sip_accounts(self.config),
+                authenticate=Policy(sip.authenticate),
+                registrations=self._open_registrations(),
             ),
             self.desk,
         )
@@ -121,6 +129,12 @@ class House:
         except CannotListenError as error:
             raise OSError(f"SIP cannot listen on {error.interface}:{error.port}: {error.socketError}") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
+
+    def _open_registrations(self) -> RegistrationStore | None:
+        """Return where registrations are kept; nothing is opened where nobody can register."""
+        if not any("sip" in account.protocols for account in self.config.accounts):
+            return None
+        return DatabaseRegistrations(database_url(self.config.storage.url, self.state))
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -194,6 +208,15 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
+
+
+def sip_accounts(config: Config) -> tuple[Account, ...]:
+    """Return the configured accounts that may register over SIP."""
+    return tuple(
+        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
+        for one in config.accounts
+        if "sip" in one.protocols
+    )
 
 
 def room_settings(room: Any) -> RoomSettings:

@@ -10,11 +10,12 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 from sqlalchemy import BigInteger, Column, Engine, Float, MetaData, String, Table, create_engine, delete, insert, select
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 log = structlog.get_logger()
@@ -110,6 +111,14 @@ _COLUMNS = tuple(one.name for one in fields(Registration))
 _Change = Callable[[Connection], object]
 
 
+def database_url(url: str, directory: Path) -> str:
+    """Return a SQLAlchemy URL in which a relative SQLite path is taken from the directory. Raises ArgumentError."""
+    made = make_url(url)
+    if made.get_backend_name() != "sqlite" or not made.database or made.database == ":memory:":
+        return url
+    return made.set(database=str(directory / made.database)).render_as_string(hide_password=False)
+
+
 class DatabaseRegistrations:
     """Keeps registrations in a database."""
 
@@ -162,7 +171,7 @@ class DatabaseRegistrations:
                 with self._engine.begin() as connection:
                     for change in changes:
                         change(connection)
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, ValueError, OverflowError) as error:
                 self.dropped += len(changes)
                 log.error("registrations_not_written", error=str(error), changes=len(changes))
             if len(changes) < len(batch):
