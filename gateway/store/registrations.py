@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -153,7 +154,8 @@ class DatabaseRegistrations:
     def close(self) -> None:
         """Write what waits, and end."""
         if self._thread.is_alive():
-            self._changes.put(None)
+            with suppress(queue.Full):
+                self._changes.put(None, timeout=CLOSE_TIME)
             self._thread.join(CLOSE_TIME)
         self._engine.dispose()
 
@@ -162,6 +164,8 @@ class DatabaseRegistrations:
             self._changes.put_nowait(change)
         except queue.Full:
             self.dropped += 1
+            if self.dropped % MAX_BATCH == 1:
+                log.error("registrations_not_kept", dropped=self.dropped)
 
     def _work(self) -> None:
         while True:
