@@ -25,7 +25,10 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.store.registrations import DatabaseRegistrations, RegistrationStore, database_url
 from gateway.store.store import Store
+from sip.accounts import Account
+from sip.digest import Algorithm
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -144,6 +147,7 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
         self.sip = SipAdapter(
@@ -156,8 +160,13 @@ class House:
                 certificate=certificate,
                 key=key,
                 domain=sip.domain,
+                realm=sip.realm,
+                accounts=sip_accounts(self.config),
+                authenticate=Policy(sip.authenticate),
+                registrations=self._open_registrations(),
             ),
             self.desk,
+            watch=self.desk,
         )
         try:
             await self.sip.start()
@@ -165,6 +174,12 @@ class House:
             keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
+
+    def _open_registrations(self) -> RegistrationStore | None:
+        """Return where registrations are kept; nothing is opened where nobody can register."""
+        if not any("sip" in account.protocols for account in self.config.accounts):
+            return None
+        return DatabaseRegistrations(database_url(self.config.storage.url, self.state))
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -305,6 +320,15 @@ def cannot_listen(address: str, port: int, keys: list[str], error: OSError) -> C
     else:
         said = f"port {port} ({key}) of {address} cannot be listened on: {os.strerror(error.errno or 0)}."
     return CannotStart(said)
+
+
+def sip_accounts(config: Config) -> tuple[Account, ...]:
+    """Return the configured accounts that may register over SIP."""
+    return tuple(
+        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
+        for one in config.accounts
+        if "sip" in one.protocols
+    )
 
 
 def room_settings(room: Any) -> RoomSettings:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,14 +24,22 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
+from gateway.store.registrations import RegistrationStore
 from sip import events
+from sip.accounts import Account
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
-from sip.dialling import Dialling, Servers
+from sip.adapter_conference import ConferenceEvents, RoomWatch
+from sip.adapter_dial import dial_in_turn
 from sip.adapter_facts import MAX_NAME, clean, source
+from sip.adapter_refer import ReferPolicy, Transfers
+from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
-from sip.events import Flow, Send, SessionId, Transport
+from sip.dialling import Dialling, Servers
+from sip.events import Flow, Send, SessionId, Target, Transport
+from sip.gate import Policy
 from sip.hunt import Failure
+from sip.registrar import Binding
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
@@ -58,7 +66,10 @@ class SipConfig:
 
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns a transport
     off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
-    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place.
+    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
+    one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
+    are hashed with. authenticate says which calls must prove who sends them. registrations keeps what is registered;
+    None: only as long as the process lives.
     """
 
     address: str = "0.0.0.0"
@@ -70,6 +81,10 @@ class SipConfig:
     key: Path | None = None
     authorities: Path | None = None
     domain: str | None = None
+    realm: str = "roombridge"
+    accounts: tuple[Account, ...] = ()
+    authenticate: Policy = Policy.OFF
+    registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
     limits: StreamLimits = field(default_factory=StreamLimits)
 
@@ -77,13 +92,25 @@ class SipConfig:
 class SipAdapter:
     """SIP for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
 
-    def __init__(self, config: SipConfig, desk: Desk, reactor: Any = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: SipConfig,
+        desk: Desk,
+        reactor: Any = None,
+        rng: random.Random | None = None,
+        watch: RoomWatch | None = None,
+        refer_policy: ReferPolicy | None = None,
+    ) -> None:
+        """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
         self.desk = desk
         self.stack: Stack
         self._config = config
         self._reactor = reactor
         self._rng = rng
         self._network: Network
+        self._registrations: Registrations | None = None
+        self._conferences = ConferenceEvents(self, watch)
+        self._transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
         self._loop: asyncio.AbstractEventLoop
         self._calls: dict[SessionId, SipCall] = {}
         self._working: set[SipCall] = set()
@@ -124,6 +151,10 @@ class SipAdapter:
             accept=ACCEPT,
             focus=True,
         )
+        if config.accounts:
+            self._registrations = self._open_registrations()
+            methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
+            stack_config = replace(stack_config, methods=methods, supported=supported)
         self.stack = Stack(stack_config, self._rng)
         self._running = True
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
@@ -133,6 +164,8 @@ class SipAdapter:
         if not self._running or self._stopping:
             return
         self._stopping = True
+        self._conferences.stop()
+        await self._transfers.stop()
         for call in tuple(self._calls.values()):
             call.drop(Reason.SHUTDOWN)
         self._settled()
@@ -146,6 +179,39 @@ class SipAdapter:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._registrations is not None:
+            await asyncio.to_thread(self._registrations.stop)
+
+    def _open_registrations(self) -> Registrations:
+        config = self._config
+        return Registrations(
+            config.accounts,
+            config.realm,
+            config.authenticate,
+            config.registrations,
+            self._network,
+            self._serves,
+            self._rng,
+        )
+
+    def _serves(self, uri: Uri) -> bool:
+        """Tell whether an address that a peer claims may be one of our accounts: without a domain any may."""
+        return self._config.domain is None or self._is_ours(uri)
+
+    def _is_ours(self, uri: Uri) -> bool:
+        """Tell whether a URI's host names this house: by its domain or by an address of this machine."""
+        config, host = self._config, uri.host.lower()
+        if host in ((config.domain or "").lower(), config.public_address, config.address):
+            return True
+        try:
+            address = str(ip_address(host))
+        except ValueError:
+            return False
+        return self._network.local_address(address) == address
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Return all that is registered, by account."""
+        return self._registrations.listing() if self._registrations is not None else ()
 
     @property
     def ports(self) -> MappingProxyType[Transport, int]:
@@ -157,6 +223,7 @@ class SipAdapter:
         return {
             **self.stack.counters(),
             **self._network.counters(),
+            **(self._registrations.counters() if self._registrations is not None else {}),
             **self._counters,
             "calls": len(self._calls),
         }
@@ -182,15 +249,47 @@ class SipAdapter:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown; headers go into the INVITE.
-        Raises Refused with the reason that the peer or the house gave.
+        display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
+        leads to where that is registered, one contact after the other. Raises Refused with the reason that the peer
+        or the house gave.
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
         uri = self._dialled(target)
-        ways = self._ways(large=wanted.video)
-        dialling = Dialling(str(uri), ways, self._servers, self._network, self.now)
+        headers = headers or []
+        bindings = self._registered(uri)
+        if bindings is not None:
+            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display, headers))
+        return await self._dial(self._dialling(str(uri), wanted), (), facts, wanted, display, headers)
+
+    def _dialling(self, uri: str, wanted: Wanted, fixed: Sequence[Flow | Target] = ()) -> Dialling:
+        return Dialling(uri, self._ways(wanted.video), self._servers, self._network, self.now, fixed)
+
+    def _registered(self, uri: Uri) -> list[Binding] | None:
+        """Return the contacts of the account that an address names; None where it is none of ours."""
+        known = self._registrations
+        if known is None or uri.name not in known.accounts or not self._is_ours(uri):
+            return None
+        if uri.port is not None and uri.port not in self._network.ports.values():
+            return None  # another service on the same machine
+        return known.bindings(uri.name)
+
+    async def _dial_binding(
+        self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, binding: Binding
+    ) -> Call:
+        dialling = self._dialling(str(binding.contact), wanted, binding.ways)
+        return await self._dial(dialling, binding.path, facts, wanted, display, headers)
+
+    async def _dial(
+        self,
+        dialling: Dialling,
+        route: Sequence[str],
+        facts: CallFacts,
+        wanted: Wanted,
+        display: str,
+        headers: HeaderList,
+    ) -> Call:
         flow = await dialling.next()
         call = SipCall(self, None, flow, self._exchange(flow))
         facts = replace(
@@ -200,20 +299,24 @@ class SipAdapter:
             source=source(flow),
             secure=flow.transport.secure,
         )
-        headers = headers or []
         sender = self._sender(facts.called, display, flow)
         self._working.add(call)
         try:
             return await call.place(
-                facts, wanted, lambda body: self._invite(call, dialling.uri, sender, body, headers), dialling.next
+                facts,
+                wanted,
+                lambda body: self._invite(call, dialling.uri, sender, route, body, headers),
+                dialling.next,
             )
         finally:
             if call.session is None:
                 self._settle(call)
 
-    def _invite(self, call: SipCall, uri: str, sender: str, body: bytes, headers: HeaderList) -> SessionId:
+    def _invite(
+        self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes, headers: HeaderList
+    ) -> SessionId:
         try:
-            session = self.stack.invite(call.flow, uri, sender, self.now(), body, headers=headers)
+            session = self.stack.invite(call.flow, uri, sender, self.now(), body, route=route, headers=headers)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
@@ -246,7 +349,7 @@ class SipAdapter:
 
     def _sender(self, user: str, display: str, flow: Flow) -> str:
         host = self._config.domain or self._advertised(flow)
-        uri = Uri("sip", escape(user, safe="-_.!~*'()&=+$,?/") or None, host=host)
+        uri = Uri("sip", escape(user, safe=_USER) or None, host=host)
         return str(NameAddr(uri, clean(display or self._config.user_agent, MAX_NAME), {}))
 
     def _advertised(self, flow: Flow) -> str:
@@ -263,7 +366,12 @@ class SipAdapter:
 
     def closed(self, flow: Flow) -> None:
         """Take note of a connection that is gone."""
-        self._guard(partial(self.stack.closed, flow))
+        self._guard(partial(self._closed, flow))
+
+    def _closed(self, flow: Flow, now: float) -> None:
+        self.stack.closed(flow, now)
+        if self._registrations is not None:
+            self._registrations.closed(flow)
 
     def unreachable(self, send: Send) -> None:
         """Take back a message that could not be sent."""
@@ -323,8 +431,14 @@ class SipAdapter:
             case events.OptionsReceived():
                 status = 503 if self._stopping else 200
                 self.stack.respond(event.request_id, status, self.now())
+            case events.RequestReceived(request=request) if request.method == "REGISTER" and not self._stopping:
+                self._register(event)
             case events.RequestReceived():
-                self.stack.respond(event.request_id, 501, self.now())
+                self._asked(event)
+            case events.Resubscribed():
+                self._conferences.resubscribed(event)
+            case events.SubscriptionEnded():
+                self._conferences.ended(event)
             case events.RequestAnswered():
                 pass
             case _:
@@ -373,9 +487,50 @@ class SipAdapter:
             headers = refusal_headers(Reason.SHUTDOWN)
             self.stack.refuse(event.session, refusal_status(Reason.SHUTDOWN), self.now(), headers=headers)
             return
-        call = SipCall(self, event.session, event.flow, self._exchange(event.flow))
+        verdict = self._registrations.screen(event.request, event.flow) if self._registrations else None
+        if verdict is not None and verdict.status:
+            self.stack.refuse(event.session, verdict.status, self.now(), headers=verdict.headers)
+            return
+        old = self._calls.get(event.replaces) if event.replaces is not None else None
+        call = SipCall(self, event.session, event.flow, self._exchange(event.flow), old.facts if old else None)
         self._keep(event.session, call)
         call.invited(event.request)
+
+    def _asked(self, event: events.RequestReceived) -> None:
+        """Answer what is neither a call nor a registration."""
+        call = self._calls.get(event.session) if event.session is not None else None
+        facts = call.facts if call is not None else None
+        method = event.request.method
+        if self._stopping:
+            self.stack.respond(event.request_id, 503, self.now())
+        elif method == "SUBSCRIBE":
+            room = facts.called if facts is not None else None
+            self._conferences.subscribe(event, room, self._entity(room or event.request.uri.name, event.flow))
+        elif method == "REFER":
+            self._transfers.referred(event, facts)
+        elif method == "MESSAGE":  # nobody here reads it
+            self.stack.respond(event.request_id, 403, self.now())
+        else:
+            self.stack.respond(event.request_id, 501, self.now())
+
+    def _entity(self, room: str, flow: Flow) -> str:
+        """Return our URI of a room."""
+        host = self._config.domain or self._advertised(flow)
+        return str(Uri("sip", escape(room, safe=_USER), host=host))
+
+    def _may_refer(self, facts: CallFacts, uri: Uri) -> bool:
+        """Let participants call our own domain alone: others may cost money."""
+        return self._config.domain is not None and uri.host.lower() == self._config.domain.lower()
+
+    async def _dial_referred(self, target: str, facts: CallFacts, headers: HeaderList) -> Call:
+        return await self.dial(target, facts, headers=headers)
+
+    def _register(self, event: events.RequestReceived) -> None:
+        if self._registrations is None:
+            self.stack.respond(event.request_id, 501, self.now())
+            return
+        reply = self._registrations.register(event.request, event.flow)
+        self.stack.respond(event.request_id, reply.status, self.now(), text=reply.phrase, headers=reply.headers)
 
     def _keep(self, session: SessionId, call: SipCall) -> None:
         self._calls[session] = call
@@ -414,6 +569,10 @@ class SipAdapter:
 
 _ASKED = (events.UpdateReceived, events.InfoReceived, events.PrackReceived)
 """Events of calls that want an answer."""
+
+
+_USER = "-_.!~*'()&=+$,?/"
+"""What may stand in a user part as it is (RFC 3261 §25.1)."""
 
 
 def _sent(data: bytes) -> str:

@@ -14,6 +14,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -77,12 +78,24 @@ class CallOwner(Protocol):
 
 
 class SipCall:
-    """One call. flow is the one that it began on; session None until the stack has given one."""
+    """One call. flow is the one that it began on; session None until the stack has given one.
 
-    def __init__(self, owner: CallOwner, session: SessionId | None, flow: Flow, exchange: Exchange) -> None:
+    replaced are the facts of the call that this one takes the place of.
+    """
+
+    def __init__(
+        self,
+        owner: CallOwner,
+        session: SessionId | None,
+        flow: Flow,
+        exchange: Exchange,
+        replaced: CallFacts | None = None,
+    ) -> None:
         self.session = session
         self.flow = flow
+        self.replaced = replaced
         self.call: Call | None = None
+        self.facts: CallFacts | None = None
         self.task: asyncio.Task[None] | None = None
         self._owner = owner
         self._exchange = exchange
@@ -241,7 +254,7 @@ class SipCall:
 
         invite sends one INVITE on the call's flow; again gives the flow for another one after a failure, or refuses.
         """
-        self.call = await self._owner.desk.arrive(facts, self)
+        self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
         self._wanted = wanted
         try:
             while self._over is None:
@@ -328,7 +341,9 @@ class SipCall:
             facts = call_facts(request, self.flow)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
-        self.call = await self._owner.desk.arrive(facts, self)
+        if self.replaced is not None:  # who takes another's place in a call comes where that one is
+            facts = replace(facts, called=self.replaced.called, pin=self.replaced.pin)
+        self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
         self._log().info("sip_call_arrived", peer=facts.source, called=facts.called, sip_call_id=facts.peer_call_id)
         if self._over is not None:
             return

@@ -67,18 +67,18 @@ class Dialling:
         servers: Servers,
         network: Opener,
         clock: Callable[[], float],
-        check: Callable[[Uri], None] | None = None,
+        fixed: Sequence[Flow | Target] = (),
     ) -> None:
-        """Begin; check may raise Refused for a URI that a redirection leads to."""
+        """Begin; fixed are the ways to that URI where they are known, as those to a registered contact are."""
         self.uri = uri
         self._ways = ways
         self._servers = servers
         self._network = network
         self._clock = clock
-        self._check = check
+        self._fixed = fixed
         self._hunt = Hunt(uri)
-        self._hop: Hop | None = None
-        self._hops: list[Hop] = []
+        self._hop: Hop | Flow | Target | None = None
+        self._hops: list[Hop | Flow | Target] = []
         self._why = Refused(Reason.UNREACHABLE, "no server was found")
 
     async def next(self, failure: Failure | None = None) -> Flow:
@@ -87,11 +87,13 @@ class Dialling:
             self._learn(failure)
         while True:
             while self._hops:
-                self._hop = self._hops.pop(0)
+                self._hop = hop = self._hops.pop(0)
+                if isinstance(hop, Flow):
+                    return hop
                 try:
-                    return await self._network.open(self._hop.target)
+                    return await self._network.open(hop.target if isinstance(hop, Hop) else hop)
                 except OSError as error:
-                    self._servers.failed(self._hop, None, self._clock())
+                    self._failed(None)
                     self._why = Refused(Reason.UNREACHABLE, str(error))
             uri = self._hunt.next()
             if uri is None:
@@ -104,17 +106,21 @@ class Dialling:
         except BadUri as error:
             self._why = Refused(Reason.BAD_REQUEST, str(error))
             return
-        if self._check is not None and text != self.uri:
-            self._check(uri)
         self.uri = text.partition("?")[0]
-        self._hops = await self._servers.hops(uri, self._ways, self._clock())
+        self._hops, self._fixed = list(self._fixed), ()
+        if not self._hops:
+            self._hops += await self._servers.hops(uri, self._ways, self._clock())
+
+    def _failed(self, response: Response | None) -> None:
+        if isinstance(self._hop, Hop):
+            self._servers.failed(self._hop, retry_after(response), self._clock())
 
     def _learn(self, failure: Failure) -> None:
         """Decide by how the last attempt ended. Raises Refused where another one makes no sense."""
         response = failure.response
         self._why = Refused(failure.reason, f"{response.status} {response.phrase}" if response is not None else "")
-        if failure.of_server and self._hop is not None:
-            self._servers.failed(self._hop, retry_after(response), self._clock())
+        if failure.of_server:
+            self._failed(response)
             return
         self._hops = []
         if not failure.redirects or not failure.contacts:

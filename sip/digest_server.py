@@ -128,6 +128,14 @@ class DigestServer:
         nonce = self._make_nonce(now, address)
         return [str(Challenge(self.realm, nonce, algorithm, self._qops, stale)) for algorithm in self._algorithms]
 
+    def claimed(self, request: Request, field: str = "Authorization") -> str:
+        """Return the user that a request claims to be, unproven; empty where it brings no credentials for us."""
+        try:
+            given = credentials_of(request.headers, field, self.realm)
+        except BadDigest:
+            return ""
+        return given.username[:MAX_USER] if given is not None else ""
+
     def judge(self, request: Request, address: str, now: float, field: str = "Authorization") -> Judgement:
         """Look at the credentials of a request that came from that address; field is their header field."""
         try:
