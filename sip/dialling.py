@@ -52,8 +52,14 @@ class Servers:
             self.avoided.block(hop, now + BACK_OFF)
 
     async def hops(self, uri: Uri, ways: Sequence[Transport], now: float) -> list[Hop]:
-        """Return the servers of a URI that may be asked, those that failed a moment ago last."""
-        found = [hop for hop in await self.finder.locate(uri, ways) if not self.barred.blocks(hop, now)]
+        """Return the servers of a URI that may be asked, those that failed a moment ago last.
+
+        Raises Refused with OVERLOAD where all of them asked to be left alone.
+        """
+        there = await self.finder.locate(uri, ways)
+        found = [hop for hop in there if not self.barred.blocks(hop, now)]
+        if there and not found:
+            raise Refused(Reason.OVERLOAD, "its servers asked for a pause")
         return sorted(found, key=lambda hop: self.avoided.blocks(hop, now))
 
 
@@ -108,8 +114,12 @@ class Dialling:
             return
         self.uri = text.partition("?")[0]
         self._hops, self._fixed = list(self._fixed), ()
-        if not self._hops:
+        if self._hops:
+            return
+        try:
             self._hops += await self._servers.hops(uri, self._ways, self._clock())
+        except Refused as refused:
+            self._why = refused
 
     def _failed(self, response: Response | None) -> None:
         if isinstance(self._hop, Hop):

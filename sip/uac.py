@@ -45,6 +45,10 @@ MAX_FORKS = 16
 MAX_RETRY = 300
 """Longest Retry-After in seconds that is passed on; later means never within a call."""
 
+GLARE_OURS = (210, 400)
+"""Hundredths of a second between which who owns the Call-ID waits after a 491 (§14.1)."""
+GLARE_THEIRS = (0, 200)
+"""The same for the other side."""
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 """Header fields that answer challenges."""
 
@@ -353,7 +357,7 @@ class UserAgentClient:
 
     def _retry_after(self, session: Session, status: int, response: Response | None) -> float | None:
         if status == 491:  # §14.1: the owner of the Call-ID waits longer
-            first, last = (210, 400) if session.caller else (0, 200)
+            first, last = GLARE_OURS if session.caller else GLARE_THEIRS
             return self._core.rng.randint(first, last) / 100
         value = response.headers.get("Retry-After") if response is not None and status in (500, 503) else None
         try:
