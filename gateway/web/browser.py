@@ -152,9 +152,15 @@ class BrowserSocket:
         kind = message["type"]
         if kind == "joined":
             with suppress(Refused):  # the room may have been closed in this moment; the call's end is on its way
-                self._viewer = self._office.board.attach(message["room"]["id"], message["participant"], self._send_text)
+                self._viewer = self._office.board.attach(message["room"]["id"], message["participant"], self._show)
         elif kind == "ended" or message.get("fatal"):
             self._over.set()
+
+    async def _show(self, text: str) -> None:
+        """Put one of the board's messages on the socket; nothing comes after the session's last word."""
+        if self._over.is_set():
+            raise ConnectionError("the session has ended")
+        await self._send_text(text)
 
     async def _send_text(self, text: str) -> None:
         async with self._sending:
