@@ -71,11 +71,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_cont(self, event: Any) -> None:
         """Take one more fragment."""
-        if len(self.frames) >= MAX_FRAGMENTS:
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.transport.is_closing():
             self.count("fragments")
             self.transport.abort()
-            return
-        super().handle_cont(event)
 
     def handle_parser_exception(self) -> None:
         """Close a connection whose octets are no WebSocket, or whose message is too large."""
