@@ -20,15 +20,6 @@ EXAMPLE = ROOT / "conf" / "roombridge.yaml"
 OPERATION = (ROOT / "docs" / "operation.md").read_text()
 
 
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    for name in list(os.environ):
-        if name.startswith("ROOMBRIDGE_"):
-            monkeypatch.delenv(name)
-
-
 def keys(tree: dict[str, Any], above: str = "") -> Iterator[str]:
     """Yield all keys of a configuration as a.b; a room's as rooms.id."""
     for name, value in tree.items():
