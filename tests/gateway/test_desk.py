@@ -203,6 +203,33 @@ async def test_a_returning_browser_takes_its_place_over_and_the_old_call_is_ende
     assert not house.desk.room("100").participants
 
 
+async def test_a_browser_that_comes_back_twice_stays_in_the_room_when_its_first_call_expires() -> None:
+    house = House()
+    first = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
+    await first.connected()
+    await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    third = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await third.connected()
+    await first.ended(Reason.TRANSPORT_FAILED)
+    (only,) = house.desk.room("100").participants
+    assert only.call == third.id
+    assert [leg.leg for leg in house.plane.plans[-1].legs] == [third.leg]
+    assert list(house.desk.calls.values()) == [third]
+
+
+async def test_a_return_that_fails_leaves_the_token_with_the_call_in_the_room() -> None:
+    house = House()
+    first = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
+    await first.connected()
+    vain = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await vain.ended(Reason.TRANSPORT_FAILED)
+    back = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await back.connected()
+    (only,) = house.desk.room("100").participants
+    assert only.id == first.participant_id
+    assert only.call == back.id
+
+
 async def test_browsers_get_ice_and_must_encrypt() -> None:
     house = House()
     call = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
