@@ -211,6 +211,8 @@ class House:
             name = call.facts.protocol.value
             by_protocol[name] = by_protocol.get(name, 0) + 1
         found = [Sample("calls", (("protocol", name),), count) for name, count in by_protocol.items()]
+        for (protocol, reason), count in self.desk.outcomes.items():
+            found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
