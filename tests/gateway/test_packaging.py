@@ -91,7 +91,7 @@ def test_every_dependency_is_pinned() -> None:
 
 
 def test_the_unit_starts_the_gateway_as_a_user_without_rights() -> None:
-    unit = configparser.ConfigParser(strict=False)
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(ROOT / "conf" / "roombridge.service")
     service = unit["Service"]
