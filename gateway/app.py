@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
@@ -27,8 +27,7 @@ from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
 from gateway.store.store import Store
 from transcode.lag import LagMeter
-from transcode.media import Abilities, RoomId, Sample
-from transcode.plane import Plane
+from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 
@@ -42,6 +41,16 @@ SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
 STORE_WAIT = 5.0
 """Seconds that the database gets to take the last records then."""
+
+
+class StartedPlane(MediaPlane, Protocol):
+    """A media plane that is started and stopped by the house."""
+
+    async def start(self) -> None:
+        """Take ports and threads into use."""
+
+    async def stop(self) -> None:
+        """End everything."""
 
 
 class CannotStart(Exception):
@@ -105,7 +114,7 @@ class House:
                 f"the state directory {self.state} cannot be used: {error.strerror}. Choose another with --state."
             ) from None
 
-    def _make_plane(self) -> RemotePlane | Plane:
+    def _make_plane(self) -> StartedPlane:
         config = self.config
         settings = PlaneSettings(
             address=config.media.address or config.listen.address,
@@ -113,7 +122,11 @@ class House:
             low=config.media.ports[0],
             high=config.media.ports[1],
         )
-        return RemotePlane(settings) if config.media.process else Plane(settings)
+        if config.media.process:
+            return RemotePlane(settings)
+        from transcode.plane import Plane  # codecs are loaded only into the process that uses them
+
+        return Plane(settings)
 
     def _rules(self, started: Started) -> HouseRules:
         media = self.config.media
