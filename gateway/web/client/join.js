@@ -135,7 +135,7 @@ export class JoinPage {
     byId("level-note").textContent = levelNote(this.#media);
     for (const kind of ["camera", "microphone"]) {
       byId(`${kind}-problem`).textContent = problems[kind] ? sentence(problems[kind]) : "";
-      fill(byId(`${kind}-field`), kind, choices[kind], tracks[kind]);
+      fill(byId(`${kind}-field`), kind, tracks[kind] ? choices[kind] : "", tracks[kind]);
     }
   }
 }
