@@ -132,7 +132,7 @@ async def test_the_join_page_shows_camera_and_level(gateway: GatewayProcess, ope
     await shoot(page, "join")
 
     await page.get_by_role("button", name="Mute").click()
-    await page.wait_for_function(f"{_LEVEL} === 0")
+    await page.wait_for_function(f"() => {_LEVEL} === 0")
     await page.get_by_role("button", name="Stop camera").click()
     await expect(page.locator("#preview-note")).to_have_text("Camera is off")
     await page.emulate_media(color_scheme="dark")
@@ -194,9 +194,9 @@ async def test_a_meeting_can_be_held_by_keyboard_alone(gateway: GatewayProcess, 
     await becomes(gateway, muted=False, camera_off=False)
     await moves(page, "#self-video")
     await page.keyboard.press("f")
-    await page.wait_for_function("document.fullscreenElement !== null")
+    await page.wait_for_function("() => document.fullscreenElement !== null")
     await page.keyboard.press("f")
-    await page.wait_for_function("document.fullscreenElement === null")
+    await page.wait_for_function("() => document.fullscreenElement === null")
 
     for _ in range(12):
         await page.keyboard.press("Tab")
@@ -283,7 +283,7 @@ async def test_a_cut_websocket_is_mended_and_the_participant_stays(
 
     await page.evaluate("window.sockets.at(-1).close()")
     await expect(page.get_by_role("alert").filter(has_text="Connection lost")).to_be_visible()
-    await page.wait_for_function("window.sockets.length === 2")
+    await page.wait_for_function("() => window.sockets.length === 2")
     await in_room(page)
     await expect(page.locator("#banner")).to_be_hidden()
     await expect(page.locator("#people-list")).to_contain_text("Ann (you)")
