@@ -17,11 +17,14 @@ from typing import Any
 import structlog
 import uvloop
 
+from gateway.calls import Call, CallFacts, CallProtocol, Direction
 from gateway.certificates import keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
+from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.store.store import Store
 from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId, Sample
 from transcode.plane import Plane
@@ -34,6 +37,8 @@ SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
+STORE_WAIT = 5.0
+"""Seconds that the database gets to take the last records then."""
 
 
 @dataclass(slots=True)
@@ -62,17 +67,23 @@ class House:
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         started = Started(addresses=local_addresses(config))
         certificate, key = keep_certificate(self.state, started.addresses)
+        self.store = Store(config.storage.url, self.state)
+        await self.store.open()
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
+        self.book = RecordBook(self.desk, self.store)
+        await self.book.start()
         self._tasks.append(asyncio.create_task(self.desk.follow_media()))
         self._lag.start()
         self.metrics.add_source(self.plane.counters)
         self.metrics.add_source(self._samples)
+        self.metrics.add_source(self.book.samples)
         await self._start_sip(started, certificate, key)
         await self._start_web(started, certificate, key)
+        self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
     def _make_plane(self) -> RemotePlane | Plane:
@@ -95,7 +106,7 @@ class House:
             height=height,
             public_address=self.config.listen.public_address,
         )
-        return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
+        return HouseRules(abilities, _dial_hint(started), media.no_media_timeout)
 
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
@@ -139,9 +150,25 @@ class House:
             ),
             self.desk,
             self.metrics,
+            dial=self._dial,
+            book=self.book,
         )
         await self.web.start()
         started.web = self.web.port
+
+    async def _dial(self, target: str, room: str, name: str) -> Call:
+        """Call a SIP address into a room, for somebody who may do so: the room's own guest PIN opens its door."""
+        settings = self.desk.room(room).settings
+        facts = CallFacts(
+            protocol=CallProtocol.SIP,
+            direction=Direction.OUTGOING,
+            source="",
+            caller=target,
+            name=name or target.partition(":")[2].partition("@")[0],
+            called=room,
+            pin=settings.guest_pin,
+        )
+        return await self.sip.dial(target, facts, display=settings.title)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -176,9 +203,18 @@ class House:
         for part in ("web", "sip", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORE_WAIT):
+                await self._close_store()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _close_store(self) -> None:
+        if hasattr(self, "book"):
+            await self.book.stop()
+        if hasattr(self, "store"):
+            await self.store.close()
 
 
 SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
@@ -194,6 +230,17 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
+
+
+def _dial_hint(started: Started) -> str:
+    """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
+    address, lines = started.addresses[0], []
+    if started.web is not None:
+        lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")
+    port = started.sip.get("udp") or started.sip.get("tcp")
+    if port is not None:
+        lines.append(f"SIP: ROOM@{address}" + ("" if port == 5060 else f":{port}"))
+    return "\n".join(lines)
 
 
 def room_settings(room: Any) -> RoomSettings:

@@ -60,7 +60,10 @@ MAX_SUBSCRIBERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class HouseRules:
-    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call."""
+    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call.
+
+    In dial_hint, ROOM stands where the room's id belongs.
+    """
 
     abilities: Abilities
     dial_hint: str = ""
@@ -209,7 +212,7 @@ class FrontDesk:
         async with lock:
             room = self.rooms.get(id)
             if room is not None:
-                await self.plane.direct(id, room.plan(self.rules.dial_hint))
+                await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
 
     async def close(self) -> None:
         """End every call, for the house shuts."""

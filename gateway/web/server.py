@@ -16,12 +16,13 @@ from fastapi import FastAPI
 
 from gateway.config import Token
 from gateway.metrics import Metrics
+from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web import api, browser, health, pages
-from gateway.web.auth import Keyring
+from gateway.web import api, browser, calls, events, health, pages
 from gateway.web.board import Board
 from gateway.web.errors import tell_errors
 from gateway.web.guard import Application, Guard
+from gateway.web.keyring import Keyring
 from gateway.web.office import Dial, Office
 from gateway.web.pages import Pages
 from gateway.web.protocols import MAX_HEAD, counting
@@ -57,7 +58,11 @@ class WebSettings:
 
 
 class WebServer:
-    """From start to stop; `port` is the bound one."""
+    """From start to stop; `port` is the bound one.
+
+    dial places calls, without it the API answers that it cannot; book keeps rooms and records, without it rooms that
+    the API makes last as long as the house.
+    """
 
     def __init__(
         self,
@@ -66,10 +71,11 @@ class WebServer:
         metrics: Metrics,
         *,
         dial: Dial | None = None,
+        book: RecordBook | None = None,
     ) -> None:
         self.settings = settings
         self.port = settings.port
-        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial)
+        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial, book)
         self.app: Application = Guard(make_app(self.office), self.office)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -177,6 +183,17 @@ def make_app(office: Office) -> FastAPI:
     app.state.client = Pages(pages.CLIENT)
     app.state.docs = Pages(pages.DOCS)
     tell_errors(app)
-    for part in (health.router, browser.router, api.router, pages.router):
+    for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
         app.include_router(part)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Write the API's description once, without the answer 422, which is told as 400 here."""
+    description = app.openapi()
+    for path in description["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        description["components"]["schemas"].pop(unused, None)
