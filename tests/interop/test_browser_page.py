@@ -6,6 +6,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 from peers.chromium import Chromium
 from peers.ours import Terminal
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from gateway.bench import clip
 from gateway.bench.process import TOKEN, GatewayProcess
@@ -75,7 +76,27 @@ async def open_page(tmp_path: Path) -> AsyncIterator[OpenPage]:
     yield start
     for browser in browsers:
         await browser.stop()
-        assert browser.complaints == []
+        # A gateway that is down while it restarts is noted on the console by the browser itself.
+        assert [each for each in browser.complaints if "ERR_CONNECTION_REFUSED" not in each] == []
+
+
+@asynccontextmanager
+async def plain_browser(*permissions: str) -> AsyncIterator[BrowserContext]:
+    """Open a browser that has devices but asks for them, and that plays sound only after a gesture."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--use-fake-device-for-media-stream",
+                "--allow-loopback-in-peer-connection",
+                "--disable-features=WebRtcHideLocalIpsWithMdns",
+                "--autoplay-policy=document-user-activation-required",
+            ],
+        )
+        yield await browser.new_context(ignore_https_errors=True, permissions=list(permissions))
+        await browser.close()
 
 
 async def shoot(page: Page, name: str) -> None:
@@ -152,9 +173,9 @@ async def test_every_control_has_a_name(gateway: GatewayProcess, open_page: Open
     await page.get_by_role("button", name="Join").click()
     await in_room(page)
     assert await page.evaluate(_NAMELESS) == []
-    for role, name in (("toolbar", "Meeting controls"), ("complementary", "People 1"), ("main", "Picture of the room")):
+    for role, name in (("group", "Meeting controls"), ("complementary", "People 1"), ("main", "Picture of the room")):
         await expect(page.get_by_role(role, name=name)).to_have_count(1)  # type: ignore[arg-type]
-    bar = await page.get_by_role("toolbar").aria_snapshot()
+    bar = await page.get_by_role("group", name="Meeting controls").aria_snapshot()
     for name in ("Mute", "Stop camera", "People (1)", "Full screen", "Settings", "Leave"):
         assert f'button "{name}"' in bar, bar
     await page.get_by_role("button", name="Settings").click()
@@ -238,20 +259,16 @@ async def test_each_refusal_is_explained_where_it_can_be_cured(gateway: GatewayP
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(verify=False, base_url=gateway.url, headers=headers) as api:
         (one,) = await gateway.participants("300")
+        answer = await api.patch(f"/api/v1/rooms/300/participants/{one['id']}", json={"muted": True})
+        assert answer.is_success, answer.text
+        await expect(page.get_by_role("alert").filter(has_text="A host muted you")).to_be_visible()
         answer = await api.delete(f"/api/v1/rooms/300/participants/{one['id']}")
         assert answer.is_success, answer.text
     await expect(page.get_by_role("heading", name="A host ended your call")).to_be_visible()
 
 
 async def test_a_denied_camera_is_explained_and_joining_goes_on(gateway: GatewayProcess) -> None:
-    program = shutil.which("chromium")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=program,
-            args=["--no-sandbox", "--use-fake-device-for-media-stream", "--allow-loopback-in-peer-connection",
-                  "--disable-features=WebRtcHideLocalIpsWithMdns", "--mute-audio", "--disable-gpu"],
-        )  # fmt: skip
-        context = await browser.new_context(ignore_https_errors=True, permissions=["microphone"])
+    async with plain_browser("microphone") as context:
         page = await context.new_page()
         page.set_default_timeout(WAIT)
         await page.goto(f"{gateway.url}/r/100?name=Ann")
@@ -266,7 +283,6 @@ async def test_a_denied_camera_is_explained_and_joining_goes_on(gateway: Gateway
         await page.get_by_role("button", name="Start camera").click()
         await becomes(gateway, camera_off=False)
         await _only(gateway, lambda one: one["video"]["in"] != "", "a picture that comes in")
-        await browser.close()
 
 
 async def test_a_cut_websocket_is_mended_and_the_participant_stays(
@@ -293,6 +309,36 @@ async def test_a_cut_websocket_is_mended_and_the_participant_stays(
     assert len(after) == 2
     assert not re.search("Ann (left|joined)", await others.locator("#toasts").inner_text())
     await moves(others, "#picture")
+
+
+async def test_the_page_comes_back_by_itself_when_the_gateway_was_restarted(
+    gateway: GatewayProcess, open_page: OpenPage
+) -> None:
+    page = await open_page()
+    await page.goto(f"{gateway.url}/r/100?name=Ann&join=1")
+    await in_room(page)
+    assert await gateway.stop() == 0
+    await expect(page.locator("#banner")).to_be_visible()
+    await expect(page.locator("#room-link-text")).to_have_text("Reconnecting")
+    await shoot(page, "reconnecting")
+    await gateway.start()
+    await page.get_by_role("button", name="Try now").click()
+    await in_room(page)
+    await becomes(gateway, name="Ann", muted=False, camera_off=False)
+
+
+async def test_a_room_that_may_not_sound_yet_is_seen_and_asks_for_a_tap(gateway: GatewayProcess) -> None:
+    async with plain_browser() as context:
+        page = await context.new_page()
+        page.set_default_timeout(WAIT)
+        await page.goto(f"{gateway.url}/r/100?name=Ann&join=1")
+        await in_room(page)
+        await becomes(gateway, muted=True, camera_off=True)
+        assert await page.evaluate("document.getElementById('picture').muted")
+        await page.get_by_role("button", name="Tap to hear the room").click()
+        await expect(page.locator("#hear")).to_be_hidden()
+        assert not await page.evaluate("document.getElementById('picture').muted")
+        await moves(page, "#picture")
 
 
 async def test_the_room_with_one_and_with_three(gateway: GatewayProcess, open_page: OpenPage) -> None:
