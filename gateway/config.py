@@ -1,7 +1,7 @@
 """Configuration: one commented schema, read from YAML and the environment.
 
-Every key of the file is also `ROOMBRIDGE_A__B` in the environment, which wins over the file. With no file at all the
-defaults here are what `roombridge serve` runs with.
+Every key of the file is also `ROOMBRIDGE_A__B` in the environment, which wins over the file; `null` there is YAML's
+null, and lists are JSON. With no file at all the defaults here are what `roombridge serve` runs with.
 """
 
 from __future__ import annotations
@@ -138,6 +138,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ROOMBRIDGE_",
         env_nested_delimiter="__",
+        env_parse_none_str="null",
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
