@@ -45,7 +45,10 @@ async def browser(websocket: WebSocket) -> None:
         await websocket.close(POLICY)
         return
     host = websocket.client.host if websocket.client else ""
-    await websocket.accept()
+    try:
+        await websocket.accept()
+    except WebSocketDisconnect:
+        return
     if sum(office.sockets.values()) >= MAX_SOCKETS or office.sockets.get(host, 0) >= MAX_SOCKETS_FROM_ONE:
         office.refused(Reason.OVERLOAD.value)
         await _turn_away(websocket)

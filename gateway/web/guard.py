@@ -68,7 +68,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
         if scope["type"] != "http":
-            await self._inner(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         begun = False
 
@@ -89,6 +89,14 @@ class Guard:
             log.exception("request_broke", method=scope["method"], path=scope["path"][:200])
             if not begun:
                 await _tell(answer, 500, Reason.INTERNAL)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._inner(scope, receive, send)
+        except ConnectionError:
+            pass  # it was gone before it was taken
+        except Exception:
+            log.exception("websocket_broke", path=scope["path"][:200])
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Return a receive that gives up on a body that is too large or too slow."""

@@ -15,8 +15,6 @@ REQUEST_TIME = 15.0
 """Seconds from connecting to the end of the first request's headers; who needs longer sends nothing useful."""
 MAX_FRAGMENTS = 256
 """Fragments of one WebSocket message: browsers send one, and empty ones would cost memory without end."""
-MAX_URL = 2_048
-"""Octets of a request's target: the longest address of ours has below 300."""
 MAX_HEAD = 16 * 1024
 """Octets of a request's head; browsers send below 2 KiB."""
 

@@ -137,7 +137,7 @@ async def test_what_waits_for_the_database_is_bounded(tmp_path: Path, monkeypatc
 async def test_the_api_makes_rooms_that_last_and_tells_what_was(tmp_path: Path) -> None:
     store = Store("sqlite:///api.db", tmp_path)
     await store.open()
-    async with web_house(book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
         await client.post("/api/v1/rooms", json={"id": "200", "name": "Board", "layout": "grid"})
         await client.patch("/api/v1/rooms/200", json={"locked": True})
         await client.patch("/api/v1/rooms/100", json={"locked": True})

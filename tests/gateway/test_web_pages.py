@@ -27,7 +27,7 @@ def client_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("client_files")
 async def test_every_room_has_the_same_page() -> None:
-    async with web_house() as house, house.client(None) as client:
+    async with web_house(listening=False) as house, house.client(None) as client:
         for path in ("/", "/r/100", "/r/no-such-room"):
             answer = await client.get(path)
             assert (answer.status_code, answer.text) == (200, "<!doctype html><title>Join</title>")
@@ -87,7 +87,7 @@ def test_a_file_that_is_too_large_is_left_out(tmp_path: Path, monkeypatch: pytes
 
 
 async def test_readiness_follows_the_media_plane(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with web_house() as house, house.client(None) as client:
+    async with web_house(listening=False) as house, house.client(None) as client:
         assert (await client.get("/readyz")).json() == {"status": "ok"}
 
         async def broken() -> tuple[object, ...]:
@@ -100,7 +100,7 @@ async def test_readiness_follows_the_media_plane(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_metrics_are_in_the_text_format() -> None:
-    async with web_house() as house, house.client(None) as client:
+    async with web_house(listening=False) as house, house.client(None) as client:
         answer = await client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
         assert "roombridge_web_sockets 0.0" in answer.text
