@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from test_desk import RecordingPlane
 from web_house import WebHouse, hear, say, web_house
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.calls import CallProtocol
 from gateway.reasons import Reason
 from gateway.rooms.model import RoomSettings
+from gateway.web.server import WebServer, WebSettings
 from gateway.webrtc.messages import MAX_MESSAGE_SIZE
 from transcode.media import Layout, LegId, RoomId, Speaker, Talking
 
@@ -169,6 +170,22 @@ async def connected_last(house: WebHouse) -> None:
     """Let the newest call be connected."""
     *_, last = house.desk.calls.values()
     await last.connected()
+
+
+async def test_a_browser_comes_by_either_family_of_addresses() -> None:
+    house = WebHouse()
+    server = WebServer(WebSettings("::", 0), house.desk, house.metrics)
+    await server.start()
+    try:
+        for host, source in (("127.0.0.1", "127.0.0.1:"), ("[::1]", "[::1]:")):
+            async with connect(f"ws://{host}:{server.port}/ws", origin=f"http://{host}:{server.port}") as one:
+                await join(one)
+                (call,) = house.desk.calls.values()
+                assert call.facts.source.startswith(source)
+                await say(one, type="leave")
+                await until_closed(one)
+    finally:
+        await server.stop()
 
 
 async def test_a_page_of_somebody_else_may_not_open_a_socket() -> None:
