@@ -275,7 +275,7 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
 
 def _dial_hint(started: Started) -> str:
     """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
-    lines: list[str] = []
+    lines = ["Waiting for others"]
     address = f"[{started.addresses[0]}]" if ":" in started.addresses[0] else started.addresses[0]
     if started.web is not None:
         lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")

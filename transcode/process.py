@@ -20,8 +20,11 @@ from transcode.wire import Frame, Happening, Reply, Request, encode, read
 log = structlog.get_logger()
 
 METHODS = frozenset(
-    {"open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "statistics", "counters", "close"}
-)
+    {
+        "open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "send_data", "statistics", "counters",
+        "close",
+    }
+)  # fmt: skip
 """What may be called from outside."""
 MAX_UNDER_WAY = 10_000
 """Calls under way at once; more means that something is stuck, and new ones are refused."""

@@ -183,6 +183,10 @@ class RemotePlane:
         """See `MediaPlane.key_frame`."""
         await self._call("key_frame", leg)
 
+    async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
+        """See `MediaPlane.send_data`."""
+        return await self._call("send_data", leg, label, data)  # type: ignore[no-any-return]
+
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""
         return await self._call("statistics", leg)  # type: ignore[no-any-return]

@@ -271,8 +271,9 @@ class FrontDesk:
             self.publish(changed)
             return
         call = self._legs.get(event.leg)
-        if call is not None:
-            await _HANDLERS[type(event)](self, call, event)
+        handler = _HANDLERS.get(type(event))
+        if call is not None and handler is not None:
+            await handler(self, call, event)
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
