@@ -185,15 +185,17 @@ def make_app(office: Office) -> FastAPI:
     tell_errors(app)
     for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
         app.include_router(part)
-    _describe(app)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
 
 
-def _describe(app: FastAPI) -> None:
-    """Write the API's description once, without the answer 422, which is told as 400 here."""
-    description = app.openapi()
-    for path in description["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-    for unused in ("HTTPValidationError", "ValidationError"):
-        description["components"]["schemas"].pop(unused, None)
+def _description(app: FastAPI) -> dict[str, Any]:
+    """Return the API's description, written at the first request; the answer 422 is told as 400 here."""
+    if app.openapi_schema is None:
+        description = FastAPI.openapi(app)
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            description["components"]["schemas"].pop(unused, None)
+    return app.openapi_schema or {}
