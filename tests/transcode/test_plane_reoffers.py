@@ -127,9 +127,7 @@ async def test_codecs_change_in_mid_call(plane: MediaPlane) -> None:
         await until(lambda: screen.shows(GREEN) and other.shows(RED))
         assert ann.video is not None
         ssrc = ann.video.packets[-1].ssrc
-        await ann.renew(
-            only(line_of(ann).describe("0", Kind.AUDIO, PCMA), ann.video.describe("1", Kind.VIDEO, VP8))
-        )
+        await ann.renew(only(line_of(ann).describe("0", Kind.AUDIO, PCMA), ann.video.describe("1", Kind.VIDEO, VP8)))
         camera.answers = False
         fresh = Camera(ann.video, VP8, BLUE)
         camera.shoot = fresh.shoot  # type: ignore[method-assign]
