@@ -25,7 +25,7 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
-from gateway.store.store import Store
+from gateway.store.store import Store, StoreError
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -85,8 +85,11 @@ class House:
         pairs = {
             name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
         }
-        self.store = Store(config.storage.url, self.state)
-        await self.store.open()
+        try:
+            self.store = Store(config.storage.url, self.state)
+            await self.store.open()
+        except StoreError as error:
+            raise CannotStart(f"{error} (storage.url)") from None
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))

@@ -117,6 +117,12 @@ def test_a_certificate_that_cannot_be_used_is_named(environment: dict[str, str],
     assert "empty.pem holds no certificate" in said
 
 
+def test_a_database_that_cannot_be_used_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    said = fails(environment | {"ROOMBRIDGE_STORAGE__URL": f"sqlite:///{tmp_path}/none/x.db"})
+    assert "database" in said
+    assert "(storage.url)" in said
+
+
 def test_each_fault_of_the_configuration_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "roombridge.yaml"
     file.write_text("sip: {udp: 70000}\nmedia: {srtp: always}\n")
