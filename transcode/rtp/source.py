@@ -4,8 +4,8 @@ Theory of operation. Signalling names an address; behind NAT the packets come fr
 the signalled address as the target. The first valid packet from it locks it. Packets from elsewhere are held until
 NEEDED of them came from one address with one SSRC; then that address is locked, the held packets are let in and
 everything is sent there. While a lock holds, everybody else is foreign, with two exceptions: the signalled address
-may still win by NEEDED packets, and when the locked source was silent for SILENCE seconds anyone may. When signalling moves
-the peer to another address, what the old one still sends is let in, but it is not believed again before SILENCE
+may still win by NEEDED packets, and when the locked source was silent for SILENCE seconds anyone may. When signalling
+moves the peer to another address, what the old one still sends is let in, but it is not believed again before SILENCE
 seconds have passed: the peer expects its media at the new address.
 
 The owner decrypts and checks packets before `offer`, so that with SRTP only authentic ones count; `closed` tells it
