@@ -215,7 +215,7 @@ def video_delays(sent: list[tuple[float, int]], packets: list[Kept], code: int) 
         for frame in frames:
             looked += 1
             size = (frame.width, frame.height)
-            luma = np.ascontiguousarray(frame.to_ndarray(format="yuv420p")[: frame.height])
+            luma = np.ascontiguousarray(frame.to_ndarray(format="yuv420p")[: frame.height], dtype=np.uint8)
             for found in stripe.read(luma):
                 if found.code == code and found.count != last:
                     last = found.count

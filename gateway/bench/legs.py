@@ -23,7 +23,11 @@ MAX_KEPT = 200_000
 """Packets that a leg keeps for measuring: a minute of 2 Mbit/s video and more, 300 MB at the very most."""
 _HEADER = struct.Struct("!BBHII")
 _PLI, _FIR = 1, 4
+_NACK = 1
+_TRANSPORT_FEEDBACK = 205
 _PAYLOAD_FEEDBACK = 206
+HISTORY = 512
+"""Packets of picture that can be sent again: more than two seconds of 2 Mbit/s."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,7 @@ class Counters:
     octets: int = 0
     key_frame_requests: int = 0
     refused: int = 0
+    repeated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ class RtpSocket(asyncio.DatagramProtocol):
         self.kept: list[Kept] = []
         self.keeping = False
         self.key_frame_wanted = False
+        self.missed: list[int] = []
         self.port = 0
         self.remote: tuple[str, int] | None = None
         self._transport: asyncio.DatagramTransport | None = None
@@ -123,6 +129,8 @@ class RtpSocket(asyncio.DatagramProtocol):
             if kind == _PAYLOAD_FEEDBACK and count in (_PLI, _FIR):
                 self.key_frame_wanted = True
                 self.counters.key_frame_requests += 1
+            elif kind == _TRANSPORT_FEEDBACK and count == _NACK and len(self.missed) < HISTORY:
+                self.missed += read_nack(data[place + 12 : place + 4 + 4 * words])
             place += 4 + 4 * words
 
 
@@ -167,6 +175,16 @@ class VideoLeg:
     pictures: int = 0
     sent_at: list[tuple[float, int]] = field(default_factory=list)
     keep_times: bool = False
+    history: dict[int, bytes] = field(default_factory=dict)
+
+    def send_again(self) -> None:
+        """Send what the far end asks for once more (RFC 4585 §6.2.1), as far as it is remembered."""
+        for number in self.socket.missed:
+            packet = self.history.get(number)
+            if packet is not None:
+                self.socket.send(packet)
+                self.socket.counters.repeated += 1
+        self.socket.missed.clear()
 
     def due(self, now: float) -> bool:
         """Tell whether the next picture's time has come."""
@@ -184,7 +202,10 @@ class VideoLeg:
         last = len(payloads) - 1
         for index, payload in enumerate(payloads):
             kind = self.payload_type | (0x80 if index == last else 0)
-            self.socket.send(_HEADER.pack(0x80, kind, self.sequence & 0xFFFF, timestamp, self.ssrc) + payload)
+            packet = _HEADER.pack(0x80, kind, self.sequence & 0xFFFF, timestamp, self.ssrc) + payload
+            self.socket.send(packet)
+            self.history[self.sequence & 0xFFFF] = packet
+            self.history.pop(self.sequence - HISTORY & 0xFFFF, None)
             self.sequence += 1
         if self.keep_times:
             self.sent_at.append((time.monotonic(), self.place))
@@ -226,6 +247,8 @@ class Driver:
             for leg in self.audio[slot % SLOTS]:
                 leg.tick()
             for video in self.video:
+                if video.socket.missed:
+                    video.send_again()
                 if video.due(now):
                     video.tick(now)
             slot += 1
@@ -235,7 +258,24 @@ class Driver:
             await asyncio.sleep(max(0.0, wait))
 
 
-def describe(host: str, audio_port: int, video_port: int | None = None, bandwidth: int = 2000, mode: int = 1) -> str:
+def read_nack(body: bytes) -> list[int]:
+    """Return the sequence numbers that a generic NACK's entries name (RFC 4585 §6.2.1)."""
+    found = []
+    for place in range(0, len(body) - 3, 4):
+        first, rest = int.from_bytes(body[place : place + 2], "big"), int.from_bytes(body[place + 2 : place + 4], "big")
+        found.append(first)
+        found += [first + 1 + bit & 0xFFFF for bit in range(16) if rest >> bit & 1]
+    return found
+
+
+def describe(
+    host: str,
+    audio_port: int,
+    video_port: int | None = None,
+    bandwidth: int = 2000,
+    mode: int = 1,
+    retransmission: bool = False,
+) -> str:
     """Return an offer of G.711 µ-law and, with a port, H.264 at up to 720p; bandwidth in kbit/s."""
     lines = ["v=0", f"o=load 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
     lines += [f"m=audio {audio_port} RTP/AVP 0 101", "a=rtpmap:0 PCMU/8000", "a=rtpmap:101 telephone-event/8000"]
@@ -244,4 +284,5 @@ def describe(host: str, audio_port: int, video_port: int | None = None, bandwidt
         lines += [f"m=video {video_port} RTP/AVP 96", f"b=AS:{bandwidth}", "a=rtpmap:96 H264/90000"]
         lines += [f"a=fmtp:96 profile-level-id=42e01f;packetization-mode={mode}"]
         lines += ["a=rtcp-fb:96 nack pli", "a=rtcp-fb:96 ccm fir", "a=rtcp-mux", "a=sendrecv"]
+        lines += ["a=rtcp-fb:96 nack"] * retransmission
     return "\r\n".join(lines) + "\r\n"

@@ -12,7 +12,6 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 T1 = 0.5
 """Seconds until the first retransmission (RFC 3261 §17.1.1.1)."""
@@ -371,5 +370,5 @@ def media_address(sdp: str) -> str:
     """Return the address of the first connection line. Raises ValueError if there is none."""
     for line in sdp.splitlines():
         if line.startswith("c="):
-            return cast(str, line.split()[-1])
+            return line.split()[-1]
     raise ValueError("a description without address")

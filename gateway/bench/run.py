@@ -114,9 +114,9 @@ async def _measure(kind: str, legs: int, talking: int, seconds: int) -> Measurem
             async with _generator(job) as words:
                 await _word(words, "up", UP_SECONDS)
                 await _word(words, "begin", WARM_SECONDS + 10)
-                before, metrics = gateway.usage(), await gateway.metrics()
                 loop = asyncio.get_running_loop()
-                began = loop.time()
+                before, began = gateway.usage(), loop.time()
+                metrics = await gateway.metrics()
                 await _word(words, "end", seconds + 10)
                 after, took = gateway.usage(), loop.time() - began
                 later = await gateway.metrics()
@@ -284,7 +284,8 @@ measuring begins and lasts {options.seconds} s, while nobody joins or leaves.
   the others sending silence as packets.
 - Picture: {options.video_legs} legs, each sending sound (one talking) and a clip of H.264 constrained baseline in
   1280x720 at 30 pictures/s with moving texture and noise, about 1 Mbit/s; each receives the room's picture.
-- Processor and memory: of all processes of the gateway, from /proc. Codec time: from the gateway's own metrics.
+- Processor and memory: of all processes of the gateway, from /proc; memory is what is resident, and pages that its
+  processes share count in each. Codec time: from the gateway's own metrics.
 - Added delay of sound: the first leg sends a chirp of 60 ms each 2 s; the last one searches what it got for it by
   correlation. It runs from the sending of the packet that begins with the chirp to the arrival of the packet which
   holds its first sample, plus that sample's place in the packet: a bridge that hands packets through has nought.

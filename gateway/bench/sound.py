@@ -59,7 +59,8 @@ def _encode_table() -> NDArray[np.uint8]:
     exponent = np.floor(np.log2(magnitude)).astype(int) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
     sign = np.where(linear < 0, 0x80, 0)
-    return (~(sign | exponent << 4 | mantissa) & 0xFF).astype(np.uint8)
+    table: NDArray[np.uint8] = (~(sign | exponent << 4 | mantissa) & 0xFF).astype(np.uint8)
+    return table
 
 
 def _decode_table() -> Samples:

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from gateway.bench.legs import Kept, RtpSocket, describe
+from gateway.bench.legs import Kept, RtpSocket, describe, read_nack
 from gateway.bench.phone import CallRefused, Message, Phone, media_address, media_lines
 
 SDP = describe("127.0.0.1", 4000, 5000)
@@ -168,3 +168,9 @@ def test_a_header_extension_is_no_payload() -> None:
     packet = Kept(0.0, bytes.fromhex("9000000100000002000000aabede000110ff00007f7f"))
     assert packet.payload == b"\x7f\x7f"
     assert (packet.sequence, packet.timestamp, packet.marker) == (1, 2, False)
+
+
+def test_a_nack_names_its_first_packet_and_those_of_its_mask() -> None:
+    # PID 65534, BLP with bits 0 and 2: 65535 and 1; then PID 9 alone (RFC 4585 §6.2.1).
+    assert read_nack(bytes.fromhex("fffe000500090000")) == [65534, 65535, 1, 9]
+    assert read_nack(b"\x00\x01\x00") == []

@@ -26,6 +26,30 @@ def in_gray(data: bytes, width: int, height: int) -> set[int]:
     return {found.code for found in stripe.read(np.frombuffer(data, np.uint8).reshape(height, width))}
 
 
+REACH = 300
+"""How far back, in packets, one that was sent again is put into its place."""
+
+
+def in_order(packets: Iterable[Kept]) -> list[Kept]:
+    """Return packets in order of sequence, doubled ones once; a packet counts as there when all before it are."""
+    ordered: list[tuple[int, Kept]] = []
+    highest = 0
+    for packet in packets:
+        step = (packet.sequence - highest + 0x8000) % 0x10000 - 0x8000 if ordered else packet.sequence - highest
+        number = highest + step
+        highest = max(highest, number)
+        place = len(ordered)
+        while place and ordered[place - 1][0] > number and len(ordered) - place < REACH:
+            place -= 1
+        if place == 0 or ordered[place - 1][0] != number:
+            ordered.insert(place, (number, packet))
+    latest, found = 0.0, []
+    for _, packet in ordered:
+        latest = max(latest, packet.arrival)
+        found.append(Kept(latest, packet.data))
+    return found
+
+
 _KEY_FRAME = 5
 """NAL unit type of a slice of an IDR picture (H.264 table 7-1)."""
 
@@ -49,7 +73,7 @@ class Watcher:
 
     def watch(self, packets: Iterable[Kept], every: int = 1) -> None:
         """Take packets; look at each picture, or at one of `every`."""
-        for packet in packets:
+        for packet in in_order(packets):
             self._damaged |= self._expected is not None and packet.sequence != self._expected
             self._expected = packet.sequence + 1 & 0xFFFF
             picture = self._joiner.push(packet.payload, packet.marker)

@@ -9,6 +9,7 @@ import hearing
 import marks
 import numpy as np
 import pytest
+import seeing
 from lossy import LossyPath
 from peers.voice import payloads, timeline
 
@@ -50,6 +51,7 @@ def test_no_tone_lies_near_anothers_overtones() -> None:
             assert all(abs(one - order * other) >= 20 for order in range(1 + (one == other), 6)), (one, other)
 
 
+@pytest.mark.interop  # it speaks with espeak-ng
 def test_a_hole_in_speech_is_measured(tmp_path: Path) -> None:
     spoken = marks.speech(tmp_path)
     assert 6 < len(spoken) / 8000 < 20
@@ -129,3 +131,13 @@ async def test_the_bad_network_drops_its_share_both_ways() -> None:
     for tally in (path.up, path.down):
         assert 25 <= tally.dropped <= 80, f"seed {SEED}: {tally}"
         assert tally.passed + tally.dropped == 1000
+
+
+def test_packets_that_were_sent_again_stand_in_their_place() -> None:
+    numbers = [65533, 65534, 1, 2, 65535, 0, 2, 3]
+    kept = [
+        Kept(float(index), b"\x80\x60" + number.to_bytes(2, "big") + bytes(8)) for index, number in enumerate(numbers)
+    ]
+    ordered = seeing.in_order(kept)
+    assert [packet.sequence for packet in ordered] == [65533, 65534, 65535, 0, 1, 2, 3]
+    assert [packet.arrival for packet in ordered] == [0, 1, 4, 5, 5, 5, 7]

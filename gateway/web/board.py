@@ -1,0 +1,184 @@
+"""The notice board: what browsers in a room read of it, made once for all of them.
+
+Theory of operation. One subscription to the desk serves every browser. A change of a room marks its list as old; at
+most INTERVAL later the list is written once, as text, and put before each viewer. A viewer holds at most one list, the
+newest, and a bounded row of short messages, so that a slow browser costs nothing but its own delay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from gateway.rooms.desk import FrontDesk
+from gateway.rooms.model import (
+    Changed,
+    Joined,
+    Left,
+    Participant,
+    RoomChanged,
+    RoomEvent,
+    SpeakerChanged,
+)
+from gateway.rooms.room import Room
+from transcode.media import RoomId
+
+INTERVAL = 0.1
+"""Seconds between two lists of one room: 10 a second look immediate, and talking marks change far more often."""
+MAX_WAITING = 100
+"""Short messages that wait for one slow browser; the oldest is dropped, the list that follows tells all that counts."""
+
+SendText = Callable[[str], Awaitable[None]]
+
+
+class Viewer:
+    """One browser that reads a room's board; send puts a text on its socket and may raise ConnectionError."""
+
+    def __init__(self, room: RoomId, me: str, send: SendText) -> None:
+        self.room = room
+        self._me = json.dumps(me)
+        self._send = send
+        self._list: str | None = None
+        self._short: deque[str] = deque(maxlen=MAX_WAITING)
+        self._wake = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._write())
+
+    def show(self, shared: str) -> None:
+        """Put a new list before this viewer; one that was not sent yet is replaced."""
+        self._list = shared
+        self._wake.set()
+
+    def say(self, text: str) -> None:
+        """Put a short message before this viewer."""
+        self._short.append(text)
+        self._wake.set()
+
+    async def _write(self) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                shared, self._list = self._list, None
+                if shared is not None:
+                    await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
+                while self._short:
+                    await self._send(self._short.popleft())
+
+    async def close(self) -> None:
+        """Send no more."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+
+class Board:
+    """All viewers of all rooms."""
+
+    def __init__(self, desk: FrontDesk) -> None:
+        self._desk = desk
+        self._viewers: dict[RoomId, set[Viewer]] = {}
+        self._due: dict[RoomId, asyncio.TimerHandle] = {}
+        self._shown: dict[RoomId, float] = {}
+
+    async def follow(self) -> None:
+        """Take the desk's events until cancelled."""
+        async for event in self._desk.subscribe():
+            self.take(event)
+
+    def take(self, event: RoomEvent) -> None:
+        """Tell the viewers of one room what happened in it."""
+        viewers = self._viewers.get(event.room)
+        if not viewers:
+            return
+        text = _short(event)
+        if text is not None:
+            for viewer in viewers:
+                viewer.say(text)
+        if isinstance(event, Joined | Changed | Left | RoomChanged):
+            self._mark(event.room)
+
+    def _mark(self, room: RoomId) -> None:
+        if room in self._due:
+            return
+        loop = asyncio.get_running_loop()
+        wait = max(0.0, self._shown.get(room, 0.0) + INTERVAL - loop.time())
+        self._due[room] = loop.call_later(wait, self._show, room)
+
+    def _show(self, id: RoomId) -> None:
+        self._due.pop(id, None)
+        viewers = self._viewers.get(id)
+        room = self._desk.rooms.get(id)
+        if not viewers or room is None:
+            return
+        self._shown[id] = asyncio.get_running_loop().time()
+        shared = shared_list(room)
+        for viewer in viewers:
+            viewer.show(shared)
+
+    def attach(self, room_id: str, me: str, send: SendText) -> Viewer:
+        """Let one browser read a room's board from now on. Raises `Refused` if there is no such room."""
+        room = self._desk.room(room_id)
+        viewer = Viewer(room.settings.id, me, send)
+        self._viewers.setdefault(viewer.room, set()).add(viewer)
+        viewer.show(shared_list(room))
+        viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
+        return viewer
+
+    async def detach(self, viewer: Viewer) -> None:
+        """Forget a viewer."""
+        viewers = self._viewers.get(viewer.room, set())
+        viewers.discard(viewer)
+        if not viewers:
+            self._viewers.pop(viewer.room, None)
+            self._shown.pop(viewer.room, None)
+            due = self._due.pop(viewer.room, None)
+            if due is not None:
+                due.cancel()
+        await viewer.close()
+
+    @property
+    def viewers(self) -> int:
+        """How many browsers read now."""
+        return sum(len(viewers) for viewers in self._viewers.values())
+
+
+def shared_list(room: Room) -> str:
+    """Return the inside of a room's message, which is the same for all who read it."""
+    settings = room.settings
+    about = {
+        "id": settings.id,
+        "name": settings.title,
+        "locked": settings.locked,
+        "layout": settings.layout.value,
+    }
+    people = [shown(one) for one in room.participants]
+    return f'"room":{json.dumps(about)},"participants":{json.dumps(people)}'
+
+
+def shown(one: Participant) -> dict[str, Any]:
+    """Return what the others in a room may read of a participant."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "protocol": one.protocol.value,
+        "rank": one.rank.value,
+        "talking": one.talking,
+        "muted": one.muted,
+        "camera_off": one.camera_off,
+    }
+
+
+def _short(event: RoomEvent) -> str | None:
+    match event:
+        case SpeakerChanged():
+            return json.dumps({"type": "speaker", "participant": event.participant})
+        case Joined():
+            return json.dumps({"type": "notice", "kind": "joined", "name": event.participant.name})
+        case Left():
+            name, reason = event.participant.name, event.reason.value
+            return json.dumps({"type": "notice", "kind": "left", "name": name, "reason": reason})
+    return None

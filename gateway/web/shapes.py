@@ -1,0 +1,317 @@
+"""What the API takes and gives, as checked shapes; OpenAPI is made of them."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from gateway.rooms.model import Formats, Participant
+from gateway.rooms.room import Room
+from gateway.webrtc.messages import clean_name
+from transcode.media import Layout, LegStatistics
+
+
+def _some_name(name: str) -> str:
+    cleaned = clean_name(name)
+    if not cleaned:
+        raise ValueError("nothing of this name can be shown")
+    return cleaned
+
+
+RoomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Name = Annotated[str, StringConstraints(max_length=64), AfterValidator(clean_name)]
+Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_some_name)]
+Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+MAX_PARTICIPANTS = 500
+"""As in the configuration."""
+
+
+class Shape(BaseModel):
+    """What is given."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Asked(BaseModel):
+    """What is taken; a field that is not known is an error, so that a misspelt one is seen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(Shape):
+    """Why a request was refused: a word to compare and a sentence to read."""
+
+    reason: str
+    message: str
+
+
+class RoomShape(Shape):
+    """A room. host_pin and guest_pin say whether there is one; source is where the room is written down."""
+
+    id: str
+    name: str
+    title: str
+    layout: Layout
+    locked: bool
+    host_pin: bool
+    guest_pin: bool
+    max_participants: int
+    participants: int
+    speaker: str | None
+    source: Literal["configuration", "api"]
+
+
+class RoomList(Shape):
+    """All rooms, by id."""
+
+    rooms: list[RoomShape]
+
+
+class NewRoom(Asked):
+    """A room to make. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it."""
+
+    id: RoomKey
+    name: Name = ""
+    layout: Layout = Layout.AUTO
+    locked: bool = False
+    host_pin: Pin | None = None
+    guest_pin: Pin | None = None
+    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
+
+
+class RoomChange(Asked):
+    """What is to be different of a room; what is left out stays, and a PIN of null is taken away."""
+
+    name: Name = ""
+    layout: Layout = Layout.AUTO
+    locked: bool = False
+    host_pin: Pin | None = None
+    guest_pin: Pin | None = None
+    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were given."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class AudioShape(Shape):
+    """Codecs of a participant's sound; in is what it sends. Empty where nothing flows."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    into: Annotated[str, Field(alias="in")]
+    out: str
+
+
+class VideoShape(AudioShape):
+    """Codecs and sizes in pixels of a participant's picture."""
+
+    width_in: int
+    height_in: int
+    width_out: int
+    height_out: int
+
+
+class ParticipantShape(Shape):
+    """Somebody in a room. joined is when it came in; source its address; agent its product, as it says itself."""
+
+    id: str
+    call: str
+    name: str
+    protocol: str
+    rank: str
+    talking: bool
+    muted: bool
+    muted_by_host: bool
+    camera_off: bool
+    joined: datetime.datetime
+    direction: str
+    secure: bool
+    source: str
+    agent: str
+    audio: AudioShape
+    video: VideoShape
+
+
+class ParticipantList(Shape):
+    """Everybody in a room, in the order they came."""
+
+    participants: list[ParticipantShape]
+
+
+class StreamShape(Shape):
+    """Counters of one stream since it began; jitter and round_trip in ms, losses as a share, bit rate in bit/s."""
+
+    id: str
+    kind: str
+    codec_in: str
+    codec_out: str
+    packets_in: int
+    packets_out: int
+    bytes_in: int
+    bytes_out: int
+    lost_in: int
+    loss_in: float
+    loss_out: float
+    jitter: float
+    round_trip: float | None
+    concealed: int
+    width_in: int
+    height_in: int
+    width_out: int
+    height_out: int
+    frames_in: int
+    frames_out: int
+    key_frames_in: int
+    key_frames_out: int
+    bit_rate_target: int
+    encrypted: str
+
+
+class ParticipantDetail(ParticipantShape):
+    """A participant and what its media do; streams is null while the media plane does not answer."""
+
+    streams: list[StreamShape] | None
+
+
+class ParticipantChange(Asked):
+    """What is to be different of a participant; what is left out stays. muted mutes it for all, whatever it wants."""
+
+    muted: bool | None = None
+    name: Called | None = None
+
+
+class Invitation(Asked):
+    """Whom to call, as an address that the gateway can dial; name is what the others read of it."""
+
+    target: Annotated[str, StringConstraints(pattern=r"^sips?:[^\s<>\"]{1,255}$")]
+    name: Name = ""
+
+
+class CallShape(Shape):
+    """A call that goes on. inside says whether its participant is in the room, joined since when."""
+
+    id: str
+    room: str
+    participant: str
+    protocol: str
+    direction: str
+    inside: bool
+    name: str
+    caller: str
+    source: str
+    agent: str
+    secure: bool
+    joined: datetime.datetime | None
+
+
+class CallList(Shape):
+    """All calls that go on, in the order they came."""
+
+    calls: list[CallShape]
+
+
+class RecordShape(Shape):
+    """A call that is over. call is null and admitted false if it was refused, for the reason that stands here."""
+
+    number: int
+    call: str | None
+    room: str
+    protocol: str
+    direction: str
+    name: str
+    caller: str
+    source: str
+    agent: str
+    started: datetime.datetime
+    ended: datetime.datetime
+    reason: str
+    message: str
+    secure: bool
+    admitted: bool
+
+
+class RecordList(Shape):
+    """Records, the latest first; next is what to give as `before` for those that follow, null at the end."""
+
+    records: list[RecordShape]
+    next: int | None
+
+
+def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape:
+    """Return a room as the API tells it."""
+    settings = room.settings
+    return RoomShape(
+        id=settings.id,
+        name=settings.name,
+        title=settings.title,
+        layout=settings.layout,
+        locked=settings.locked,
+        host_pin=settings.host_pin is not None,
+        guest_pin=settings.guest_pin is not None,
+        max_participants=settings.max_participants,
+        participants=len(room.participants),
+        speaker=room.speaker,
+        source=source,
+    )
+
+
+def moment(seconds: float) -> datetime.datetime:
+    """Return seconds since 1970 as a date in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def _audio(formats: Formats) -> AudioShape:
+    return AudioShape(into=formats.codec_in, out=formats.codec_out)
+
+
+def _video(formats: Formats) -> VideoShape:
+    return VideoShape(
+        into=formats.codec_in,
+        out=formats.codec_out,
+        width_in=formats.width_in,
+        height_in=formats.height_in,
+        width_out=formats.width_out,
+        height_out=formats.height_out,
+    )
+
+
+def _facts_of(one: Participant) -> dict[str, Any]:
+    facts = one.facts
+    return {
+        "id": one.id,
+        "call": one.call,
+        "name": one.name,
+        "protocol": one.protocol.value,
+        "rank": one.rank.value,
+        "talking": one.talking,
+        "muted": one.muted,
+        "muted_by_host": one.muted_by_host,
+        "camera_off": one.camera_off,
+        "joined": moment(one.joined),
+        "direction": facts.direction.value,
+        "secure": facts.secure,
+        "source": facts.source,
+        "agent": facts.agent,
+        "audio": _audio(one.audio),
+        "video": _video(one.video),
+    }
+
+
+def participant_shape(one: Participant) -> ParticipantShape:
+    """Return a participant as the API tells it."""
+    return ParticipantShape(**_facts_of(one))
+
+
+def participant_detail(one: Participant, statistics: LegStatistics | None) -> ParticipantDetail:
+    """Return a participant with its streams' counters."""
+    streams = None
+    if statistics is not None:
+        names = StreamShape.model_fields.keys() - {"kind"}
+        streams = [
+            StreamShape(kind=stream.kind.value, **{name: getattr(stream, name) for name in names})
+            for stream in statistics.streams
+        ]
+    return ParticipantDetail(**_facts_of(one), streams=streams)
