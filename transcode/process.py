@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -71,11 +72,19 @@ async def _answer(plane: Plane, request: Request, writer: asyncio.StreamWriter) 
         error = Refused(Reason.INTERNAL, type(fault).__name__)
     reply: Frame = Reply(request.number, value, error)
     writer.write(encode(reply))
+    await _drained(writer)
+
+
+async def _drained(writer: asyncio.StreamWriter) -> None:
+    """Wait while the control plane does not read: what waits for it then is bounded, not the stream's buffer."""
+    with suppress(ConnectionError):  # it is gone; `serve` sees that too
+        await writer.drain()
 
 
 async def _tell(plane: Plane, writer: asyncio.StreamWriter) -> None:
     async for event in plane.events():
         writer.write(encode(Happening(event)))
+        await _drained(writer)
 
 
 def main() -> None:
