@@ -7,6 +7,7 @@ null, and lists are JSON. With no file at all the defaults here are what `roombr
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,10 +121,17 @@ class RoomConfig(Section):
 
 
 class Token(Section):
-    """A bearer token of the API and what it may do."""
+    """A bearer token of the API, or "sha256:" and its digest in hex, and what it may do."""
 
     token: Annotated[str, Field(min_length=16, max_length=256)]
     scopes: tuple[Literal["admin", "rooms", "calls", "read"], ...] = ("read",)
+
+    @field_validator("token")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if value.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", value):
+            raise ValueError('needs 64 hexadecimal digits after "sha256:"')
+        return value
 
 
 class Api(Section):

@@ -324,6 +324,8 @@ class Leg:
 
     def poll(self, now: float) -> None:
         """Send what is due and tell what changed; called some times a second."""
+        if not any(stream.chosen is not None and stream.chosen.receive for stream in self.streams.values()):
+            self._opened = now  # on hold, or not described yet: nothing is to come, so nothing is missed
         heard = self._opened
         for stream in self.streams.values():
             stream.poll(now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class WebServer:
         self.office.stopping.set()
         if self._server is not None:
             self._server.should_exit = True
+            self._server.leaving.set()
             *others, serving = self._tasks
             await serving
             for task in others:
@@ -142,10 +144,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        for second in itertools.count():
+            await self.on_tick(10 * second)  # at every tenth it renews the date of its answers
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), 1.0)
+                return
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 from test_desk import RecordingLine, facts
 from web_house import ADMIN, CALLS, READ, ROOMS, WebHouse, web_house
 
@@ -49,7 +50,7 @@ def reason(answer: httpx.Response) -> str:
 async def test_a_token_opens_what_its_scope_names_and_no_more(
     token: str | None, method: str, path: str, status: int
 ) -> None:
-    async with web_house() as house, house.client(token) as client:
+    async with web_house(listening=False) as house, house.client(token) as client:
         body = None if method in ("GET", "DELETE") else {}
         answer = await client.request(method, path, json=body)
         assert answer.status_code == status
@@ -68,8 +69,14 @@ async def test_a_token_is_known_by_its_digest_alone() -> None:
         assert refusal.value.reason is Reason.AUTHENTICATION_NEEDED
 
 
+@pytest.mark.parametrize("digest", ["sha256:short", "sha256:" + "g" * 64, "sha256:" + "a" * 63])
+def test_a_digest_that_is_none_is_refused_with_the_configuration(digest: str) -> None:
+    with pytest.raises(ValidationError):
+        Token(token=digest.ljust(16, "x"))
+
+
 async def test_a_room_is_made_changed_and_deleted() -> None:
-    async with web_house() as house, house.client(ROOMS) as client:
+    async with web_house(listening=False) as house, house.client(ROOMS) as client:
         made = await client.post("/api/v1/rooms", json={"id": "200", "name": " Board\u202e  room\n", "guest_pin": "12"})
         assert made.status_code == 201
         assert made.json() == {
@@ -99,14 +106,14 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
 
 
 async def test_a_room_of_the_configuration_cannot_be_deleted() -> None:
-    async with web_house() as house, house.client() as client:
+    async with web_house(listening=False) as house, house.client() as client:
         answer = await client.delete("/api/v1/rooms/100")
         assert (answer.status_code, reason(answer)) == (403, "not-allowed")
         assert RoomId("100") in house.desk.rooms
 
 
 async def test_a_participant_is_told_with_what_it_sends_and_receives() -> None:
-    async with web_house() as house, house.client(READ) as client:
+    async with web_house(listening=False) as house, house.client(READ) as client:
         call, _ = await house.enter("Ann", protocol=CallProtocol.H323, secure=True, agent="Terminal/1")
         await house.desk._media_event(FormatsChanged(call.leg, "1", Kind.VIDEO, "H264", "H263", 1280, 720, 352, 288))
         await house.desk._media_event(FormatsChanged(call.leg, "0", Kind.AUDIO, "G722", "G722"))
@@ -141,7 +148,7 @@ async def test_a_participant_is_told_with_what_it_sends_and_receives() -> None:
 
 
 async def test_a_participant_is_muted_renamed_and_removed() -> None:
-    async with web_house() as house, house.client(ROOMS) as client:
+    async with web_house(listening=False) as house, house.client(ROOMS) as client:
         call, line = await house.enter()
         path = f"/api/v1/rooms/100/participants/{call.participant_id}"
         answer = await client.patch(path, json={"muted": True, "name": "Ann from Oslo"})
@@ -157,7 +164,7 @@ async def test_a_participant_is_muted_renamed_and_removed() -> None:
 
 
 async def test_calls_are_listed_and_ended_even_before_they_are_inside() -> None:
-    async with web_house() as house, house.client(CALLS) as client:
+    async with web_house(listening=False) as house, house.client(CALLS) as client:
         line = RecordingLine()
         call = await house.desk.arrive(facts(), line)
         (told,) = (await client.get("/api/v1/calls")).json()["calls"]
@@ -170,7 +177,7 @@ async def test_calls_are_listed_and_ended_even_before_they_are_inside() -> None:
 
 
 async def test_without_a_way_to_place_calls_the_api_says_so() -> None:
-    async with web_house() as house, house.client(CALLS) as client:
+    async with web_house(listening=False) as house, house.client(CALLS) as client:
         answer = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@127.0.0.1"})
         assert (answer.status_code, reason(answer)) == (501, "unsupported")
 
@@ -200,7 +207,7 @@ class Dialler:
 
 async def test_somebody_is_called_into_a_room() -> None:
     dialler = Dialler()
-    async with web_house(dial=dialler) as house, house.client(CALLS) as client:
+    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
         dialler.house = house
         answer = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@example", "name": "Bob"})
         assert (answer.status_code, answer.json()["name"]) == (201, "Bob")
@@ -218,7 +225,7 @@ async def test_somebody_is_called_into_a_room() -> None:
 async def test_what_the_callee_answers_is_told(why: Reason, status: int) -> None:
     dialler = Dialler()
     dialler.refuse = why
-    async with web_house(dial=dialler) as house, house.client(CALLS) as client:
+    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
         answer = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@example"})
         assert (answer.status_code, reason(answer)) == (status, why.value)
         assert "www-authenticate" not in answer.headers
@@ -244,7 +251,7 @@ async def test_so_many_calls_and_no_more_ring_at_once(monkeypatch: pytest.Monkey
     monkeypatch.setattr("gateway.web.api.RING_TIME", 0.3)
     dialler = Dialler()
     dialler.rings = True
-    async with web_house(dial=dialler) as house, house.client(CALLS) as client:
+    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
         first = asyncio.create_task(client.post("/api/v1/rooms/100/participants", json={"target": "sip:a@example"}))
         while not dialler.asked:
             await asyncio.sleep(0.01)
@@ -273,7 +280,7 @@ BAD_ROOMS: list[Any] = [
 
 
 async def test_a_room_that_makes_no_sense_is_refused_and_not_made() -> None:
-    async with web_house() as house, house.client() as client:
+    async with web_house(listening=False) as house, house.client() as client:
         for body in BAD_ROOMS:
             answer = await client.post("/api/v1/rooms", json=body)
             assert (answer.status_code, reason(answer)) == (400, "bad-request"), body
@@ -285,14 +292,14 @@ async def test_a_room_that_makes_no_sense_is_refused_and_not_made() -> None:
 
 
 async def test_a_change_of_nothing_known_is_refused() -> None:
-    async with web_house() as house, house.client() as client:
+    async with web_house(listening=False) as house, house.client() as client:
         for body in ({"id": "101"}, {"locked": "perhaps"}, {"layout": None}, {"max_participants": None}):
             assert (await client.patch("/api/v1/rooms/100", json=body)).status_code == 400, body
         assert house.desk.room("100").settings.locked is False
 
 
 async def test_an_address_where_nothing_is_gets_the_same_shape_of_refusal() -> None:
-    async with web_house() as house, house.client() as client:
+    async with web_house(listening=False) as house, house.client() as client:
         assert reason(await client.get("/api/v1/nothing")) == "bad-request"
         answer = await client.put("/api/v1/rooms")
         assert (answer.status_code, reason(answer)) == (405, "bad-request")
@@ -308,7 +315,7 @@ async def test_every_reason_has_a_status_of_http() -> None:
 
 
 async def test_the_description_names_every_route_and_loads_nothing_from_elsewhere() -> None:
-    async with web_house() as house, house.client(None) as client:
+    async with web_house(listening=False) as house, house.client(None) as client:
         described = (await client.get("/api/openapi.json")).json()
         assert {"/api/v1/rooms", "/api/v1/rooms/{room}/participants/{id}", "/api/v1/events", "/api/v1/records"} <= set(
             described["paths"]
@@ -327,7 +334,7 @@ async def test_the_description_names_every_route_and_loads_nothing_from_elsewher
 
 
 async def test_a_fault_of_ours_is_told_without_its_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with web_house() as house, house.client() as client:
+    async with web_house(listening=False) as house, house.client() as client:
         # The log is taken away before it is written: a fault that is drawn for a terminal takes seconds.
         logged = []
         monkeypatch.setattr("gateway.web.guard.log.exception", lambda event, **about: logged.append((event, about)))

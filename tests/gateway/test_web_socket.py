@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -242,31 +244,49 @@ async def test_a_server_that_stops_says_so_to_every_browser() -> None:
     assert not house.desk.calls
 
 
-async def test_a_browser_that_reads_nothing_holds_nobody_up() -> None:
-    async with web_house() as house, house.socket() as good:
-        host, port = "127.0.0.1", house.server.port
-        reader, writer = await asyncio.open_connection(host, port, limit=1)
-        raw: socket.socket = writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        writer.write(
-            f"GET /ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
-        )
-        # One text frame with a mask of zeros (RFC 6455 §5.2): 81 fin and text, 80|length, mask.
-        text = b'{"type": "join", "room": "100", "name": "Deaf"}'
-        writer.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+async def test_a_browser_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.web.board.INTERVAL", 0.001)
+    async with web_house() as house, house.socket() as good, deaf(house) as ear:
         await join(good)
-        while len(house.desk.calls) < 2:
-            await asyncio.sleep(0.01)
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
-        call, _ = await house.enter("x" * 64)
-        for turn in range(2_000):
-            await house.desk.rename(house.desk.room("100"), call.participant_id, f"{'y' * 50}{turn}")
-            if turn % 500 == 0:
-                await asyncio.sleep(0.11)
+        house.desk.open_room(RoomSettings(RoomId("100"), max_participants=500))
+        people = [(await house.enter(f"{'x' * 60}{number}"))[0] for number in range(100)]
+        room = house.desk.room("100")
+        for turn in range(500):  # lists of 20 KiB: ten times what the kernel takes for a socket that is not read
+            await house.desk.rename(room, people[-1].participant_id, f"last {turn}")
+            await asyncio.sleep(0.002)
         async with asyncio.timeout(3):
-            while (await hear(good, "room"))["participants"][-1]["name"] != f"{'y' * 50}1999":
+            while not (people_ := (await hear(good, "room"))["participants"]) or people_[-1]["name"] != "last 499":
                 pass
+        waiting = [viewer for viewer in house.server.office.board._viewers[RoomId("100")] if viewer._list is not None]
+        assert len(waiting) == 1, "the deaf one should have one list waiting, the newest"
+        assert '"last 499"' in (waiting[0]._list or "")
+        ear.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def deaf(house: WebHouse) -> AsyncIterator[asyncio.StreamWriter]:
+    """Join as a browser that reads nothing more once its socket is open."""
+    place = "127.0.0.1", house.server.port
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(raw, place)
+    reader, writer = await asyncio.open_connection(sock=raw)
+    writer.write(
+        f"GET /ws HTTP/1.1\r\nHost: {place[0]}:{place[1]}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    assert b"101" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 3)
+    # One text frame with a mask of zeros (RFC 6455 §5.2): 81 fin and text, 80|length, mask.
+    text = b'{"type": "join", "room": "100", "name": "Deaf"}'
+    writer.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+    async with asyncio.timeout(3):
+        while not house.desk.calls:
+            await asyncio.sleep(0.01)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    try:
+        yield writer
+    finally:
         writer.transport.abort()
 
 

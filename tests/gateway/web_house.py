@@ -29,9 +29,10 @@ TOKENS = tuple(
 
 
 class WebHouse:
-    """Desk, server, and clients that speak to it."""
+    """Desk, server, and clients that speak to it; by calling it directly if it does not listen."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, listening: bool = True, **more: Any) -> None:
+        self.listening = listening
         self.plane = RecordingPlane()
         self.desk = FrontDesk(self.plane, HouseRules(Abilities()), clock=lambda: 1_000.0)
         self.desk.open_room(RoomSettings(RoomId("100"), "Everyone"))
@@ -45,7 +46,8 @@ class WebHouse:
             self.more["book"] = book(self.desk)
             await self.more["book"].start()
         self.server = WebServer(WebSettings("127.0.0.1", 0, tokens=TOKENS), self.desk, self.metrics, **self.more)
-        await self.server.start()
+        if self.listening:
+            await self.server.start()
 
     async def stop(self) -> None:
         await self.server.stop()
@@ -58,7 +60,8 @@ class WebHouse:
 
     def client(self, token: str | None = ADMIN) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10)
+        transport = None if self.listening else httpx.ASGITransport(self.server.app)  # type: ignore[arg-type]
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=10, transport=transport)
 
     def socket(self, **options: Any) -> connect:
         return connect(f"ws://127.0.0.1:{self.server.port}/ws", **options)
@@ -75,8 +78,8 @@ class WebHouse:
 
 
 @contextlib.asynccontextmanager
-async def web_house(**more: Any) -> AsyncIterator[WebHouse]:
-    house = WebHouse(**more)
+async def web_house(listening: bool = True, **more: Any) -> AsyncIterator[WebHouse]:
+    house = WebHouse(listening, **more)
     await house.start()
     try:
         yield house

@@ -10,7 +10,7 @@
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
  * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "notice", "stream" (detail:
- * MediaStream), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
+ * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
 import {Peer} from "./peer.js";
@@ -202,7 +202,10 @@ export class Call extends EventTarget {
     // What still plays may go on playing, unless media are what broke.
     if (attempt === this.#flowing && reason === "server-gone" && attempt.peer.state === "connected") return;
     attempt.peer?.close();
-    if (attempt === this.#flowing) this.#flowing = null;
+    if (attempt === this.#flowing) {
+      this.#flowing = null;
+      this.#emit("stream", null);
+    }
   }
 
   #end(reason) {

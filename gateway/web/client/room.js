@@ -92,6 +92,7 @@ export class RoomPage {
   /** Leave the page. */
   close() {
     this.#call = null;
+    byId("spoken").textContent = "";
     this.#settings.close();
     this.#picture.srcObject = null;
     byId("self-video").srcObject = null;
@@ -137,8 +138,9 @@ export class RoomPage {
     byId("room-link").dataset.state = state;
     byId("room-link-text").textContent = text;
     const broken = state === "reconnecting";
-    if (broken && byId("banner").hidden) warn("Connection lost. Reconnecting…");
     if (state === "connected" && !byId("banner").hidden) notice("Connected again");
+    byId("spoken").textContent = broken ? "Connection lost. Reconnecting…" : "";
+    byId("people").classList.toggle("stale", broken);
     byId("banner-text").textContent = broken ? "Reconnecting…" : "";
     byId("banner").hidden = !broken;
   }
@@ -147,8 +149,8 @@ export class RoomPage {
 
   #receive(stream) {
     this.#picture.srcObject = stream;
-    this.#picture.muted = false;
-    this.#play();
+    if (stream) this.#play();
+    else byId("stage").classList.remove("seen");
   }
 
   async #play() {
