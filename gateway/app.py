@@ -357,6 +357,7 @@ def run(config: Config, state: Path, ready: Any) -> None:
         try:
             ready(await house.start())
             await stopping.wait()
+            log.info("stopping", calls=len(house.desk.calls))
         finally:
             await house.stop()
 
