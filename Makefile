@@ -1,18 +1,23 @@
 # make run    set up and start the gateway          make test   everything, with real peers
 # make check  the fast gate                         make bench  capacity figures into docs/capacity.md
+#
+# ARGS is handed on: make run ARGS="--config my.yaml --state /var/lib/roombridge"
+# PYTHON names the interpreter that the virtual environment is made with.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
 .PHONY: run test check bench format clean
 
+# Ctrl-C ends the gateway in good order; with the trap make does not call it an error.
 run: $(VENV)/.installed
-	$(BIN)/roombridge serve $(ARGS)
+	@trap : INT; $(BIN)/roombridge serve $(ARGS)
 
 test: $(VENV)/.tested
 	sh tests/install-peers.sh
-	$(MAKE) check
+	$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -m interop $(ARGS)
 
 check: $(VENV)/.tested
@@ -30,13 +35,15 @@ format: $(VENV)/.tested
 	$(BIN)/ruff format .
 
 $(VENV)/.installed: setup.cfg constraints.txt
-	sh conf/venv.sh $(PYTHON) $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
-	touch $@
+	@sh conf/venv.sh "$(PYTHON)" $(VENV)
+	@echo "Installing what Roombridge needs into $(VENV); this is done once ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import secrets
@@ -12,22 +13,24 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import uvloop
 
-from gateway.certificates import keep_certificate, write_private
+from gateway.calls import Call, CallFacts, CallProtocol, Direction
+from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
+from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
-from gateway.store.registrations import DatabaseRegistrations, RegistrationStore, database_url
+from gateway.store.registrations import DatabaseRegistrations, RegistrationStore
+from gateway.store.store import Store, StoreError
 from sip.accounts import Account
 from sip.digest import Algorithm
 from transcode.lag import LagMeter
-from transcode.media import Abilities, RoomId, Sample
-from transcode.plane import Plane
+from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 
@@ -35,8 +38,26 @@ log = structlog.get_logger()
 
 SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
+SIP_PORT = 5060
+"""The port that need not be dialled (RFC 3261 §19.1.2)."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
+STORE_WAIT = 5.0
+"""Seconds that the database gets to take the last records then."""
+
+
+class StartedPlane(MediaPlane, Protocol):
+    """A media plane that is started and stopped by the house."""
+
+    async def start(self) -> None:
+        """Take ports and threads into use."""
+
+    async def stop(self) -> None:
+        """End everything."""
+
+
+class CannotStart(Exception):
+    """The house cannot start; the text says why, and which key to change, for people."""
 
 
 @dataclass(slots=True)
@@ -60,25 +81,46 @@ class House:
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> Started:
-        """Start every part, the media plane first and the listeners last."""
+        """Start every part, the media plane first and the listeners last. Raises CannotStart."""
         config = self.config
-        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         started = Started(addresses=local_addresses(config))
-        certificate, key = keep_certificate(self.state, started.addresses)
+        own = self._prepare(started)
+        pairs = {
+            name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
+        }
+        try:
+            self.store = Store(config.storage.url, self.state)
+            await self.store.open()
+        except StoreError as error:
+            raise CannotStart(f"{error} (storage.url)") from None
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
+        self.book = RecordBook(self.desk, self.store)
+        await self.book.start()
         self._tasks.append(asyncio.create_task(self.desk.follow_media()))
         self._lag.start()
         self.metrics.add_source(self.plane.counters)
         self.metrics.add_source(self._samples)
-        await self._start_sip(started, certificate, key)
-        await self._start_web(started, certificate, key)
+        self.metrics.add_source(self.book.samples)
+        await self._start_sip(started, *pairs["sip"])
+        await self._start_web(started, *pairs["web"])
+        self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
-    def _make_plane(self) -> RemotePlane | Plane:
+    def _prepare(self, started: Started) -> tuple[Path, Path]:
+        """Make the state directory if it is not there, and return the certificate and key that are kept in it."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return keep_certificate(self.state, started.addresses)
+        except OSError as error:
+            raise CannotStart(
+                f"the state directory {self.state} cannot be used: {error.strerror}. Choose another with --state."
+            ) from None
+
+    def _make_plane(self) -> StartedPlane:
         config = self.config
         settings = PlaneSettings(
             address=config.media.address or config.listen.address,
@@ -86,7 +128,11 @@ class House:
             low=config.media.ports[0],
             high=config.media.ports[1],
         )
-        return RemotePlane(settings) if config.media.process else Plane(settings)
+        if config.media.process:
+            return RemotePlane(settings)
+        from transcode.plane import Plane  # codecs are loaded only into the process that uses them
+
+        return Plane(settings)
 
     def _rules(self, started: Started) -> HouseRules:
         media = self.config.media
@@ -98,7 +144,7 @@ class House:
             height=height,
             public_address=self.config.listen.public_address,
         )
-        return HouseRules(abilities, f"sip:ROOM@{started.addresses[0]}", media.no_media_timeout)
+        return HouseRules(abilities, _dial_hint(started), media.no_media_timeout)
 
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
@@ -114,8 +160,8 @@ class House:
                 udp=sip.udp,
                 tcp=sip.tcp,
                 tls=sip.tls,
-                certificate=sip.certificate or certificate,
-                key=sip.key or key,
+                certificate=certificate,
+                key=key,
                 domain=sip.domain,
                 realm=sip.realm,
                 accounts=sip_accounts(self.config),
@@ -127,14 +173,15 @@ class House:
         try:
             await self.sip.start()
         except CannotListenError as error:
-            raise OSError(f"SIP cannot listen on {error.interface}:{error.port}: {error.socketError}") from None
+            keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
+            raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     def _open_registrations(self) -> RegistrationStore | None:
         """Return where registrations are kept; nothing is opened where nobody can register."""
         if not any("sip" in account.protocols for account in self.config.accounts):
             return None
-        return DatabaseRegistrations(database_url(self.config.storage.url, self.state))
+        return DatabaseRegistrations(self.config.storage.url, self.state)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -147,15 +194,34 @@ class House:
             WebSettings(
                 address=self.config.listen.address,
                 port=web.port,
-                certificate=web.certificate or certificate,
-                key=web.key or key,
+                certificate=certificate,
+                key=key,
                 tokens=tokens,
             ),
             self.desk,
             self.metrics,
+            dial=self._dial,
+            book=self.book,
         )
-        await self.web.start()
+        try:
+            await self.web.start()
+        except OSError as error:
+            raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
+
+    async def _dial(self, target: str, room: str, name: str) -> Call:
+        """Call a SIP address into a room, for somebody who may do so: the room's own guest PIN opens its door."""
+        settings = self.desk.room(room).settings
+        facts = CallFacts(
+            protocol=CallProtocol.SIP,
+            direction=Direction.OUTGOING,
+            source="",
+            caller=target,
+            name=name or target.partition(":")[2].partition("@")[0],
+            called=room,
+            pin=settings.guest_pin,
+        )
+        return await self.sip.dial(target, facts, display=settings.title)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -175,6 +241,8 @@ class House:
             name = call.facts.protocol.value
             by_protocol[name] = by_protocol.get(name, 0) + 1
         found = [Sample("calls", (("protocol", name),), count) for name, count in by_protocol.items()]
+        for (protocol, reason), count in self.desk.outcomes.items():
+            found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
@@ -190,9 +258,18 @@ class House:
         for part in ("web", "sip", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORE_WAIT):
+                await self._close_store()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _close_store(self) -> None:
+        if hasattr(self, "book"):
+            await self.book.stop()
+        if hasattr(self, "store"):
+            await self.store.close()
 
 
 SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
@@ -205,6 +282,8 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
     for name, count in counters.items():
         if any(word in name for word in SIP_BAD_INPUT):
             found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
+        elif name == "registrations":
+            found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
@@ -217,6 +296,45 @@ def sip_accounts(config: Config) -> tuple[Account, ...]:
         for one in config.accounts
         if "sip" in one.protocols
     )
+
+
+def _dial_hint(started: Started) -> str:
+    """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
+    lines = ["Waiting for others"]
+    address = f"[{started.addresses[0]}]" if ":" in started.addresses[0] else started.addresses[0]
+    if started.web is not None:
+        lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")
+    port = started.sip.get("udp") or started.sip.get("tcp")
+    if port is not None:
+        lines.append(f"SIP: ROOM@{address}" + ("" if port == SIP_PORT else f":{port}"))
+    return "\n".join(lines)
+
+
+def chosen_certificate(name: str, section: Any, own: tuple[Path, Path]) -> tuple[Path, Path]:
+    """Return a section's certificate and key, or the house's own; a certificate without key holds both."""
+    if section.certificate is None:
+        return own
+    pair = section.certificate, section.key or section.certificate
+    try:
+        check_certificate(*pair)
+    except (OSError, ValueError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise CannotStart(f"{name}.certificate and {name}.key cannot be used: {said}") from None
+    return pair
+
+
+def cannot_listen(address: str, port: int, keys: list[str], error: OSError) -> CannotStart:
+    """Return what to tell of a port that cannot be bound; keys are those of the configuration that name it."""
+    key = " and ".join(keys)
+    if error.errno == errno.EADDRINUSE:
+        said = f"port {port} ({key}) is used by another program. End that one, or give another port."
+    elif error.errno == errno.EACCES:
+        said = f"this user may not listen on port {port} ({key}). Give a port above 1023."
+    elif error.errno == errno.EADDRNOTAVAIL:
+        said = f"this machine has no address {address} (listen.address)."
+    else:
+        said = f"port {port} ({key}) of {address} cannot be listened on: {os.strerror(error.errno or 0)}."
+    return CannotStart(said)
 
 
 def room_settings(room: Any) -> RoomSettings:
@@ -264,6 +382,7 @@ def run(config: Config, state: Path, ready: Any) -> None:
         try:
             ready(await house.start())
             await stopping.wait()
+            log.info("stopping", calls=len(house.desk.calls))
         finally:
             await house.stop()
 

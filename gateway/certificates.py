@@ -16,6 +16,19 @@ from cryptography.x509.oid import NameOID
 VALID_DAYS = 3650
 """Ten years: nobody renews a self-signed certificate, and an expired one only teaches to ignore warnings."""
 
+# It signs itself and serves: strict clients look for both uses.
+_KEY_USAGE = x509.KeyUsage(
+    digital_signature=True,
+    key_cert_sign=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 def keep_certificate(state: Path, addresses: list[str]) -> tuple[Path, Path]:
     """Return certificate and key (PEM files in the state directory), made at the first call."""
@@ -25,7 +38,8 @@ def keep_certificate(state: Path, addresses: list[str]) -> tuple[Path, Path]:
     private = ec.generate_private_key(ec.SECP256R1())
     host = socket.gethostname() or "roombridge"
     names: list[x509.GeneralName] = [x509.DNSName(host), x509.DNSName("localhost")]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in dict.fromkeys(addresses)]
+    everywhere = dict.fromkeys([*addresses, "127.0.0.1", "::1"])
+    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in everywhere]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
@@ -38,6 +52,8 @@ def keep_certificate(state: Path, addresses: list[str]) -> tuple[Path, Path]:
         .not_valid_after(now + datetime.timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_KEY_USAGE, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)
         .sign(private, hashes.SHA256())
     )
     write_private(
@@ -48,6 +64,25 @@ def keep_certificate(state: Path, addresses: list[str]) -> tuple[Path, Path]:
     )
     certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
     return certificate, key
+
+
+def check_certificate(certificate: Path, key: Path) -> None:
+    """Look whether two PEM files hold a certificate and its key, the latter not locked by a password.
+
+    Raises OSError where one cannot be read and ValueError where it does not hold what it should.
+    """
+    try:
+        first = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    except ValueError:
+        raise ValueError(f"{certificate} holds no certificate in PEM form") from None
+    try:
+        private = serialization.load_pem_private_key(key.read_bytes(), None)
+    except TypeError:
+        raise ValueError(f"the key in {key} is locked by a password") from None
+    except ValueError:
+        raise ValueError(f"{key} holds no key in PEM form") from None
+    if private.public_key() != first.public_key():
+        raise ValueError(f"the key in {key} is not that of {certificate}")
 
 
 def write_private(path: Path, content: bytes) -> None:

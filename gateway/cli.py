@@ -1,8 +1,9 @@
-"""The command line: `roombridge serve`, `check-config`, `bench`."""
+"""The command line: `roombridge serve`, `check-config`, `bench`, and the commands that speak to a running gateway."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,21 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
+from gateway import commands
 from gateway.config import Config, ConfigError, load
 from transcode.logs import configure_logs
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="One meeting for room systems, phones and browsers.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One meeting for room systems, phones and browsers.",
+)
+app.add_typer(commands.rooms, name="rooms")
+app.add_typer(commands.participants, name="participants")
+app.add_typer(commands.calls, name="calls")
 console = Console()
 errors = Console(stderr=True)
 
@@ -31,8 +42,14 @@ def read_config(path: Path | None) -> Config:
     try:
         return load(path)
     except ConfigError as error:
-        errors.print(f"[bold red]The configuration cannot be used[/]\n{error}", highlight=False)
+        complain("The configuration cannot be used", str(error))
         raise typer.Exit(2) from None
+
+
+def complain(title: str, text: str) -> None:
+    """Say on standard error what is wrong; the text may come from anywhere and is printed as it is."""
+    between = ": " if "\n" not in text else ":\n  "
+    errors.print(Text.assemble((title, "bold red"), between, text.replace("\n", "\n  ")), soft_wrap=True)
 
 
 @app.command()
@@ -44,9 +61,13 @@ def serve(config: ConfigOption = None, state: StateOption = None) -> None:
     configure_logs(os.environ.get("ROOMBRIDGE_LOG", ""))
     try:
         house.run(settings, house.state_directory(state), lambda started: banner(settings, started))
-    except OSError as error:
-        errors.print(f"[bold red]Cannot start:[/] {error}", highlight=False)
+    except house.CannotStart as error:
+        complain("Cannot start", str(error))
         raise typer.Exit(1) from None
+
+
+SIP_TRANSPORTS = {"udp": (5060, ""), "tcp": (5060, ";transport=tcp"), "tls": (5061, ";transport=tls")}
+"""The port that need not be written, and the URI parameter that asks for this transport (RFC 3261 §19.1.1)."""
 
 
 def banner(config: Config, started: object) -> None:
@@ -55,22 +76,28 @@ def banner(config: Config, started: object) -> None:
 
     assert isinstance(started, Started)
     address = started.addresses[0]
+    bracketed = f"[{address}]" if ":" in address else address
     room = config.rooms[0].id if config.rooms else "ROOM"
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
     if started.web is not None:
-        table.add_row("Browser", f"https://{address}:{started.web}/r/{room}")
-    for protocol, port in sorted(started.sip.items(), reverse=True):
-        usual = {"udp": 5060, "tcp": 5060, "tls": 5061}[protocol]
-        suffix = "" if port == usual else f":{port}"
-        how = {"udp": "", "tcp": ";transport=tcp", "tls": ";transport=tls"}[protocol]
-        table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{address}{suffix}{how}")
+        table.add_row("Browser", f"https://{bracketed}:{started.web}/r/{room}")
+        if config.web.certificate is None:
+            table.add_row("", "[dim]it warns once of the self-signed certificate[/]")
+    for protocol, (usual, parameter) in SIP_TRANSPORTS.items():
+        if protocol in started.sip:
+            port = started.sip[protocol]
+            suffix = "" if port == usual else f":{port}"
+            table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{bracketed}{suffix}{parameter}")
     if started.fresh_token:
-        table.add_row("API token", f"{started.fresh_token}   [dim](kept nowhere in clear: note it now)[/]")
+        table.add_row("API token", started.fresh_token)
+        table.add_row("", "[dim]note it now: it is shown once and kept nowhere[/]")
     if len(started.addresses) > 1:
         table.add_row("[dim]also at[/]", f"[dim]{', '.join(started.addresses[1:])}[/]")
+    table.add_row("[dim]stop[/]", "[dim]Ctrl-C[/]")
     console.print(Panel(table, title="Roombridge is ready", title_align="left", border_style="green", expand=False))
+    sys.stdout.flush()
 
 
 @app.command("check-config")
@@ -98,3 +125,7 @@ def bench(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Configuration: one commented schema, read from YAML and the environment.
 
-Every key of the file is also `ROOMBRIDGE_A__B` in the environment, which wins over the file. With no file at all the
-defaults here are what `roombridge serve` runs with.
+Every key of the file is also `ROOMBRIDGE_A__B` in the environment, which wins over the file; `null` there is YAML's
+null, and lists are JSON. With no file at all the defaults here are what `roombridge serve` runs with.
 """
 
 from __future__ import annotations
@@ -159,10 +159,17 @@ class AccountConfig(Section):
 
 
 class Token(Section):
-    """A bearer token of the API and what it may do."""
+    """A bearer token of the API, or "sha256:" and its digest in hex, and what it may do."""
 
     token: Annotated[str, Field(min_length=16, max_length=256)]
     scopes: tuple[Literal["admin", "rooms", "calls", "read"], ...] = ("read",)
+
+    @field_validator("token")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if value.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", value):
+            raise ValueError('needs 64 hexadecimal digits after "sha256:"')
+        return value
 
 
 class Api(Section):
@@ -177,6 +184,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ROOMBRIDGE_",
         env_nested_delimiter="__",
+        env_parse_none_str="null",
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,

@@ -28,7 +28,12 @@ HELP = {
     "rooms": "Rooms that are defined",
     "participants": "Participants in rooms now",
     "legs": "Media legs open now",
+    "sip_registrations": "Contacts that are registered over SIP now",
     "sip_messages_total": "SIP messages by direction and kind",
+    "web_sockets": "WebSockets of browsers open now",
+    "event_streams": "Event streams of the API open now",
+    "records_waiting": "Call records that wait for the database",
+    "records_lost_total": "Call records that the database did not take",
     "http_refused_total": "HTTP requests refused, by reason",
 }
 

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 class RoomCall:
     """One call from its arrival to its end.
 
-    inside says that its participant is in the room; over that it ended. replaces is the call whose participant this
-    one takes over, once it is connected.
+    inside says that its participant is in the room; over that it ended. Once connected it takes over its participant
+    from every other call that has the same resume token.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class RoomCall:
         self.rank = rank
         self.participant_id = participant_id
         self.resume_token = resume_token
-        self.replaces: RoomCall | None = None
         self.inside = False
         self.over = False
         self._desk = desk
@@ -81,9 +80,9 @@ class RoomCall:
         if self.inside or self.over:
             return
         self.inside = True
-        earlier, self.replaces = self.replaces, None
-        if earlier is not None:
-            earlier.inside = False
+        earlier = self._desk.others_of(self)
+        for each in earlier:
+            each.inside = False
         participant = Participant(
             id=self.participant_id,
             call=self.id,
@@ -98,8 +97,8 @@ class RoomCall:
         )
         await self._desk.came_in(self, participant)
         log.info("participant_joined", call=self.id, room=self.room.settings.id, name=participant.name)
-        if earlier is not None:
-            await earlier.hang_up(Reason.REPLACED)
+        for each in earlier:
+            await each.hang_up(Reason.REPLACED)
 
     async def key_frame(self) -> None:
         """Send the peer a key frame."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -60,7 +61,10 @@ MAX_SUBSCRIBERS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class HouseRules:
-    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call."""
+    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call.
+
+    In dial_hint, ROOM stands where the room's id belongs.
+    """
 
     abilities: Abilities
     dial_hint: str = ""
@@ -82,6 +86,8 @@ class FrontDesk:
         self.clock = clock
         self.rooms: dict[RoomId, Room] = {}
         self.calls: dict[CallId, RoomCall] = {}
+        self.outcomes: Counter[tuple[CallProtocol, Reason]] = Counter()
+        """How many calls ended or were refused, for what reason."""
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
@@ -159,6 +165,7 @@ class FrontDesk:
                 room=facts.called[:64],
                 reason=refusal.reason.value,
             )
+            self.outcomes[facts.protocol, refusal.reason] += 1
             self.publish([CallRefused(room_id, facts, refusal.reason)])
             raise
 
@@ -173,7 +180,6 @@ class FrontDesk:
             waiting = sum(1 for call in self.calls.values() if call.room is room and not call.inside)
             rank = room.admit(facts.pin, waiting)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token())
-            earlier = None
         self.calls[call.id] = call
         self._legs[call.leg] = call
         try:
@@ -182,8 +188,6 @@ class FrontDesk:
             self.forget(call)
             raise
         self._resumable[call.resume_token] = call
-        if earlier is not None:
-            call.replaces = earlier
         log.info(
             "call_arrived",
             call=call.id,
@@ -200,6 +204,17 @@ class FrontDesk:
         self._legs.pop(call.leg, None)
         if self._resumable.get(call.resume_token) is call:
             del self._resumable[call.resume_token]
+            # One that came back in vain must not take the token from the call that is still in the room.
+            for other in self.others_of(call):
+                self._resumable[call.resume_token] = other
+
+    def others_of(self, call: RoomCall) -> list[RoomCall]:
+        """Return the other living calls of the same participant: a browser may come back more than once at a time."""
+        return [
+            other
+            for other in self.calls.values()
+            if other is not call and other.resume_token == call.resume_token and not other.over
+        ]
 
     async def direct(self, id: RoomId) -> None:
         """Give the media plane a room's plan; plans of one room are sent one after the other, the newest last."""
@@ -209,7 +224,7 @@ class FrontDesk:
         async with lock:
             room = self.rooms.get(id)
             if room is not None:
-                await self.plane.direct(id, room.plan(self.rules.dial_hint))
+                await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
@@ -256,8 +271,9 @@ class FrontDesk:
             self.publish(changed)
             return
         call = self._legs.get(event.leg)
-        if call is not None:
-            await _HANDLERS[type(event)](self, call, event)
+        handler = _HANDLERS.get(type(event))
+        if call is not None and handler is not None:
+            await handler(self, call, event)
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
@@ -292,6 +308,7 @@ class FrontDesk:
     async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
         """A call is over: media is closed, the table forgets it, the others are told."""
         self.forget(call)
+        self.outcomes[call.facts.protocol, reason] += 1
         await self.plane.close(call.leg, reason)
         self.publish(gone)
         if any(isinstance(event, Left) for event in gone):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 
+from gateway.calls import Call
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings
 from gateway.rooms.room import Room
-from gateway.web.auth import need
+from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
+from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
+    Invitation,
     NewRoom,
     ParticipantChange,
     ParticipantDetail,
@@ -30,28 +35,12 @@ from transcode.media import RoomId
 VERSION = "1"
 MAX_ROOMS = 10_000
 """Rooms in the house, as in the configuration."""
+MAX_DIALLING = 20
+"""Calls that are being placed at once by the API: each holds a request open while it rings."""
+RING_TIME = 90.0
+"""Seconds that it may ring; what is not answered by then goes to nobody or to a mailbox."""
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The request makes no sense"},
-    401: {"model": Problem, "description": "No token, or one that is not known"},
-    403: {"model": Problem, "description": "The token may not do this"},
-    404: {"model": Problem, "description": "There is no such room or participant"},
-}
-
-router = APIRouter(prefix="/api/v1", responses=_REFUSALS)
-
-
-def _office(request: Request) -> Office:
-    office: Office = request.app.state.office
-    return office
-
-
-InOffice = Annotated[Office, Depends(_office)]
-RoomKey = Annotated[str, Path(max_length=128)]
-SomebodyKey = Annotated[str, Path(max_length=64)]
-READ = [Depends(need("read"))]
-ROOMS = [Depends(need("rooms"))]
-CALLS = [Depends(need("calls"))]
+router = APIRouter(prefix="/api/v1", responses=REFUSALS)
 
 
 @router.get("/rooms", dependencies=READ, tags=["rooms"])
@@ -70,6 +59,7 @@ async def make_room(office: InOffice, asked: NewRoom) -> RoomShape:
     if len(office.desk.rooms) >= MAX_ROOMS:
         raise Refused(Reason.OVERLOAD, f"there are {MAX_ROOMS} rooms already")
     settings = RoomSettings(**{**asked.model_dump(), "id": id, "layout": asked.layout})
+    await office.keep_room(settings)
     office.desk.open_room(settings)
     return _tell(office, office.desk.room(id))
 
@@ -82,17 +72,26 @@ async def show_room(office: InOffice, room: RoomKey) -> RoomShape:
 
 @router.patch("/rooms/{room}", dependencies=ROOMS, tags=["rooms"])
 async def change_room(office: InOffice, room: RoomKey, asked: RoomChange) -> RoomShape:
-    """Change a room, also while people are in it: name, layout, lock, PINs, how many it holds."""
+    """Change a room, also while people are in it: name, layout, lock, PINs, how many it holds.
+
+    A room of the configuration is as it stands there again after the next start.
+    """
     found = office.desk.room(room)
     settings = replace(found.settings, **asked.changes())
+    if settings.id in office.made:
+        await office.keep_room(settings)
     await office.desk.set_room(settings)
     return _tell(office, found)
 
 
 @router.delete("/rooms/{room}", dependencies=ROOMS, tags=["rooms"], status_code=204)
 async def delete_room(office: InOffice, room: RoomKey) -> Response:
-    """End everybody's call in a room and forget it."""
-    await office.desk.close_room(office.desk.room(room).settings.id)
+    """End everybody's call in a room and forget it. A room of the configuration cannot be deleted."""
+    id = office.desk.room(room).settings.id
+    if id not in office.made:
+        raise Refused(Reason.NOT_ALLOWED, "this room stands in the configuration")
+    await office.forget_room(id)
+    await office.desk.close_room(id)
     return Response(status_code=204)
 
 
@@ -100,6 +99,35 @@ async def delete_room(office: InOffice, room: RoomKey) -> Response:
 async def list_participants(office: InOffice, room: RoomKey) -> ParticipantList:
     """List everybody in a room, in the order they came."""
     return ParticipantList(participants=[participant_shape(one) for one in office.desk.room(room).participants])
+
+
+@router.post(
+    "/rooms/{room}/participants",
+    dependencies=CALLS,
+    tags=["participants"],
+    status_code=201,
+    responses={501: {"model": Problem, "description": "This gateway places no calls"}},
+)
+async def call_somebody(request: Request, office: InOffice, room: RoomKey, asked: Invitation) -> ParticipantDetail:
+    """Call somebody into a room. The answer comes when the one who is called has taken the call, or will not.
+
+    It rings for at most 90 seconds, and no longer than this request is waited for.
+    """
+    found = office.desk.room(room)
+    if office.dial is None:
+        raise Refused(Reason.UNSUPPORTED, "this gateway places no calls")
+    if office.dialling >= MAX_DIALLING:
+        raise Refused(Reason.OVERLOAD, f"{MAX_DIALLING} calls are being placed already")
+    office.dialling += 1
+    try:
+        call = await _while_waited_for(request, office, office.dial(asked.target, found.settings.id, asked.name))
+    finally:
+        office.dialling -= 1
+    placed = office.desk.calls.get(call.id)
+    one = None if placed is None else found.participant(placed.participant_id)
+    if one is None:
+        raise Refused(Reason.CANCELLED, "the call ended at once")
+    return await _detail(office, one)
 
 
 @router.get("/rooms/{room}/participants/{id}", dependencies=READ, tags=["participants"])
@@ -130,8 +158,32 @@ async def remove_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -
     return Response(status_code=204)
 
 
+async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:
+    """Place a call, and give it up when it rings too long, the client goes, or the server stops."""
+    call = asyncio.create_task(dialling)
+    gone = asyncio.create_task(_gone(request))
+    stopping = asyncio.create_task(office.stopping.wait())
+    try:
+        done, _ = await asyncio.wait({call, gone, stopping}, timeout=RING_TIME, return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            try:
+                return call.result()
+            except Refused as refused:
+                raise CalleeRefused(refused.reason, refused.detail) from None
+        raise Refused(Reason.CANCELLED if done else Reason.NO_ANSWER)
+    finally:
+        for task in (call, gone, stopping):
+            task.cancel()
+        await asyncio.gather(call, gone, stopping, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def _tell(office: Office, room: Room) -> RoomShape:
-    return room_shape(room, "configuration")
+    return room_shape(room, "api" if room.settings.id in office.made else "configuration")
 
 
 def _somebody(room: Room, id: str) -> Participant:

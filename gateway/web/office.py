@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.calls import Call
 from gateway.metrics import Metrics
+from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web.auth import Keyring
+from gateway.rooms.model import RoomSettings
 from gateway.web.board import Board
+from gateway.web.keyring import Keyring
 from transcode.media import Sample
 
-Dial = Callable[[str, str, str], Awaitable[Call]]
+Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
 """Place a call: target address, room id, name to show of the one who is called. Raises `Refused`."""
 
 
@@ -21,6 +24,8 @@ Dial = Callable[[str, str, str], Awaitable[Call]]
 class Office:
     """The desk, and what the web server keeps beside it.
 
+    book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
+    WebSockets by address, streams event streams, dialling calls that are being placed.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
     shuts, and ends every stream.
     """
@@ -30,11 +35,30 @@ class Office:
     keyring: Keyring
     board: Board
     dial: Dial | None = None
+    book: RecordBook | None = None
+    made: set[str] = field(default_factory=set)
     refusals: dict[str, int] = field(default_factory=dict)
     rubbish: dict[str, int] = field(default_factory=dict)
     sockets: dict[str, int] = field(default_factory=dict)
     streams: int = 0
+    dialling: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        if self.book is not None:
+            self.made = self.book.kept
+
+    async def keep_room(self, settings: RoomSettings) -> None:
+        """Keep a room of the API's, new or changed."""
+        if self.book is not None:
+            await self.book.keep_room(settings)
+        self.made.add(settings.id)
+
+    async def forget_room(self, id: str) -> None:
+        """Keep a room no longer."""
+        if self.book is not None:
+            await self.book.forget_room(id)
+        self.made.discard(id)
 
     def refused(self, reason: str) -> None:
         """Count a request that was refused."""

@@ -93,7 +93,7 @@ async def static(request: Request, path: str) -> Response:
 async def icon(request: Request) -> Response:
     """Return the icon that browsers ask for by themselves."""
     pages: Pages = request.app.state.client
-    for name in ("favicon.ico", "favicon.svg", "icon.svg", "icons/icon.svg"):
+    for name in ("favicon.ico", "favicon.svg", "logo.svg"):
         if pages.get(name) is not None:
             return pages.respond(request, name)
     return Response(status_code=204)

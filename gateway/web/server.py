@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from fastapi import FastAPI
 
 from gateway.config import Token
 from gateway.metrics import Metrics
+from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web import api, browser, health, pages
-from gateway.web.auth import Keyring
+from gateway.web import api, browser, calls, events, health, pages
 from gateway.web.board import Board
 from gateway.web.errors import tell_errors
 from gateway.web.guard import Application, Guard
+from gateway.web.keyring import Keyring
 from gateway.web.office import Dial, Office
 from gateway.web.pages import Pages
 from gateway.web.protocols import MAX_HEAD, counting
@@ -57,7 +59,11 @@ class WebSettings:
 
 
 class WebServer:
-    """From start to stop; `port` is the bound one."""
+    """From start to stop; `port` is the bound one.
+
+    dial places calls, without it the API answers that it cannot; book keeps rooms and records, without it rooms that
+    the API makes last as long as the house.
+    """
 
     def __init__(
         self,
@@ -66,10 +72,11 @@ class WebServer:
         metrics: Metrics,
         *,
         dial: Dial | None = None,
+        book: RecordBook | None = None,
     ) -> None:
         self.settings = settings
         self.port = settings.port
-        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial)
+        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial, book)
         self.app: Application = Guard(make_app(self.office), self.office)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -121,6 +128,7 @@ class WebServer:
         self.office.stopping.set()
         if self._server is not None:
             self._server.should_exit = True
+            self._server.leaving.set()
             *others, serving = self._tasks
             await serving
             for task in others:
@@ -136,10 +144,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        for second in itertools.count():
+            await self.on_tick(10 * second)  # at every tenth it renews the date of its answers
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), 1.0)
+                return
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -177,6 +193,19 @@ def make_app(office: Office) -> FastAPI:
     app.state.client = Pages(pages.CLIENT)
     app.state.docs = Pages(pages.DOCS)
     tell_errors(app)
-    for part in (health.router, browser.router, api.router, pages.router):
+    for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
         app.include_router(part)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """Return the API's description, written at the first request; the answer 422 is told as 400 here."""
+    if app.openapi_schema is None:
+        description = FastAPI.openapi(app)
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            description["components"]["schemas"].pop(unused, None)
+    return app.openapi_schema or {}

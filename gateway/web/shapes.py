@@ -5,14 +5,24 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.rooms.model import Formats, Participant
 from gateway.rooms.room import Room
+from gateway.webrtc.messages import clean_name
 from transcode.media import Layout, LegStatistics
 
+
+def _some_name(name: str) -> str:
+    cleaned = clean_name(name)
+    if not cleaned:
+        raise ValueError("nothing of this name can be shown")
+    return cleaned
+
+
 RoomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)]
+Name = Annotated[str, StringConstraints(max_length=64), AfterValidator(clean_name)]
+Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_some_name)]
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
@@ -170,7 +180,64 @@ class ParticipantChange(Asked):
     """What is to be different of a participant; what is left out stays. muted mutes it for all, whatever it wants."""
 
     muted: bool | None = None
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)] | None = None
+    name: Called | None = None
+
+
+class Invitation(Asked):
+    """Whom to call, as an address that the gateway can dial; name is what the others read of it."""
+
+    target: Annotated[str, StringConstraints(pattern=r"^sips?:[^\s<>\"]{1,255}$")]
+    name: Name = ""
+
+
+class CallShape(Shape):
+    """A call that goes on. inside says whether its participant is in the room, joined since when."""
+
+    id: str
+    room: str
+    participant: str
+    protocol: str
+    direction: str
+    inside: bool
+    name: str
+    caller: str
+    source: str
+    agent: str
+    secure: bool
+    joined: datetime.datetime | None
+
+
+class CallList(Shape):
+    """All calls that go on, in the order they came."""
+
+    calls: list[CallShape]
+
+
+class RecordShape(Shape):
+    """A call that is over. call is null and admitted false if it was refused, for the reason that stands here."""
+
+    number: int
+    call: str | None
+    room: str
+    protocol: str
+    direction: str
+    name: str
+    caller: str
+    source: str
+    agent: str
+    started: datetime.datetime
+    ended: datetime.datetime
+    reason: str
+    message: str
+    secure: bool
+    admitted: bool
+
+
+class RecordList(Shape):
+    """Records, the latest first; next is what to give as `before` for those that follow, null at the end."""
+
+    records: list[RecordShape]
+    next: int | None
 
 
 def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape:

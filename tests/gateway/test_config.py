@@ -38,6 +38,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert (config.sip.udp, config.sip.tcp) == (5090, 5071)
 
 
+def test_the_environment_can_turn_a_port_off_and_carry_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMBRIDGE_SIP__TLS", "null")
+    monkeypatch.setenv("ROOMBRIDGE_MEDIA__PORTS", "[50000, 50999]")
+    monkeypatch.setenv("ROOMBRIDGE_ROOMS", '[{"id": "7"}]')
+    config = load(None)
+    assert config.sip.tls is None
+    assert config.media.ports == (50000, 50999)
+    assert [room.id for room in config.rooms] == ["7"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -116,6 +116,7 @@ async def test_a_call_to_no_room_is_refused_and_leaves_nothing() -> None:
     with pytest.raises(Refused) as refusal:
         await house.desk.arrive(facts("999"), RecordingLine())
     assert refusal.value.reason is Reason.NO_SUCH_ROOM
+    assert house.desk.outcomes == {(CallProtocol.SIP, Reason.NO_SUCH_ROOM): 1}
     assert not house.desk.calls
     assert not house.plane.opened
 
@@ -135,6 +136,7 @@ async def test_a_participant_joins_when_its_call_is_connected_and_leaves_when_it
     assert isinstance(house.events[-1], Left)
     assert house.events[-1].reason is Reason.NORMAL
     assert house.plane.closed == [(call.leg, Reason.NORMAL)]
+    assert house.desk.outcomes == {(CallProtocol.SIP, Reason.NORMAL): 1}
     assert house.plane.plans[-1].legs == ()
     assert not house.desk.calls
 
@@ -201,6 +203,33 @@ async def test_a_returning_browser_takes_its_place_over_and_the_old_call_is_ende
     assert house.plane.closed == [(old.leg, Reason.REPLACED)]
     await new.ended(Reason.NORMAL)
     assert not house.desk.room("100").participants
+
+
+async def test_a_browser_that_comes_back_twice_stays_in_the_room_when_its_first_call_expires() -> None:
+    house = House()
+    first = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
+    await first.connected()
+    await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    third = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await third.connected()
+    await first.ended(Reason.TRANSPORT_FAILED)
+    (only,) = house.desk.room("100").participants
+    assert only.call == third.id
+    assert [leg.leg for leg in house.plane.plans[-1].legs] == [third.leg]
+    assert list(house.desk.calls.values()) == [third]
+
+
+async def test_a_return_that_fails_leaves_the_token_with_the_call_in_the_room() -> None:
+    house = House()
+    first = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC), RecordingLine())
+    await first.connected()
+    vain = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await vain.ended(Reason.TRANSPORT_FAILED)
+    back = await house.desk.arrive(facts(protocol=CallProtocol.WEBRTC, resume=first.resume_token), RecordingLine())
+    await back.connected()
+    (only,) = house.desk.room("100").participants
+    assert only.id == first.participant_id
+    assert only.call == back.id
 
 
 async def test_browsers_get_ice_and_must_encrypt() -> None:

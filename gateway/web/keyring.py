@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
-from typing import Annotated
-
-from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from collections.abc import Iterable
 
 from gateway.config import Token
 from gateway.reasons import Reason, Refused
@@ -21,8 +17,6 @@ DIGEST_MARK = "sha256:"
 """What stands before a token that is configured by its digest."""
 MAX_TOKEN = 512
 """Characters of a token that are looked at; the longest that can be configured has 256."""
-
-_bearer = HTTPBearer(auto_error=False, description="A token of the configuration, or the one printed at first start.")
 
 
 class Keyring:
@@ -56,14 +50,3 @@ def _digest_of(token: str) -> bytes:
     if token.startswith(DIGEST_MARK):
         return bytes.fromhex(token.removeprefix(DIGEST_MARK).strip())
     return hashlib.sha256(token.encode()).digest()
-
-
-def need(scope: str) -> Callable[..., None]:
-    """Return a dependency that lets only requests with this scope pass."""
-
-    def check(
-        request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None
-    ) -> None:
-        request.app.state.office.keyring.check(given.credentials if given is not None else None, scope)
-
-    return check

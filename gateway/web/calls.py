@@ -1,0 +1,96 @@
+"""The HTTP API, version 1: calls that go on, and records of those that are over."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from gateway.calls import CallId
+from gateway.reasons import Reason, Refused
+from gateway.rooms.call import RoomCall
+from gateway.store.tables import CallRecord
+from gateway.web.access import CALLS, READ, REFUSALS, InOffice, SomebodyKey
+from gateway.web.shapes import CallList, CallShape, RecordList, RecordShape, moment
+
+MAX_PAGE = 500
+"""Records in one answer."""
+
+router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["calls"])
+
+
+@router.get("/calls", dependencies=READ)
+async def list_calls(office: InOffice) -> CallList:
+    """List all calls that go on, those that are still arriving too."""
+    return CallList(calls=[_shape(call) for call in office.desk.calls.values()])
+
+
+@router.get("/calls/{id}", dependencies=READ)
+async def show_call(office: InOffice, id: SomebodyKey) -> CallShape:
+    """Show one call that goes on."""
+    return _shape(_call(office, id))
+
+
+@router.delete("/calls/{id}", dependencies=CALLS, status_code=204)
+async def end_call(office: InOffice, id: SomebodyKey) -> Response:
+    """End a call, in whatever state it is."""
+    await _call(office, id).hang_up(Reason.HUNG_UP_BY_HOST)
+    return Response(status_code=204)
+
+
+@router.get("/records", dependencies=READ)
+async def list_records(
+    office: InOffice,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
+    before: Annotated[int | None, Query(ge=1)] = None,
+    room: Annotated[str | None, Query(max_length=64)] = None,
+    admitted: bool | None = None,
+) -> RecordList:
+    """List calls that are over, the latest first. A record is there about a second after its call's end."""
+    if office.book is None:
+        return RecordList(records=[], next=None)
+    found = await office.book.store.records(limit, before, room, admitted)
+    return RecordList(
+        records=[_record(one) for one in found],
+        next=found[-1].number if len(found) == limit else None,
+    )
+
+
+def _call(office: InOffice, id: str) -> RoomCall:
+    call = office.desk.calls.get(CallId(id))
+    if call is None:
+        raise Refused(Reason.NO_SUCH_USER, f"there is no call {id}")
+    return call
+
+
+def _shape(call: RoomCall) -> CallShape:
+    facts = call.facts
+    one = call.room.participant(call.participant_id)
+    return CallShape(
+        id=call.id,
+        room=call.room.settings.id,
+        participant=call.participant_id,
+        protocol=facts.protocol.value,
+        direction=facts.direction.value,
+        inside=call.inside,
+        name=one.name if one is not None else facts.name,
+        caller=facts.caller,
+        source=facts.source,
+        agent=facts.agent,
+        secure=facts.secure,
+        joined=moment(one.joined) if one is not None and call.inside else None,
+    )
+
+
+def _record(one: CallRecord) -> RecordShape:
+    reason = next((known for known in Reason if known.value == one.reason), None)
+    return RecordShape(
+        **{
+            **asdict(one),
+            "call": one.call or None,
+            "started": moment(one.started),
+            "ended": moment(one.ended),
+            "message": reason.text if reason is not None else one.reason,
+        }
+    )

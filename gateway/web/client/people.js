@@ -1,0 +1,103 @@
+/** The list of who is in the room: name, how they are connected, who talks, who is muted. */
+
+import {byId, element, icon} from "./page.js";
+
+const PROTOCOLS = {webrtc: "Browser", sip: "SIP", h323: "H.323"};
+
+export class People {
+  #list = byId("people-list");
+  #rows = new Map();
+  #you = null;
+  #speaker = null;
+
+  /** Show the gateway's "room" message. Rows stay the same elements, so that nothing flickers or loses the focus. */
+  show({participants, you}) {
+    this.#you = you;
+    const left = new Set(this.#rows.keys());
+    for (const one of participants) {
+      left.delete(one.id);
+      if (!this.#rows.has(one.id)) this.#rows.set(one.id, makeRow(one));
+      this.#update(this.#rows.get(one.id), one);
+    }
+    for (const id of left) {
+      this.#rows.get(id).item.remove();
+      this.#rows.delete(id);
+    }
+    // Appending moves what is there already; the browser does nothing where the order is the same.
+    participants.forEach(({id}, index) => {
+      const {item} = this.#rows.get(id);
+      if (this.#list.children[index] !== item) this.#list.insertBefore(item, this.#list.children[index] ?? null);
+    });
+    const count = participants.length;
+    byId("people-count").textContent = String(count);
+    byId("people-button").querySelector(".caption").textContent = `People (${count})`;
+    this.speaker(this.#speaker);
+  }
+
+  /** Mark the active speaker; null for nobody. */
+  speaker(id) {
+    this.#speaker = id;
+    for (const [each, {item}] of this.#rows) item.classList.toggle("speaker", each === id);
+  }
+
+  /** Forget everybody. */
+  clear() {
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    this.#speaker = null;
+  }
+
+  #update(row, one) {
+    const own = one.id === this.#you;
+    row.item.classList.toggle("talking", one.talking);
+    row.avatar.textContent = initials(one.name);
+    row.avatar.style.setProperty("--hue", String(hue(one.name)));
+    row.name.textContent = one.name + (own ? " (you)" : "");
+    row.protocol.querySelector("use").setAttribute("href", `/static/icons.svg#${one.protocol}`);
+    row.how.textContent = (PROTOCOLS[one.protocol] ?? one.protocol) + (one.rank === "host" ? " · Host" : "");
+    row.talking.hidden = !one.talking;
+    row.muted.hidden = !one.muted;
+    row.camera.hidden = !one.camera_off;
+  }
+}
+
+function makeRow() {
+  const item = element("li", "person");
+  const avatar = element("span", "avatar");
+  avatar.setAttribute("aria-hidden", "true");
+  const text = element("span", "person-text");
+  const name = element("span", "person-name");
+  const line = element("span", "person-line");
+  const protocol = icon("webrtc");
+  const how = element("span", "person-how");
+  line.append(protocol, how);
+  text.append(name, line);
+  const talking = mark("talking", "talking");
+  const muted = mark("microphone-off", "muted");
+  const camera = mark("camera-off", "camera off");
+  const marks = element("span", "marks");
+  marks.append(talking, camera, muted);
+  item.append(avatar, text, marks);
+  return {item, avatar, name, protocol, how, talking, muted, camera};
+}
+
+function mark(name, text) {
+  const made = element("span", `mark ${name}`);
+  made.title = text[0].toUpperCase() + text.slice(1);
+  made.append(icon(name), element("span", "only-read", text));
+  made.hidden = true;
+  return made;
+}
+
+function initials(name) {
+  const words = name.split(/\s+/).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : words;
+  return letters.map((word) => [...word][0]).join("").toUpperCase() || "?";
+}
+
+/** The same colour for the same name everywhere. */
+function hue(name) {
+  let sum = 0;
+  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 360;
+  return sum;
+}

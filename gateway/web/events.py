@@ -1,0 +1,115 @@
+"""The HTTP API, version 1: what happens in the house, as server-sent events (HTML Living Standard §9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+
+from gateway.reasons import Reason, Refused
+from gateway.rooms.model import (
+    CallRefused,
+    Changed,
+    Joined,
+    KeyPressed,
+    Left,
+    RoomChanged,
+    RoomDeleted,
+    RoomEvent,
+    SpeakerChanged,
+)
+from gateway.web.access import READ, REFUSALS, InOffice
+from gateway.web.office import Office
+from gateway.web.shapes import participant_shape
+
+MAX_STREAMS = 100
+"""Event streams at once: programs hold them and not people, and each costs work at every event."""
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent: proxies close what is silent for 30."""
+RETRY = 2_000
+"""ms after which a client that lost the stream is to come back."""
+
+router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["events"])
+
+
+@router.get(
+    "/events",
+    dependencies=READ,
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events, until one side closes"}},
+)
+async def stream_events(
+    office: InOffice, room: Annotated[str | None, Query(max_length=128)] = None
+) -> StreamingResponse:
+    """Stream what happens, in the whole house or in one room.
+
+    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, key-pressed. The data of each is
+    a JSON object with "room". A stream that is read too slowly loses the oldest events.
+    """
+    if room is not None and room not in office.desk.rooms:
+        raise Refused(Reason.NO_SUCH_ROOM, room)
+    if office.streams >= MAX_STREAMS:
+        raise Refused(Reason.OVERLOAD, f"{MAX_STREAMS} event streams are open already")
+    return StreamingResponse(
+        _stream(office, room), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+async def _stream(office: Office, room: str | None) -> AsyncIterator[str]:
+    office.streams += 1
+    events = office.desk.subscribe()
+    following = asyncio.ensure_future(anext(events))
+    stopping = asyncio.ensure_future(office.stopping.wait())
+    try:
+        await asyncio.sleep(0)  # subscribed before the client hears of it
+        yield f"retry: {RETRY}\n\n"
+        while True:
+            await asyncio.wait({following, stopping}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return
+            if not following.done():
+                yield ": nothing new\n\n"
+                continue
+            event = following.result()
+            following = asyncio.ensure_future(anext(events))
+            if room is None or event.room == room:
+                yield written(event)
+    finally:
+        office.streams -= 1
+        stopping.cancel()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+def written(event: RoomEvent) -> str:
+    """Return an event as it stands in the stream. JSON holds no line break, so one data line carries it."""
+    name, data = told(event)
+    return f"event: {name}\ndata: {json.dumps({'room': event.room, **data})}\n\n"
+
+
+def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
+    """Return an event's name and what it tells beside the room."""
+    match event:
+        case Joined() | Changed() | Left():
+            shape = participant_shape(event.participant).model_dump(mode="json", by_alias=True)
+            if isinstance(event, Left):
+                return "left", {"participant": shape, "reason": event.reason.value}
+            return ("joined" if isinstance(event, Joined) else "changed"), {"participant": shape}
+        case SpeakerChanged():
+            return "speaker", {"participant": event.participant}
+        case RoomChanged():
+            settings = event.settings
+            about = {"name": settings.name, "layout": settings.layout.value, "locked": settings.locked}
+            return "room-changed", {**about, "max_participants": settings.max_participants}
+        case RoomDeleted():
+            return "room-deleted", {}
+        case CallRefused():
+            facts = event.facts
+            who = {"protocol": facts.protocol.value, "source": facts.source, "caller": facts.caller, "name": facts.name}
+            return "call-refused", {**who, "reason": event.reason.value}
+        case KeyPressed():
+            return "key-pressed", {"participant": event.participant, "digit": event.digit}
