@@ -164,6 +164,7 @@ class House:
                 key=key,
                 domain=sip.domain,
                 realm=sip.realm,
+                digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=sip_accounts(self.config),
                 authenticate=Policy(sip.authenticate),
                 registrations=self._open_registrations(),

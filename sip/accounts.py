@@ -24,14 +24,20 @@ class Account:
 class Accounts:
     """All accounts of one realm, by user; implements `digest_server.Keys`."""
 
-    def __init__(self, realm: str, accounts: Iterable[Account] = ()) -> None:
-        """Take them all. Raises ValueError where two have one user, one has no secret, or no algorithm fits all."""
+    def __init__(
+        self, realm: str, accounts: Iterable[Account] = (), algorithms: Iterable[Algorithm] = STRENGTH
+    ) -> None:
+        """Take them all. algorithms are those that may be offered.
+
+        Raises ValueError where two have one user, one has no secret, or no algorithm fits all.
+        """
         self.realm = realm
         self._accounts: dict[str, Account] = {}
         self._keys: dict[str, dict[Algorithm, str]] = {}
         for account in accounts:
             self._add(account)
-        common = [one for one in STRENGTH if all(one in keys for keys in self._keys.values())]
+        wanted = frozenset(algorithms)
+        common = [one for one in STRENGTH if one in wanted and all(one in keys for keys in self._keys.values())]
         if not common:
             raise ValueError("no digest algorithm fits the hashes of all accounts")
         self.algorithms = tuple(common)

@@ -33,6 +33,7 @@ from sip.adapter_facts import MAX_NAME, clean, source
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.config import StackConfig
 from sip.describe_exchange import Exchange
+from sip.digest import Algorithm
 from sip.events import Flow, Send, SessionId, Target, Transport
 from sip.gate import Policy
 from sip.registrar import Binding
@@ -59,8 +60,9 @@ class SipConfig:
     off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
     certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
-    are hashed with. authenticate says which calls must prove who sends them. registrations keeps what is registered;
-    None: only as long as the process lives.
+    are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
+    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
+    who sends them. registrations keeps what is registered; None: only as long as the process lives.
     """
 
     address: str = "0.0.0.0"
@@ -73,6 +75,7 @@ class SipConfig:
     authorities: Path | None = None
     domain: str | None = None
     realm: str = "roombridge"
+    digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
     accounts: tuple[Account, ...] = ()
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
@@ -157,6 +160,7 @@ class SipAdapter:
         return Registrations(
             config.accounts,
             config.realm,
+            config.digests,
             config.authenticate,
             config.registrations,
             self._network,
