@@ -71,7 +71,7 @@ class Sipp(Program):
         """Register and leave again with a password; return SIPp's exit status, 0 where all went as it should."""
         command = self._command("sipp-register.xml", host, port, user, 9)
         command[command.index("caller") + 1] = user
-        await self.start([*command, "-key", "password", password, "-au", user, "-ap", password], self.directory)
+        await self.start([*command, "-au", user, "-ap", password], self.directory)
         return await self.wait(20)
 
     async def finish(self) -> None:
