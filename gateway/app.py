@@ -25,9 +25,10 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
-from gateway.store.registrations import DatabaseRegistrations, RegistrationStore
+from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
-from sip.accounts import Account
+from gateway.store.tables import StoredAccount
+from sip.accounts import Account, AccountsUnfit
 from sip.digest import Algorithm
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
@@ -153,6 +154,7 @@ class House:
         from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
+        accounts = sip_accounts(self.config, await self.store.accounts())
         self.sip = SipAdapter(
             SipConfig(
                 address=listen.address,
@@ -165,9 +167,9 @@ class House:
                 domain=sip.domain,
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
-                accounts=sip_accounts(self.config),
+                accounts=accounts,
                 authenticate=Policy(sip.authenticate),
-                registrations=self._open_registrations(),
+                registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
         )
@@ -176,13 +178,9 @@ class House:
         except CannotListenError as error:
             keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
+        except AccountsUnfit as error:
+            raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
-
-    def _open_registrations(self) -> RegistrationStore | None:
-        """Return where registrations are kept; nothing is opened where nobody can register."""
-        if not any("sip" in account.protocols for account in self.config.accounts):
-            return None
-        return DatabaseRegistrations(self.config.storage.url, self.state)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -290,13 +288,24 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
     return found
 
 
-def sip_accounts(config: Config) -> tuple[Account, ...]:
-    """Return the configured accounts that may register over SIP."""
-    return tuple(
+def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Account, ...]:
+    """Return the accounts that may register over SIP; those of the configuration win over those of the database."""
+    found = [
         Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
         for one in config.accounts
         if "sip" in one.protocols
-    )
+    ]
+    configured = {one.user for one in config.accounts}
+    for account in stored:
+        keys = {
+            Algorithm.MD5: account.md5,
+            Algorithm.SHA_256: account.sha_256,
+            Algorithm.SHA_512_256: account.sha_512_256,
+        }
+        if account.sip and account.user not in configured:
+            known = {name: key for name, key in keys.items() if key}
+            found.append(Account(account.user, None, known, account.display_name))
+    return tuple(found)
 
 
 def _dial_hint(started: Started) -> str:

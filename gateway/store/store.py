@@ -15,7 +15,17 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from gateway.store.tables import CALLS, METADATA, ROOMS, SCHEMA_VERSION, VERSION, CallRecord, StoredRoom
+from gateway.store.tables import (
+    ACCOUNTS,
+    CALLS,
+    METADATA,
+    ROOMS,
+    SCHEMA_VERSION,
+    VERSION,
+    CallRecord,
+    StoredAccount,
+    StoredRoom,
+)
 
 MAX_RECORDS = 100_000
 """Records kept of calls that were in a room: a year of 270 a day, about 30 MB."""
@@ -74,6 +84,24 @@ class Store:
     async def forget_room(self, id: str) -> None:
         """Forget a room; nothing happens if it was not kept."""
         await self._run(lambda connection: connection.execute(delete(ROOMS).where(ROOMS.c.id == id)))
+
+    async def accounts(self) -> list[StoredAccount]:
+        """Return all accounts, by user."""
+        rows = await self._run(lambda connection: connection.execute(select(ACCOUNTS).order_by(ACCOUNTS.c.user)).all())
+        return [StoredAccount(**row._mapping) for row in rows]
+
+    async def keep_account(self, account: StoredAccount) -> None:
+        """Keep an account, new or changed."""
+
+        def keep(connection: Connection) -> None:
+            connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.user == account.user))
+            connection.execute(insert(ACCOUNTS).values(asdict(account)))
+
+        await self._run(keep)
+
+    async def forget_account(self, user: str) -> None:
+        """Forget an account; nothing happens if it was not kept."""
+        await self._run(lambda connection: connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.user == user)))
 
     async def add_records(self, records: Sequence[CallRecord]) -> None:
         """Keep records, in their order; the oldest beyond the bounds are forgotten."""
