@@ -8,7 +8,6 @@ import {Settings, shortcutsOn} from "./settings.js";
 /** Milliseconds without a move after which the controls step back in full screen. */
 const IDLE_TIME = 3000;
 
-
 const LINKS = {
   joining: "Connecting",
   connected: "Connected",
