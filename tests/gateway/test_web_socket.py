@@ -62,13 +62,15 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
                     "rank": "guest",
                     "talking": False,
                     "muted": False,
+                    "muted_by_host": False,
                     "camera_off": False,
                 }
             ],
         }
         assert await hear(one, "speaker") == {"type": "speaker", "participant": None}
         await connected(house, joined["participant"])
-        assert await hear(one, "notice") == {"type": "notice", "kind": "joined", "name": "Web"}
+        you = joined["participant"]
+        assert await hear(one, "notice") == {"type": "notice", "kind": "joined", "participant": you, "name": "Web"}
         assert [each["name"] for each in (await hear(one, "room"))["participants"]] == ["Terminal", "Web"]
         await house.desk._media_event(Talking(RoomId("100"), terminal.leg, True))
         await house.desk._media_event(Speaker(RoomId("100"), terminal.leg))
@@ -79,7 +81,8 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
         assert room == {"id": "100", "name": "All hands", "locked": True, "layout": "grid"}
         await terminal.ended(Reason.NO_MEDIA)
         notice = await hear(one, "notice")
-        assert notice == {"type": "notice", "kind": "left", "name": "Terminal", "reason": "no-media"}
+        assert (notice["kind"], notice["participant"]) == ("left", terminal.participant_id)
+        assert (notice["name"], notice["reason"]) == ("Terminal", "no-media")
 
 
 async def test_a_hundred_changes_are_told_in_a_few_lists_and_the_last_one_is_right() -> None:

@@ -248,7 +248,8 @@ class Camera:
         for packet in self._coder.encode(frame):
             self.key = False
             self.keys_sent += packet.is_keyframe
-            return EncodedFrame(self.format.codec, bytes(packet), self._number * 90000 // self.rate, packet.is_keyframe)
+            stamp = self._number * 90000 // self.rate
+            return EncodedFrame(self.format.codec, bytes(packet), stamp, packet.is_keyframe, number=self._number)
         return None
 
     def shoot(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -17,7 +18,17 @@ from video_samples import BLUE, GREEN, RED, colour_at, flat
 
 from gateway.reasons import Reason
 from gateway.webrtc.negotiation import Negotiation
-from transcode.media import Abilities, Connected, DataMessage, Failed, Kind, LegId, MediaPlane
+from transcode.media import (
+    Abilities,
+    Connected,
+    DataMessage,
+    Failed,
+    Kind,
+    LegId,
+    MediaDescription,
+    MediaPlane,
+    Transport,
+)
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 EVE = LegId("eve")
@@ -198,10 +209,6 @@ async def test_the_bundle_lives_on_when_its_first_line_ends(plane: MediaPlane, a
         remote = browser.negotiation.offered(browser.connection.localDescription.sdp)
         browser.negotiation.withdraw()
         audio, video = remote.streams
-        from dataclasses import replace
-
-        from transcode.media import MediaDescription, Transport
-
         answer = await plane.answer(
             BOB, MediaDescription((replace(audio, transport=Transport(None, 0)), video), (video.id,))
         )

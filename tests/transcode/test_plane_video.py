@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from plane_peer import ANN, BOB, CYD, Peer, h264, meeting, together, until, video
 from video_samples import BLUE, GREEN, RED
 
 from transcode.media import Codec, Format, MediaPlane
+from transcode.payload.vp8 import parse_descriptor
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 
@@ -93,3 +95,18 @@ async def test_who_joins_late_gets_a_key_frame_and_who_is_there_too_when_the_pic
         await until(lambda: screen.keys > keys, 2.0)
         await until(lambda: any(screen.shows(BLUE, x=x, y=y) for x in (0.25, 0.75, 0.5) for y in (0.2, 0.5, 0.7)), 3.0)
         await cyd.close()
+
+
+async def test_vp8_pictures_are_numbered_without_holes_whoever_else_gets_vp8(plane: MediaPlane) -> None:
+    ann, bob = Peer(plane, ANN, video(Codec.VP8)), Peer(plane, BOB, video(Codec.VP8, **{"max-fs": "396"}))
+    async with meeting(plane, ann, bob):
+        ann.film(RED)
+        bob.film(GREEN)
+        for peer, screen, size in ((ann, ann.look(), (1280, 720)), (bob, bob.look(), (352, 288))):
+            await until(lambda screen=screen: len(screen.frames) > 10)
+            assert screen.size == size
+            assert peer.video is not None
+            began = [parse_descriptor(one.payload)[0] for one in peer.video.packets if one.payload[0] & 0x10]
+            numbers = [one.picture_id for one in began if one.picture_id is not None]
+            steps = {(after - before) & 0x7FFF for before, after in pairwise(numbers)}
+            assert steps <= {0, 1}
