@@ -25,9 +25,10 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
-from gateway.store.registrations import DatabaseRegistrations, RegistrationStore, database_url
-from gateway.store.store import Store
-from sip.accounts import Account
+from gateway.store.registrations import DatabaseRegistrations
+from gateway.store.store import Store, StoreError
+from gateway.store.tables import StoredAccount
+from sip.accounts import Account, AccountsUnfit
 from sip.digest import Algorithm
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
@@ -88,8 +89,11 @@ class House:
         pairs = {
             name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
         }
-        self.store = Store(config.storage.url, self.state)
-        await self.store.open()
+        try:
+            self.store = Store(config.storage.url, self.state)
+            await self.store.open()
+        except StoreError as error:
+            raise CannotStart(f"{error} (storage.url)") from None
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
@@ -150,6 +154,7 @@ class House:
         from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
+        accounts = sip_accounts(self.config, await self.store.accounts())
         self.sip = SipAdapter(
             SipConfig(
                 address=listen.address,
@@ -161,9 +166,10 @@ class House:
                 key=key,
                 domain=sip.domain,
                 realm=sip.realm,
-                accounts=sip_accounts(self.config),
+                digests=tuple(Algorithm(name) for name in sip.digests),
+                accounts=accounts,
                 authenticate=Policy(sip.authenticate),
-                registrations=self._open_registrations(),
+                registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
             watch=self.desk,
@@ -173,13 +179,9 @@ class House:
         except CannotListenError as error:
             keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
+        except AccountsUnfit as error:
+            raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
-
-    def _open_registrations(self) -> RegistrationStore | None:
-        """Return where registrations are kept; nothing is opened where nobody can register."""
-        if not any("sip" in account.protocols for account in self.config.accounts):
-            return None
-        return DatabaseRegistrations(database_url(self.config.storage.url, self.state))
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -227,7 +229,10 @@ class House:
             return self.config.api.tokens, None
         file = self.state / "token.sha256"
         if file.exists():
-            return (Token(token="sha256:" + file.read_text().strip(), scopes=("admin",)),), None
+            try:
+                return (Token(token="sha256:" + file.read_text().strip(), scopes=("admin",)),), None
+            except ValueError:
+                raise CannotStart(f"{file} is damaged. Delete it, and a new API token is made.") from None
         token = secrets.token_urlsafe(24)
         digest = hashlib.sha256(token.encode()).hexdigest()
         write_private(file, digest.encode() + b"\n")
@@ -239,6 +244,8 @@ class House:
             name = call.facts.protocol.value
             by_protocol[name] = by_protocol.get(name, 0) + 1
         found = [Sample("calls", (("protocol", name),), count) for name, count in by_protocol.items()]
+        for (protocol, reason), count in self.desk.outcomes.items():
+            found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
@@ -278,14 +285,36 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
     for name, count in counters.items():
         if any(word in name for word in SIP_BAD_INPUT):
             found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
+        elif name == "registrations":
+            found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
 
 
+def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Account, ...]:
+    """Return the accounts that may register over SIP; those of the configuration win over those of the database."""
+    found = [
+        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
+        for one in config.accounts
+        if "sip" in one.protocols
+    ]
+    configured = {one.user for one in config.accounts}
+    for account in stored:
+        keys = {
+            Algorithm.MD5: account.md5,
+            Algorithm.SHA_256: account.sha_256,
+            Algorithm.SHA_512_256: account.sha_512_256,
+        }
+        if account.sip and account.user not in configured:
+            known = {name: key for name, key in keys.items() if key}
+            found.append(Account(account.user, None, known, account.display_name))
+    return tuple(found)
+
+
 def _dial_hint(started: Started) -> str:
     """Return what the slate says of how to get in, with ROOM where the room's id belongs."""
-    lines: list[str] = []
+    lines = ["Waiting for others"]
     address = f"[{started.addresses[0]}]" if ":" in started.addresses[0] else started.addresses[0]
     if started.web is not None:
         lines.append(f"Browser: https://{address}:{started.web}/r/ROOM")
@@ -320,15 +349,6 @@ def cannot_listen(address: str, port: int, keys: list[str], error: OSError) -> C
     else:
         said = f"port {port} ({key}) of {address} cannot be listened on: {os.strerror(error.errno or 0)}."
     return CannotStart(said)
-
-
-def sip_accounts(config: Config) -> tuple[Account, ...]:
-    """Return the configured accounts that may register over SIP."""
-    return tuple(
-        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
-        for one in config.accounts
-        if "sip" in one.protocols
-    )
 
 
 def room_settings(room: Any) -> RoomSettings:
@@ -376,6 +396,7 @@ def run(config: Config, state: Path, ready: Any) -> None:
         try:
             ready(await house.start())
             await stopping.wait()
+            log.info("stopping", calls=len(house.desk.calls))
         finally:
             await house.stop()
 

@@ -1,4 +1,4 @@
-"""The command line: `roombridge serve`, `check-config`, `bench`."""
+"""The command line: `roombridge serve`, `check-config`, `bench`, and the commands that speak to a running gateway."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway import commands
 from gateway.config import Config, ConfigError, load
 from transcode.logs import configure_logs
 
@@ -22,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One meeting for room systems, phones and browsers.",
 )
+app.add_typer(commands.rooms, name="rooms")
+app.add_typer(commands.participants, name="participants")
+app.add_typer(commands.calls, name="calls")
 console = Console()
 errors = Console(stderr=True)
 
@@ -121,3 +125,7 @@ def bench(
 def main() -> None:
     """Run the command line."""
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -60,8 +60,8 @@ class Listen(Section):
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
-    realm is what accounts' passwords are hashed with. authenticate: which calls must prove who they come from; off,
-    registered (those that claim to come from an account), or all.
+    realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
+    must prove who they come from; off, registered (those that claim to come from an account), or all.
     """
 
     udp: OptionalPort = 5060
@@ -71,6 +71,7 @@ class Sip(Section):
     certificate: Path | None = None
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
+    digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     authenticate: Literal["off", "registered", "all"] = "off"
 
     _off = field_validator("authenticate", mode="before")(_off)
@@ -159,10 +160,17 @@ class AccountConfig(Section):
 
 
 class Token(Section):
-    """A bearer token of the API and what it may do."""
+    """A bearer token of the API, or "sha256:" and its digest in hex, and what it may do."""
 
     token: Annotated[str, Field(min_length=16, max_length=256)]
     scopes: tuple[Literal["admin", "rooms", "calls", "read"], ...] = ("read",)
+
+    @field_validator("token")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if value.startswith("sha256:") and not re.fullmatch(r"sha256:[0-9a-fA-F]{64}", value):
+            raise ValueError('needs 64 hexadecimal digits after "sha256:"')
+        return value
 
 
 class Api(Section):

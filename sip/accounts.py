@@ -11,6 +11,10 @@ MAX_ACCOUNTS = 10_000
 """Accounts of one house; each has a few hundred octets, and more belong into a registrar of its own."""
 
 
+class AccountsUnfit(ValueError):
+    """The accounts cannot work together; the text says why, for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account. password, or ha1 by algorithm (lower-case hex) where it is not to be kept in the clear."""
@@ -24,33 +28,39 @@ class Account:
 class Accounts:
     """All accounts of one realm, by user; implements `digest_server.Keys`."""
 
-    def __init__(self, realm: str, accounts: Iterable[Account] = ()) -> None:
-        """Take them all. Raises ValueError where two have one user, one has no secret, or no algorithm fits all."""
+    def __init__(
+        self, realm: str, accounts: Iterable[Account] = (), algorithms: Iterable[Algorithm] = STRENGTH
+    ) -> None:
+        """Take them all. algorithms are those that may be offered.
+
+        Raises AccountsUnfit where two have one user, one has no secret, or no algorithm fits all.
+        """
         self.realm = realm
         self._accounts: dict[str, Account] = {}
         self._keys: dict[str, dict[Algorithm, str]] = {}
         for account in accounts:
             self._add(account)
-        common = [one for one in STRENGTH if all(one in keys for keys in self._keys.values())]
+        wanted = frozenset(algorithms)
+        common = [one for one in STRENGTH if one in wanted and all(one in keys for keys in self._keys.values())]
         if not common:
-            raise ValueError("no digest algorithm fits the hashes of all accounts")
+            raise AccountsUnfit("no digest algorithm fits the hashes of all accounts")
         self.algorithms = tuple(common)
         """What can be offered to everyone, the strongest first: who asks is not known when a challenge is made."""
 
     def _add(self, account: Account) -> None:
         user = account.user
         if user in self._accounts:
-            raise ValueError(f"two accounts have the user {user}")
+            raise AccountsUnfit(f"two accounts have the user {user}")
         if len(self._accounts) >= MAX_ACCOUNTS:
-            raise ValueError(f"more than {MAX_ACCOUNTS} accounts")
+            raise AccountsUnfit(f"more than {MAX_ACCOUNTS} accounts")
         keys = {one: account.ha1[one].lower() for one in STRENGTH if one in account.ha1}
         if any(len(key) != HEX_DIGITS[one] for one, key in keys.items()):
-            raise ValueError(f"a hash of account {user} has the wrong length")
+            raise AccountsUnfit(f"a hash of account {user} has the wrong length")
         if account.password is not None:
             for one in STRENGTH:
                 keys.setdefault(one, make_ha1(one, user, self.realm, account.password))
         if not keys:
-            raise ValueError(f"account {user} has neither password nor hash")
+            raise AccountsUnfit(f"account {user} has neither password nor hash")
         self._accounts[user] = account
         self._keys[user] = keys
 

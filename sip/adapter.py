@@ -36,6 +36,7 @@ from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Dialling, Servers
+from sip.digest import Algorithm
 from sip.events import Flow, Send, SessionId, Target, Transport
 from sip.gate import Policy
 from sip.hunt import Failure
@@ -50,8 +51,8 @@ from transcode.media import Wanted
 
 log = structlog.get_logger()
 
-STOP_TIME = 3.0
-"""Seconds that peers have to answer our BYE when the service stops."""
+STOP_TIME = 1.6
+"""Seconds that peers have to answer our BYE when the service stops: over UDP it is sent three times in them."""
 ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related")
 """Bodies that a call may come with."""
 
@@ -68,8 +69,9 @@ class SipConfig:
     off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
     certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
-    are hashed with. authenticate says which calls must prove who sends them. registrations keeps what is registered;
-    None: only as long as the process lives.
+    are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
+    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
+    who sends them. registrations keeps what is registered; None: only as long as the process lives.
     """
 
     address: str = "0.0.0.0"
@@ -82,6 +84,7 @@ class SipConfig:
     authorities: Path | None = None
     domain: str | None = None
     realm: str = "roombridge"
+    digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
     accounts: tuple[Account, ...] = ()
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
@@ -187,6 +190,7 @@ class SipAdapter:
         return Registrations(
             config.accounts,
             config.realm,
+            config.digests,
             config.authenticate,
             config.registrations,
             self._network,

@@ -18,6 +18,7 @@ import structlog
 from gateway.store.registrations import MemoryRegistrations, RegistrationStore
 from sip.accounts import Account, Accounts
 from sip.adapter_facts import MAX_ALIAS, clean, source
+from sip.digest import Algorithm
 from sip.digest_server import DigestServer
 from sip.events import Flow, Send
 from sip.framing import PING
@@ -57,6 +58,7 @@ class Registrations:
         self,
         accounts: tuple[Account, ...],
         realm: str,
+        algorithms: tuple[Algorithm, ...],
         policy: Policy,
         store: RegistrationStore | None,
         network: Network,
@@ -67,7 +69,7 @@ class Registrations:
         self._loop = asyncio.get_running_loop()
         self._network = network
         self._store = store if store is not None else MemoryRegistrations()
-        self.accounts = Accounts(realm, accounts)
+        self.accounts = Accounts(realm, accounts, algorithms)
         server = DigestServer(realm, self.accounts, rng or random.SystemRandom(), self.accounts.algorithms)
         self._gate = Gate(self.accounts, server, policy, is_ours)
         self._registrar = Registrar(self._store, time.time() - self._loop.time())

@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.reasons import Reason, Refused
+from transcode.ice.channels import DataChannels
+from transcode.ice.path import check_credentials
 from transcode.ice.transport import IceState, IceTransport
 from transcode.media import (
     Abilities,
     Candidate,
     Failed,
+    Fingerprint,
     Kind,
     LegId,
     MediaEvent,
@@ -28,7 +31,7 @@ from transcode.media import (
 )
 from transcode.negotiate import choose_key
 from transcode.rtp.ports import PortPool
-from transcode.rtp.srtp import SUPPORTED, make_key
+from transcode.rtp.srtp import SUPPORTED, check_key, make_key
 from transcode.rtp.transport import PacketTransport
 from transcode.rtp.udp import UdpTransport
 
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 OFFERED_SUITES = (Suite.AES_CM_128_HMAC_SHA1_80, Suite.AEAD_AES_128_GCM, Suite.AEAD_AES_256_GCM)
 """Key lines of our own offers, the one that every device has first."""
+SCTP_PORT = 5000
+"""Our side of every SCTP association: there is one in a DTLS session, so any number does (RFC 8841 §5)."""
 
 
 class Carrier(Protocol):
@@ -55,17 +60,29 @@ class Carrier(Protocol):
     def must_restart(self, remote: Transport) -> bool:
         """Whether the peer's new description asks for another transport."""
 
+    def check(self, remote: StreamDescription, abilities: Abilities) -> None:
+        """Raise the `Refused` that `answer` would raise for what the peer says, and change nothing."""
+
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
         """Take the peer's side and return ours. Raises `Refused`."""
 
     async def offer(self, abilities: Abilities, encrypted: bool) -> Transport:
         """Return our side, for an offer."""
 
+    def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
+        """Raise the `Refused` that `accept` would raise, and change nothing."""
+
     async def accept(self, remote: Transport, abilities: Abilities) -> None:
         """Take the peer's side of an answer. Raises `Refused`."""
 
     def add_candidate(self, candidate: Candidate | None) -> None:
         """Take a trickled candidate."""
+
+    def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
+        """Carry data channels to the peer's SCTP port, messages come to `take`; return our port. Raises `Refused`."""
+
+    def send_data(self, label: str, data: str | bytes) -> bool:
+        """Send a message on a data channel; False if it cannot be sent."""
 
     def send_rtp(self, packet: bytes) -> None:
         """Send an RTP packet."""
@@ -79,6 +96,9 @@ class Carrier(Protocol):
     def close(self) -> None:
         """Give the ports back."""
 
+    async def closed(self) -> None:
+        """Return when they are given back."""
+
 
 class _Riders:
     """Streams that share one transport."""
@@ -86,6 +106,7 @@ class _Riders:
     def __init__(self, transport: PacketTransport) -> None:
         self._transport = transport
         self._streams: list[Stream] = []
+        self._unknown = 0
         transport.on_rtp = self._ignore
         transport.on_rtcp = self._on_rtcp
         self.send_rtp = transport.send_rtp
@@ -113,6 +134,7 @@ class _Riders:
             if stream.chosen is not None and any(one.payload_type == payload_type for one in stream.chosen.receive):
                 stream.on_rtp(data, arrival)
                 return
+        self._unknown += 1
 
     def _on_rtcp(self, data: bytes, arrival: float) -> None:
         for stream in self._streams:
@@ -126,9 +148,10 @@ class _Riders:
 class UdpCarrier(_Riders):
     """A UDP pair, for SIP and H.323 legs."""
 
-    def __init__(self, transport: UdpTransport, leg: LegId, id: str, emit: Callable[[MediaEvent], None]) -> None:
+    def __init__(self, transport: UdpTransport, public_address: str | None = None) -> None:
         super().__init__(transport)
         self.udp = transport
+        self._public_address = public_address
         self._our_keys: tuple[SrtpKey, ...] = ()
         self._encrypted = False
 
@@ -138,18 +161,25 @@ class UdpCarrier(_Riders):
         return self.udp.encrypted
 
     def must_restart(self, remote: Transport) -> bool:
-        """A pair of ports serves for the whole call, unless the peer turns to ICE."""
+        """A pair of ports serves for the whole call."""
         return False
+
+    def check(self, remote: StreamDescription, abilities: Abilities) -> None:
+        """See `Carrier.check`."""
+        theirs = choose_key(remote, abilities.srtp, frozenset(SUPPORTED))
+        if theirs is not None:
+            check_key(theirs)
+        elif self._encrypted:
+            raise Refused(Reason.ENCRYPTION_NEEDED, "a call that began encrypted stays so")
+        self._check_address(remote.transport)
 
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
         """See `Carrier.answer`."""
+        self.check(remote, abilities)
         theirs = choose_key(remote, abilities.srtp, frozenset(SUPPORTED))
         ours: tuple[SrtpKey, ...] = ()
         if theirs is not None:
-            known = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
-            ours = (known or make_key(theirs.suite, theirs.tag),)
-        elif self._encrypted:
-            raise Refused(Reason.ENCRYPTION_NEEDED, "a call that began encrypted stays so")
+            ours = (self._fitting(theirs) or make_key(theirs.suite, theirs.tag),)
         self._apply(remote.transport, ours, theirs, abilities)
         return self._describe(abilities, remote.transport.rtcp_mux, ours, optional=remote.transport.optional)
 
@@ -160,20 +190,35 @@ class UdpCarrier(_Riders):
             self._our_keys = tuple(make_key(suite, tag) for tag, suite in enumerate(suites, 1))
         keys = () if abilities.srtp is SrtpPolicy.OFF else self._our_keys
         demanded = encrypted or abilities.srtp is SrtpPolicy.REQUIRE or self._encrypted
-        if demanded and not self._encrypted:
+        if demanded and not self._encrypted and self.udp.remote is None:
             self.udp.set_keys(None, None)  # shut until the answer brings keys: nothing clear may lock the source
         return self._describe(abilities, False, keys, optional=bool(keys) and not demanded)
 
+    def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
+        """See `Carrier.check_accepted`."""
+        theirs = next((key for key in remote.keys if self._fitting(key) is not None), None)
+        if theirs is not None:
+            check_key(theirs)
+        elif remote.keys or self._encrypted or abilities.srtp is SrtpPolicy.REQUIRE:
+            raise Refused(Reason.ENCRYPTION_NEEDED)
+        self._check_address(remote)
+
     async def accept(self, remote: Transport, abilities: Abilities) -> None:
         """See `Carrier.accept`."""
+        self.check_accepted(remote, abilities)
         for theirs in remote.keys:
-            ours = next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
+            ours = self._fitting(theirs)
             if ours is not None:
                 self._apply(remote, (ours,), theirs, abilities)
                 return
-        if remote.keys or self._encrypted or abilities.srtp is SrtpPolicy.REQUIRE:
-            raise Refused(Reason.ENCRYPTION_NEEDED)
         self._apply(remote, (), None, abilities)
+
+    def _fitting(self, theirs: SrtpKey) -> SrtpKey | None:
+        """Return our key that goes with one of theirs: the same tag and suite (RFC 4568 §5.1.3)."""
+        return next((key for key in self._our_keys if (key.tag, key.suite) == (theirs.tag, theirs.suite)), None)
+
+    def _check_address(self, remote: Transport) -> None:
+        self.udp.check_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port)
 
     def _apply(
         self, remote: Transport, ours: tuple[SrtpKey, ...], theirs: SrtpKey | None, abilities: Abilities
@@ -190,7 +235,7 @@ class UdpCarrier(_Riders):
 
     def _describe(self, abilities: Abilities, mux: bool, keys: tuple[SrtpKey, ...], optional: bool) -> Transport:
         return Transport(
-            address=abilities.public_address or abilities.local_address or self.udp.address,
+            address=abilities.public_address or self._public_address or abilities.local_address or self.udp.address,
             port=self.udp.port,
             rtcp_port=None if mux or self.udp.rtcp_port == self.udp.port + 1 else self.udp.rtcp_port,
             rtcp_mux=mux,
@@ -201,6 +246,14 @@ class UdpCarrier(_Riders):
     def add_candidate(self, candidate: Candidate | None) -> None:
         """No ICE here."""
 
+    def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
+        """No data channels without DTLS."""
+        raise Refused(Reason.UNSUPPORTED, "data channels need DTLS")
+
+    def send_data(self, label: str, data: str | bytes) -> bool:
+        """See `open_channels`."""
+        return False
+
     def counters(self) -> dict[str, int]:
         """See `Carrier.counters`."""
         return self.udp.counters()
@@ -209,17 +262,21 @@ class UdpCarrier(_Riders):
         """See `Carrier.close`."""
         self.udp.close()
 
+    async def closed(self) -> None:
+        """Sockets of this kind are closed at once."""
+
 
 class IceCarrier(_Riders):
     """An ICE transport with DTLS-SRTP, for browsers; all streams of a bundle ride on it."""
 
-    def __init__(self, transport: IceTransport, leg: LegId, id: str, emit: Callable[[MediaEvent], None]) -> None:
+    def __init__(self, transport: IceTransport, leg: LegId, emit: Callable[[MediaEvent], None]) -> None:
         super().__init__(transport)
         self.ice = transport
         self._leg = leg
-        self._id = id
         self._emit = emit
         self._local: Transport | None = None
+        self._fingerprints: frozenset[Fingerprint] = frozenset()
+        self._channels: DataChannels | None = None
         transport.on_state = self._on_state
 
     @property
@@ -228,19 +285,34 @@ class IceCarrier(_Riders):
         return self.ice.encrypted
 
     def must_restart(self, remote: Transport) -> bool:
-        """Never: the transport restarts ICE by itself and keeps its keys, as the peer does (RFC 8842)."""
-        return False
+        """For a peer with another certificate only: the transport restarts ICE by itself and keeps its keys, as the
+        peer does (RFC 8842 §3.1)."""
+        known = self._fingerprints
+        return bool(known) and remote.dtls is not None and known.isdisjoint(remote.dtls.fingerprints)
+
+    def check(self, remote: StreamDescription, abilities: Abilities) -> None:
+        """See `Carrier.check`."""
+        ice, dtls = remote.transport.ice, remote.transport.dtls
+        if ice is None or dtls is None:
+            raise Refused(Reason.ENCRYPTION_NEEDED, "ICE without DTLS")
+        if not dtls.fingerprints:
+            raise Refused(Reason.BAD_DESCRIPTION, "no fingerprint")
+        check_credentials(ice)
 
     async def answer(self, remote: StreamDescription, abilities: Abilities) -> Transport:
         """See `Carrier.answer`; the second stream of a bundle and later offers get the same side again."""
         if self._local is None:
+            self.check(remote, abilities)
             theirs = remote.transport
-            if theirs.ice is None or theirs.dtls is None:
-                raise Refused(Reason.ENCRYPTION_NEEDED, "ICE without DTLS")
+            assert theirs.ice is not None
+            assert theirs.dtls is not None
             setup = Setup.ACTIVE if theirs.dtls.setup is Setup.PASSIVE else Setup.PASSIVE
             gathered = await self.ice.gather()
+            if self.ice.state is not IceState.GATHERED:
+                raise Refused(Reason.CANCELLED, "the leg was closed meanwhile")
             await self.ice.start(theirs.ice, theirs.dtls, setup)
             first = gathered.candidates[0] if gathered.candidates else None
+            self._fingerprints = frozenset(theirs.dtls.fingerprints)
             self._local = Transport(
                 address=first.address if first else None,
                 port=first.port if first else 9,
@@ -263,6 +335,23 @@ class IceCarrier(_Riders):
         """See `offer`."""
         raise Refused(Reason.UNSUPPORTED, "this side does not offer ICE")
 
+    def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
+        """See `offer`."""
+        raise Refused(Reason.UNSUPPORTED, "this side does not offer ICE")
+
+    def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
+        """See `Carrier.open_channels`."""
+        try:
+            self._channels = self.ice.open_channels(remote_port)
+        except ValueError as ended:
+            raise Refused(Reason.TRANSPORT_FAILED, str(ended)) from None
+        self._channels.on_message = take
+        return SCTP_PORT
+
+    def send_data(self, label: str, data: str | bytes) -> bool:
+        """See `Carrier.send_data`."""
+        return self._channels is not None and self._channels.send(label, data)
+
     def add_candidate(self, candidate: Candidate | None) -> None:
         """See `Carrier.add_candidate`."""
         self.ice.add_candidate(candidate)
@@ -274,12 +363,16 @@ class IceCarrier(_Riders):
 
     def counters(self) -> dict[str, int]:
         """See `Carrier.counters`."""
-        return self.ice.counters()
+        return self.ice.counters() | {"unknown_payload": self._unknown}
 
     def close(self) -> None:
         """See `Carrier.close`."""
         self.ice.on_state = lambda state, reason: None
         self.ice.close()
+
+    async def closed(self) -> None:
+        """See `Carrier.closed`."""
+        await self.ice.closed()
 
 
 class Carriers:
@@ -299,16 +392,21 @@ class Carriers:
         self._public_address = public_address
         self._emit = emit
 
-    async def make(
-        self, leg: LegId, id: str, kind: Kind, abilities: Abilities, remote: StreamDescription | None
-    ) -> Carrier:
+    def suits(self, carrier: Carrier, abilities: Abilities, remote: Transport) -> bool:
+        """Whether a carrier that is there can go on with what the peer describes now."""
+        return isinstance(carrier, IceCarrier) is self._by_ice(abilities, remote) and not carrier.must_restart(remote)
+
+    def make(self, leg: LegId, kind: Kind, abilities: Abilities, remote: Transport | None) -> Carrier:
         """Return a carrier for a stream or bundle: ICE if the peer speaks it and may, UDP otherwise.
 
-        Raises `Refused` with NO_PORTS, or with ENCRYPTION_UNSUPPORTED for a peer that must not speak ICE and has
-        nothing else.
+        Raises `Refused` with NO_PORTS.
         """
-        if abilities.ice and remote is not None and remote.transport.ice is not None:
+        if remote is not None and self._by_ice(abilities, remote):
             bind = None if self._address in ("0.0.0.0", "::") else [self._address]
             ice = IceTransport(False, bind, self._public_address, ports=self._ports)
-            return IceCarrier(ice, leg, id, self._emit)
-        return UdpCarrier(UdpTransport(self._pool, kind), leg, id, self._emit)
+            return IceCarrier(ice, leg, self._emit)
+        return UdpCarrier(UdpTransport(self._pool, kind), self._public_address)
+
+    @staticmethod
+    def _by_ice(abilities: Abilities, remote: Transport) -> bool:
+        return abilities.ice and remote.ice is not None

@@ -1,8 +1,11 @@
 """One participant's media: its transports and streams, and the descriptions that set them up.
 
-A leg is configured by what crosses the media interface. Each description is worked on whole and one after the other;
-a later one changes the streams that it names and leaves their sessions (SSRC, sequence numbers, SRTP state) alive, as
-RFC 3264 §8 wants it.
+A leg is configured by what crosses the media interface. Each description is worked on whole and one after the other:
+first everything that may be refused is looked at and new transports are made, then streams change, which cannot fail.
+A later description changes the streams that it names and leaves their sessions (SSRC, sequence numbers, SRTP state)
+alive, as RFC 3264 §8 wants it; one that is refused leaves everything as it was.
+
+A fault inside one leg ends that leg: it is logged once, told as `Failed`, and its streams are taken out.
 """
 
 from __future__ import annotations
@@ -10,17 +13,22 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
 
 from gateway.reasons import Reason, Refused
 from transcode.carrier import Carrier, Carriers
 from transcode.conference import Conference
 from transcode.media import (
+    MAX_STREAMS,
     Abilities,
     Candidate,
     Connected,
-    Format,
+    DataMessage,
+    Failed,
     FormatsChanged,
     Kind,
     LegId,
@@ -33,13 +41,26 @@ from transcode.media import (
     Wanted,
 )
 from transcode.negotiate import Chosen, choose, choose_answered
-from transcode.offers import offered_streams
-from transcode.stream import Stream
+from transcode.offers import keep_numbers, offered_streams
+from transcode.stream import Owner, Stream
 from transcode.stream_audio import AudioStream
 from transcode.stream_video import VideoStream
 
+log = structlog.get_logger()
+
 SILENCE_STEP = 5.0
 """Seconds between two events that tell how long a leg has been silent."""
+MAX_EARLY_CANDIDATES = 64
+"""Candidates that are kept until the description comes that they belong to; a browser has about ten."""
+
+
+@dataclass(slots=True)
+class _Ways:
+    """The transports of one description: by stream, with our side of each, and those that were made for it."""
+
+    carriers: dict[str, Carrier]
+    local: dict[str, Transport]
+    fresh: list[Carrier]
 
 
 class Leg:
@@ -59,14 +80,18 @@ class Leg:
         self.abilities = abilities
         self.streams: dict[str, Stream] = {}
         self.closed = False
+        self.failed = False
         self._carriers = carriers
         self._emit = emit
-        self._random = random.Random(secrets.randbits(64))
-        self._cname = secrets.token_urlsafe(9)
-        self._used: dict[str, Carrier] = {}
+        rng = random.Random(secrets.randbits(64))
+        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), emit, self.fail)
+        self._data: dict[str, Carrier] = {}
+        self._closing: list[Carrier] = []
         self._lock = asyncio.Lock()
         self._offered: MediaDescription | None = None
+        self._early: list[tuple[str, Candidate | None]] = []
         self._told: dict[str, FormatsChanged] = {}
+        self._past: dict[str, int] = {}
         self._opened = now
         self._connected = False
         self._silence_told = now
@@ -76,117 +101,219 @@ class Leg:
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take an offer, or a new one in mid call; return our answer. Raises `Refused`, and changes nothing then."""
         async with self._lock:
-            chosen = choose(remote, self.abilities)
-            local: list[StreamDescription] = []
-            for stream, one in zip(remote.streams, chosen, strict=True):
-                local.append(_refusal(stream) if one is None else await self._answer_stream(remote, stream, one))
-            self._drop_all_but({stream.id for stream in local if not stream.refused})
-            kept = {stream.id for stream in local if not stream.refused}
-            return MediaDescription(tuple(local), tuple(id for id in remote.bundle if id in kept))
+            self._check_open()
+            if len(remote.streams) > MAX_STREAMS or len({stream.id for stream in remote.streams}) < len(remote.streams):
+                raise Refused(Reason.BAD_DESCRIPTION, "too many streams, or two of one name")
+            chosen = {one.stream.id: one for one in choose(remote, self.abilities) if one is not None}
+            ways = await self._answer_ways(remote, chosen)
+            with self._changing(ways.carriers.values()):
+                self._keep(chosen)
+                local = [self._answered(remote, stream, chosen.get(stream.id), ways) for stream in remote.streams]
+            for stream_id, candidate in self._early:
+                self._take_candidate(stream_id, candidate)
+            self._early.clear()
+            return MediaDescription(tuple(local), tuple(id for id in remote.bundle if id in chosen))
 
-    async def _answer_stream(
-        self, remote: MediaDescription, stream: StreamDescription, chosen: Chosen
+    async def _answer_ways(self, remote: MediaDescription, chosen: dict[str, Chosen]) -> _Ways:
+        """Find or make the transport of each stream and let it take the peer's side. Raises `Refused`."""
+        ways = _Ways({}, {}, [])
+        try:
+            for id in chosen:
+                ways.carriers[id] = self._way(remote, chosen[id].stream, ways)
+            for id, carrier in ways.carriers.items():
+                carrier.check(_transport_of(remote, chosen[id].stream), self.abilities)
+            for id, carrier in ways.carriers.items():
+                ways.local[id] = await carrier.answer(_transport_of(remote, chosen[id].stream), self.abilities)
+                self._check_open()
+        except BaseException:
+            self._close_carriers(ways.fresh)
+            raise
+        return ways
+
+    def _way(self, remote: MediaDescription, stream: StreamDescription, ways: _Ways) -> Carrier:
+        """Return what carries a stream's packets: what its bundle has already, or a new one."""
+        together = remote.bundle if stream.id in remote.bundle else (stream.id,)
+        transport = _transport_of(remote, stream).transport
+        for id in together:
+            if id in ways.carriers:
+                return ways.carriers[id]
+        for id in together:
+            known = self._carrier_of(id)
+            if known is not None and self._carriers.suits(known, self.abilities, transport):
+                return known
+        made = self._carriers.make(self.id, stream.kind, self.abilities, transport)
+        ways.fresh.append(made)
+        return made
+
+    def _answered(
+        self, remote: MediaDescription, stream: StreamDescription, chosen: Chosen | None, ways: _Ways
     ) -> StreamDescription:
-        carrier = await self._carrier(_transport_id(remote, stream), stream.kind, stream)
-        transport = await carrier.answer(_transport_of(remote, stream), self.abilities)
+        if chosen is None:
+            return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
+        carrier, transport = ways.carriers[stream.id], ways.local[stream.id]
+        if chosen.sctp_port is not None:
+            self._data[stream.id] = carrier
+            port = carrier.open_channels(chosen.sctp_port, self._take_data)
+            return StreamDescription(stream.id, stream.kind, (), (), replace(transport, sctp_port=port), stream.role)
         ours = self._stream(stream, carrier, shared=len(remote.bundle) > 1)
         ours.configure(chosen, self._limits(stream))
         return StreamDescription(
             id=stream.id,
             kind=stream.kind,
             receive=chosen.receive,
-            send=chosen.receive if chosen.send is not None and chosen.receive else _sending(chosen),
+            send=() if chosen.send is None else chosen.described,
             transport=replace(transport, feedback=stream.transport.feedback),
             role=stream.role,
             bandwidth=self.abilities.bandwidth if stream.kind is Kind.VIDEO else None,
             packet_time=20 if stream.kind is Kind.AUDIO else None,
             ssrcs=ours.ssrcs,
-            cname=self._cname,
+            cname=self._owner.cname,
         )
 
     async def offer(self, wanted: Wanted) -> MediaDescription:
         """Describe all that we can do, on ports that are bound from now on."""
         async with self._lock:
+            self._check_open()
+            streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
+            ways = _Ways({}, {}, [])
+            try:
+                for stream in streams:
+                    carrier = self._carrier_of(stream.id)
+                    if carrier is None:
+                        carrier = self._carriers.make(self.id, stream.kind, self.abilities, None)
+                        ways.fresh.append(carrier)
+                    ways.carriers[stream.id] = carrier
+                    ways.local[stream.id] = await carrier.offer(self.abilities, wanted.encrypted)
+                    self._check_open()
+            except BaseException:
+                self._close_carriers(ways.fresh)
+                raise
             local = []
-            for stream in offered_streams(wanted, self.abilities):
-                stream = replace(stream, id=self._known_id(stream))
-                carrier = await self._carrier(stream.id, stream.kind, None)
-                transport = await carrier.offer(self.abilities, wanted.encrypted)
-                ours = self._stream(stream, carrier, shared=False)
-                local.append(replace(stream, transport=transport, ssrcs=ours.ssrcs, cname=self._cname))
+            for stream in streams:
+                ours = self._stream(stream, ways.carriers[stream.id], shared=False)
+                transport = ways.local[stream.id]
+                local.append(replace(stream, transport=transport, ssrcs=ours.ssrcs, cname=self._owner.cname))
             self._offered = MediaDescription(tuple(local))
             return self._offered
 
     async def accept(self, remote: MediaDescription) -> None:
-        """Take the answer to our offer. Raises `Refused`."""
+        """Take the answer to our offer. Raises `Refused`, and changes nothing then."""
         async with self._lock:
+            self._check_open()
             if self._offered is None:
                 raise Refused(Reason.BAD_DESCRIPTION, "an answer without an offer")
             offered, self._offered = self._offered, None
-            taken = set()
+            chosen: dict[str, Chosen] = {}
             for ours in offered.streams:
                 theirs = remote.stream(ours.id)
-                if theirs is None or theirs.refused:
-                    continue
-                chosen = choose_answered(ours, theirs, self.abilities)
-                if chosen is None:
-                    continue
-                await self._used[ours.id].accept(theirs.transport, self.abilities)
-                self.streams[ours.id].configure(chosen, self._limits(theirs))
-                taken.add(ours.id)
-            self._drop_all_but(taken)
-            if not taken:
+                one = None if theirs is None or theirs.refused else choose_answered(ours, theirs, self.abilities)
+                if one is not None and ours.id in self.streams:
+                    chosen[ours.id] = one
+                    self.streams[ours.id].carrier.check_accepted(one.stream.transport, self.abilities)
+            if not chosen:
                 raise Refused(Reason.NO_COMMON_FORMAT)
+            with self._changing(()):
+                self._keep(chosen)
+                for id, one in chosen.items():
+                    await self.streams[id].carrier.accept(one.stream.transport, self.abilities)
+                    self.streams[id].configure(one, self._limits(one.stream))
 
     async def candidate(self, stream: str, candidate: Candidate | None) -> None:
-        """Take one more remote candidate, after the description that it belongs to."""
+        """Take one more remote candidate; one that comes before its description is kept for it."""
         async with self._lock:
-            carrier = self._used.get(stream) or next(iter(self._used.values()), None)
-            if carrier is not None:
-                carrier.add_candidate(candidate)
+            if self.streams or self._data:
+                self._take_candidate(stream, candidate)
+            elif len(self._early) < MAX_EARLY_CANDIDATES:
+                self._early.append((stream, candidate))
 
-    def _known_id(self, stream: StreamDescription) -> str:
-        """Return the id that the leg's stream of this kind has already; a new offer keeps it."""
-        return next((known.id for known in self.streams.values() if known.kind is stream.kind), stream.id)
+    def _take_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        carrier = self._carrier_of(stream) or next(iter(self._riding()), None)
+        if carrier is not None:
+            carrier.add_candidate(candidate)
+
+    # Streams and what carries them
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise Refused(Reason.CANCELLED, "this leg is closed")
+        if self.failed:
+            raise Refused(Reason.INTERNAL, "this leg has failed")
+
+    def _renewed(self, stream: StreamDescription) -> StreamDescription:
+        """Give an offered stream the name and the payload types that the leg's stream of this kind has already."""
+        known = next((one for one in self.streams.values() if one.kind is stream.kind), None)
+        if known is not None:
+            stream = replace(stream, id=known.id)
+            return stream if known.chosen is None else keep_numbers(stream, known.chosen.described)
+        taken = {*self.streams, *self._data}
+        free = next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
+        return stream if stream.id not in taken else replace(stream, id=free)
 
     def _limits(self, stream: StreamDescription) -> int:
         """Return the bit/s that may be sent on a stream."""
         ours = self.abilities.bandwidth
         return ours if stream.bandwidth is None else max(1, min(ours, stream.bandwidth))
 
-    async def _carrier(self, id: str, kind: Kind, remote: StreamDescription | None) -> Carrier:
-        """Return what carries the packets of one stream or bundle, making it if it is new or must restart."""
-        known = self._used.get(id)
-        if known is not None and not (remote is not None and known.must_restart(remote.transport)):
-            return known
-        fresh = await self._carriers.make(self.id, id, kind, self.abilities, remote)
-        if known is not None:
-            for stream in self.streams.values():
-                if stream.carrier is known:
-                    stream.ride(fresh)
-            known.close()
-        self._used[id] = fresh
-        return fresh
+    def _carrier_of(self, id: str) -> Carrier | None:
+        stream = self.streams.get(id)
+        return self._data.get(id) if stream is None else stream.carrier
+
+    def _riding(self) -> list[Carrier]:
+        """Return the carriers in use, each once."""
+        return list(dict.fromkeys([*(stream.carrier for stream in self.streams.values()), *self._data.values()]))
+
+    @contextmanager
+    def _changing(self, new: Iterable[Carrier]) -> Iterator[None]:
+        """Close, after a change, the carriers that nothing rides on any more."""
+        before = [*self._riding(), *new]
+        try:
+            yield
+        finally:
+            riding = set(self._riding())
+            self._close_carriers(carrier for carrier in dict.fromkeys(before) if carrier not in riding)
 
     def _stream(self, stream: StreamDescription, carrier: Carrier, shared: bool) -> Stream:
         known = self.streams.get(stream.id)
-        if known is not None and known.kind is stream.kind:
+        if known is not None:
             if known.carrier is not carrier:
                 known.ride(carrier)
             return known
-        if known is not None:
-            known.close()
         make = AudioStream if stream.kind is Kind.AUDIO else VideoStream
-        made = make(self.id, stream.id, self.conference, carrier, self._random, self._cname, shared, self._emit)
-        self.streams[stream.id] = made
+        made = self.streams[stream.id] = make(self._owner, stream.id, carrier, shared)
         return made
 
-    def _drop_all_but(self, kept: set[str]) -> None:
-        for id in [id for id in self.streams if id not in kept]:
-            self.streams.pop(id).close()
-        riding = {stream.carrier for stream in self.streams.values()}
-        for id in [id for id, carrier in self._used.items() if carrier not in riding]:
-            self._used.pop(id).close()
+    def _keep(self, chosen: dict[str, Chosen]) -> None:
+        """End the streams that a description no longer has, before others take their place."""
+        for id, stream in list(self.streams.items()):
+            if id not in chosen or chosen[id].stream.kind is not stream.kind:
+                self._end(self.streams.pop(id))
+        for id in [id for id in self._data if id not in chosen]:
+            del self._data[id]
+
+    def _end(self, stream: Stream) -> None:
+        stream.goodbye(self.conference.clock())
+        stream.close()
+        self._count(stream.counters())
+
+    def _close_carriers(self, carriers: Iterable[Carrier]) -> None:
+        for carrier in carriers:
+            carrier.close()
+            self._count(carrier.counters())
+            self._closing.append(carrier)
+
+    def _count(self, counters: dict[str, int]) -> None:
+        """Keep the counters of what has ended: they never go back."""
+        for name, count in counters.items():
+            self._past[name] = self._past.get(name, 0) + count
+
+    # Data channels
+
+    def _take_data(self, label: str, data: str | bytes) -> None:
+        self._emit(DataMessage(self.id, label, data))
+
+    def send_data(self, label: str, data: str | bytes) -> bool:
+        """Send one message on a data channel; False if that cannot be done now."""
+        return any(carrier.send_data(label, data) for carrier in dict.fromkeys(self._data.values()))
 
     # Life
 
@@ -197,6 +324,8 @@ class Leg:
 
     def poll(self, now: float) -> None:
         """Send what is due and tell what changed; called some times a second."""
+        if not any(stream.chosen is not None and stream.chosen.receive for stream in self.streams.values()):
+            self._opened = now  # on hold, or not described yet: nothing is to come, so nothing is missed
         heard = self._opened
         for stream in self.streams.values():
             stream.poll(now)
@@ -215,6 +344,28 @@ class Leg:
             self._silence_told = now
             self._emit(Silent(self.id, now - heard))
 
+    def fail(self, fault: Exception) -> None:
+        """End this leg's media for a fault inside; the control plane is told and closes the leg."""
+        if self.failed or self.closed:
+            return
+        self.failed = True
+        log.error("leg_failed", call=self.id, exc_info=fault)
+        self._emit(Failed(self.id, Reason.INTERNAL, type(fault).__name__))
+        # Not at once: it may have come from inside the mixer, or from a stream that is being closed.
+        asyncio.get_running_loop().call_soon(self._take_out)
+
+    def _take_out(self) -> None:
+        streams, self.streams = self.streams, {}
+        carriers = dict.fromkeys([*(stream.carrier for stream in streams.values()), *self._data.values()])
+        self._data.clear()
+        for stream in streams.values():
+            try:
+                stream.close()
+                self._count(stream.counters())
+            except Exception:  # it may be what failed before
+                log.debug("failed_stream_not_closed", call=self.id, exc_info=True)
+        self._close_carriers(carriers)
+
     def key_frame(self) -> None:
         """Send a key frame."""
         self.conference.video.request_key_frame(self.id)
@@ -224,10 +375,10 @@ class Leg:
         return LegStatistics(self.id, tuple(stream.statistics() for stream in self.streams.values()))
 
     def counters(self) -> dict[str, int]:
-        """Return what was dropped or counted on this leg, by name."""
-        total: dict[str, int] = {}
+        """Return what was dropped or counted on this leg since it began, by name."""
+        total = dict(self._past)
         counted = [stream.counters() for stream in self.streams.values()]
-        counted += [carrier.counters() for carrier in self._used.values()]
+        counted += [carrier.counters() for carrier in self._riding()]
         for counts in counted:
             for name, count in counts.items():
                 total[name] = total.get(name, 0) + count
@@ -236,23 +387,24 @@ class Leg:
     def close(self) -> None:
         """End every stream and give the ports back."""
         self.closed = True
-        for stream in self.streams.values():
-            stream.goodbye(self.conference.clock())
-        self._drop_all_but(set())
+        try:
+            with self._changing(()):
+                self._keep({})
+        except Exception as fault:
+            self.failed = True
+            log.error("leg_failed", call=self.id, exc_info=fault)
+            self._take_out()
 
-
-def _refusal(stream: StreamDescription) -> StreamDescription:
-    return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
-
-
-def _transport_id(remote: MediaDescription, stream: StreamDescription) -> str:
-    return remote.bundle[0] if stream.id in remote.bundle else stream.id
+    async def ended(self) -> None:
+        """Return when all that was opened is given back."""
+        for carrier in self._closing:
+            await carrier.closed()
+        self._closing.clear()
 
 
 def _transport_of(remote: MediaDescription, stream: StreamDescription) -> StreamDescription:
-    """Return the stream whose transport counts: the bundle's first one (RFC 9143 §7.3.1)."""
-    return remote.stream(_transport_id(remote, stream)) or stream
-
-
-def _sending(chosen: Chosen) -> tuple[Format, ...]:
-    return () if chosen.send is None else (chosen.send,)
+    """Return the stream whose transport counts: the first one of the bundle that lives (RFC 9143 §7.3.1)."""
+    if stream.id not in remote.bundle:
+        return stream
+    together = (remote.stream(id) for id in remote.bundle)
+    return next((one for one in together if one is not None and not one.refused), stream)

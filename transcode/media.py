@@ -431,7 +431,27 @@ class FormatsChanged:
     height_out: int = 0
 
 
-MediaEvent = Talking | Speaker | Dtmf | KeyFrameWanted | Connected | Silent | Failed | CandidateFound | FormatsChanged
+@dataclass(frozen=True, slots=True)
+class DataMessage:
+    """A peer sent a message on a data channel: the channel's label, and text or octets (RFC 8831)."""
+
+    leg: LegId
+    label: str
+    data: str | bytes
+
+
+MediaEvent = (
+    Talking
+    | Speaker
+    | Dtmf
+    | KeyFrameWanted
+    | Connected
+    | Silent
+    | Failed
+    | CandidateFound
+    | FormatsChanged
+    | DataMessage
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -466,6 +486,9 @@ class MediaPlane(Protocol):
 
     async def key_frame(self, leg: LegId) -> None:
         """Send this leg a key frame: its peer asked by signalling."""
+
+    async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
+        """Send one message on a leg's data channel; False if there is no such open channel, or too much waits."""
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """Return a leg's counters."""

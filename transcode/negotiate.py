@@ -22,6 +22,9 @@ from transcode.media import (
     StreamDescription,
     Suite,
 )
+from transcode.payload import h264_profile
+from transcode.payload.h264_profile import Profile
+from transcode.video.limits import fit_within
 
 FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr", "goog-remb")
 """What we understand and may ask for on video streams."""
@@ -32,26 +35,31 @@ _ENCODABLE = frozenset(
 )
 """What we can send; the rest (G.729, G.723.1) is only received."""
 
-MAX_LEVEL = 0x1F
+MAX_LEVEL = 31
 """H.264 level 3.1: 720p30, what we ask for at 720p (Table A-1)."""
-MAX_LEVEL_1080 = 0x28
+MAX_LEVEL_1080 = 40
 """H.264 level 4.0: 1080p30."""
+_NOBODY = ("0.0.0.0", "::")
+"""Addresses that put a stream on hold in the way of old (RFC 2543 §B.5, RFC 3264 §8.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What one stream speaks: formats that we receive, the one that we send, and its companions.
 
-    telephone_event and rtx are payload types of the sending direction, None where the peer takes none; rtx_receive
-    maps a retransmission payload type to the one that it repeats.
+    described are the formats as our answer spells them. telephone_event and rtx are payload types of the sending
+    direction, None where the peer takes none; rtx_receive maps a retransmission payload type to the one that it
+    repeats. sctp_port is the peer's, for a data stream.
     """
 
     stream: StreamDescription
     receive: tuple[Format, ...]
     send: Format | None
+    described: tuple[Format, ...] = ()
     telephone_event: int | None = None
     rtx: int | None = None
     rtx_receive: tuple[tuple[int, int], ...] = ()
+    sctp_port: int | None = None
 
     @property
     def active(self) -> bool:
@@ -68,37 +76,45 @@ def choose(remote: MediaDescription, abilities: Abilities) -> tuple[Chosen | Non
     taken: set[Kind] = set()
     wanted = False
     for stream in remote.streams:
-        usable = not stream.refused and stream.role is Role.MAIN and stream.kind is not Kind.DATA
-        wanted = wanted or usable
+        usable = not stream.refused and stream.role is Role.MAIN
+        wanted = wanted or (usable and stream.kind is not Kind.DATA)
         one = _choose_stream(stream, abilities) if usable and stream.kind not in taken else None
         if one is not None:
             taken.add(stream.kind)
         chosen.append(one)
-    if wanted and not taken:
+    if wanted and not taken - {Kind.DATA}:
         raise Refused(Reason.NO_COMMON_FORMAT)
     return tuple(chosen)
 
 
 def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | None:
+    if stream.kind is Kind.DATA:
+        transport = stream.transport
+        spoken = abilities.ice and transport.ice is not None and transport.sctp_port is not None
+        return Chosen(stream, (), None, sctp_port=transport.sctp_port) if spoken else None
     listed = stream.receive or stream.send
     if not listed:  # inactive in both directions: the line stays, nothing flows
         return Chosen(stream, (), None)
     main = best(listed, stream.kind, abilities)
     if main is None:
         return None
-    both = tuple(
-        [_ours(main, abilities)] + [one for one in listed if one.codec in _COMPANIONS and _goes_with(one, main)]
-    )
-    send = main if stream.receive and main.codec in _ENCODABLE else None
-    receive = both if stream.send else ()
+    companions = [one for one in listed if one.codec in _COMPANIONS and _goes_with(one, main)]
+    both = tuple(_ours(one, abilities) for one in (main, *companions))
+    takes = bool(stream.receive) and not on_hold(stream)
     return Chosen(
         stream,
-        receive,
-        send,
-        telephone_event=_first(both, Codec.TELEPHONE_EVENT) if stream.receive else None,
-        rtx=_first(both, Codec.RTX) if stream.receive else None,
+        both if stream.send else (),
+        main if takes and main.codec in _ENCODABLE else None,
+        both,
+        telephone_event=_keys(both, main) if takes else None,
+        rtx=_first(both, Codec.RTX) if takes else None,
         rtx_receive=tuple((one.payload_type, main.payload_type) for one in both if one.codec is Codec.RTX),
     )
+
+
+def on_hold(stream: StreamDescription) -> bool:
+    """Whether a description names nobody's address: it asks us to send nothing."""
+    return stream.transport.ice is None and stream.transport.address in _NOBODY
 
 
 def best(formats: tuple[Format, ...], kind: Kind, abilities: Abilities) -> Format | None:
@@ -115,23 +131,18 @@ def best(formats: tuple[Format, ...], kind: Kind, abilities: Abilities) -> Forma
     return formats[min(ranked)[2]] if ranked else None
 
 
+_PROFILE_RANKS = {Profile.CONSTRAINED_BASELINE: 0, Profile.BASELINE: 1, Profile.MAIN: 10, Profile.HIGH: 10}
+
+
 def _h264_rank(format: Format) -> int:
     """Rank H.264 variants: non-interleaved before single NAL, constrained baseline first, for it is most shared."""
     if format.codec is not Codec.H264:
         return 0
-    profile = format.parameter("profile-level-id", "42000a").lower()
     mode = format.parameter("packetization-mode", "0")
     if mode not in ("0", "1"):
         return 1_000  # interleaved mode is not spoken
     rank = 0 if mode == "1" else 100
-    if profile[:2] == "42":
-        constrained = int(profile[2:4] or "0", 16) & 0x40 if _is_hex(profile) else 0
-        return rank + (0 if constrained else 1)
-    return rank + (10 if profile[:2] in ("4d", "64") else 20)
-
-
-def _is_hex(text: str) -> bool:
-    return len(text) == 6 and all(digit in "0123456789abcdef" for digit in text)
+    return rank + _PROFILE_RANKS.get(h264_profile.profile_level(format).profile, 20)
 
 
 def _goes_with(companion: Format, main: Format) -> bool:
@@ -143,6 +154,13 @@ def _goes_with(companion: Format, main: Format) -> bool:
     return companion.clock_rate == main.clock_rate
 
 
+def _keys(formats: tuple[Format, ...], main: Format) -> int | None:
+    """Return the payload type for key presses, best at the clock rate of the sound (RFC 4733 §2.1)."""
+    keys = [one for one in formats if one.codec is Codec.TELEPHONE_EVENT]
+    fitting = [one for one in keys if one.clock_rate == main.clock_rate]
+    return next((one.payload_type for one in fitting + keys), None)
+
+
 def _first(formats: tuple[Format, ...], codec: Codec) -> int | None:
     return next((one.payload_type for one in formats if one.codec is codec), None)
 
@@ -151,13 +169,7 @@ def _ours(format: Format, abilities: Abilities) -> Format:
     """Return the peer's format with the parameters that we answer with."""
     feedback = tuple(value for value in format.feedback if value in FEEDBACK)
     if format.codec is Codec.H264:
-        asymmetric = (("level-asymmetry-allowed", "1"),) if format.parameter("level-asymmetry-allowed") == "1" else ()
-        parameters = (
-            *asymmetric,
-            ("profile-level-id", _answer_level(format, abilities)),
-            ("packetization-mode", format.parameter("packetization-mode", "0")),
-        )
-        return replace(format, parameters=parameters, feedback=feedback)
+        return replace(format, parameters=_answered_h264(format, abilities), feedback=feedback)
     if format.codec is Codec.OPUS:
         return replace(format, parameters=(("useinbandfec", "1"),), feedback=())
     if format.codec in (Codec.H263, Codec.H263P, Codec.H261):
@@ -165,16 +177,25 @@ def _ours(format: Format, abilities: Abilities) -> Format:
     return replace(format, feedback=feedback)
 
 
-def _answer_level(format: Format, abilities: Abilities) -> str:
-    """Return the answer's profile-level-id: the offered profile; a level that both hold (RFC 6184 §8.2.2)."""
-    offered = format.parameter("profile-level-id", "42000a").lower()
-    if not _is_hex(offered):
-        offered = "42000a"
-    ours = MAX_LEVEL_1080 if abilities.height > 720 else MAX_LEVEL
-    level = ours
-    if format.parameter("level-asymmetry-allowed") != "1":
-        level = min(ours, int(offered[4:], 16))
-    return f"{offered[:4]}{level:02x}"
+def _answered_h264(format: Format, abilities: Abilities) -> tuple[tuple[str, str], ...]:
+    """Return the answer's parameters: the offered profile, at a level that both hold (RFC 6184 §8.2.2).
+
+    A terminal that offers a low level and raises it by max-fs and max-mbps, as many room systems do, understands the
+    same of us: without that it would send us no more than its level says.
+    """
+    offered = h264_profile.profile_level(format)
+    most = MAX_LEVEL_1080 if abilities.height > 720 else MAX_LEVEL
+    asymmetric = format.parameter("level-asymmetry-allowed") == "1"
+    raised = format.parameter("max-fs") or format.parameter("max-mbps")
+    level = replace(offered, level_idc=most if asymmetric else min(most, offered.level_idc))
+    parameters: list[tuple[str, str]] = [("level-asymmetry-allowed", "1")] if asymmetric else []
+    parameters.append(("profile-level-id", str(level)))
+    parameters.append(("packetization-mode", format.parameter("packetization-mode", "0")))
+    if raised and level.level_idc < most:
+        limits = h264_profile.LEVELS[most]
+        parameters.append(("max-mbps", str(limits.macroblocks_per_second)))
+        parameters.append(("max-fs", str(limits.frame_macroblocks)))
+    return tuple(parameters)
 
 
 def _sizes(format: Format) -> tuple[tuple[str, str], ...]:
@@ -210,79 +231,35 @@ def frame_limits(format: Format, abilities: Abilities) -> tuple[int, int, int]:
     """Return width, height and frame rate of what may be sent in a format, within our abilities."""
     width, height, rate = abilities.width, abilities.height, abilities.frame_rate
     if format.codec is Codec.H264:
-        return _within_level(format, width, height, rate)
+        most = h264_profile.limits(format)
+        return fit_within(most.macroblocks_per_second, most.frame_macroblocks, width, height, rate)
     if format.codec in (Codec.H263, Codec.H263P, Codec.H261):
         interval = format.parameter("cif") or ("1" if not format.parameter("qcif") else "")
         size = (352, 288) if interval else (176, 144)
         interval = interval or format.parameter("qcif", "1")
-        divisor = int(interval) if interval.isdigit() and 1 <= int(interval) <= 32 else 1
+        divisor = int(interval) if _is_number(interval) and 1 <= int(interval) <= 32 else 1
         return (*size, max(1, min(rate, 30 // divisor)))
-    most = format.parameter("max-fs")  # VP8, RFC 7741 §6.1, in macroblocks
-    if most.isdigit():
-        for candidate in _LADDER:
-            if candidate[0] <= width and candidate[0] * candidate[1] <= int(most) * 256:
-                return (*candidate, rate)
+    # VP8, RFC 7741 §6.1: macroblocks of a picture, and pictures/s.
+    frames, blocks = format.parameter("max-fr"), format.parameter("max-fs")
+    if _is_number(frames) and int(frames):
+        rate = min(rate, int(frames))
+    if _is_number(blocks) and int(blocks):
+        return fit_within(int(blocks) * rate, int(blocks), width, height, rate)
     return width, height, rate
 
 
-_LADDER = ((1920, 1080), (1280, 720), (640, 360), (352, 288), (176, 144))
-
-# Level: macroblocks a second, macroblocks a frame, kbit/s (H.264 Table A-1).
-_LEVELS = {
-    10: (1485, 99, 64),
-    11: (3000, 396, 192),
-    12: (6000, 396, 384),
-    13: (11880, 396, 768),
-    20: (11880, 396, 2000),
-    21: (19800, 792, 4000),
-    22: (20250, 1620, 4000),
-    30: (40500, 1620, 10000),
-    31: (108000, 3600, 14000),
-    32: (216000, 5120, 20000),
-    40: (245760, 8192, 20000),
-    41: (245760, 8192, 50000),
-    42: (522240, 8704, 50000),
-    50: (589824, 22080, 135000),
-    51: (983040, 36864, 240000),
-    52: (2073600, 36864, 240000),
-}
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
-def level_limits(format: Format) -> tuple[int, int, int]:
-    """Return macroblocks a second, macroblocks a frame and bit/s that the receiver of this format takes.
-
-    max-mbps, max-fs and max-br raise what the level says, never lower it (RFC 6184 §8.1).
-    """
-    profile = format.parameter("profile-level-id", "42000a").lower()
-    if not _is_hex(profile):
-        profile = "42000a"
-    level = int(profile[4:], 16)
-    if level == 11 and int(profile[2:4], 16) & 0x10 and profile[:2] in ("42", "4d", "58"):
-        level = 10  # level 1b
-    known = [one for one in _LEVELS if one <= level]
-    per_second, per_frame, rate = _LEVELS[max(known)] if known else _LEVELS[10]
-    return (
-        max(per_second, _number(format, "max-mbps")),
-        max(per_frame, _number(format, "max-fs")),
-        max(rate, _number(format, "max-br")) * 1000,
-    )
-
-
-def _number(format: Format, name: str) -> int:
-    text = format.parameter(name)
-    return int(text) if text.isdigit() and len(text) < 10 else 0
-
-
-def _within_level(format: Format, width: int, height: int, rate: int) -> tuple[int, int, int]:
-    per_second, per_frame, _ = level_limits(format)
-    for wide, high in _LADDER:
-        blocks = -(-wide // 16) * -(-high // 16)
-        if wide > width or high > height or blocks > per_frame:
-            continue
-        possible = min(rate, per_second // blocks)
-        if possible >= min(rate, 15):
-            return wide, high, possible
-    return 176, 144, max(1, min(rate, per_second // 99))
+def sent_profile(format: Format, width: int, height: int, frame_rate: int) -> str:
+    """Return the profile-level-id to encode for a receiver of an H.264 format: raised where max-fs and the like let
+    more be sent than its level says."""
+    given = h264_profile.profile_level(format)
+    if given.limits.frame_rate(width, height) >= frame_rate:
+        return str(given)
+    level = min((one for one, most in h264_profile.LEVELS.items() if most.frame_rate(width, height) >= frame_rate))
+    return str(replace(given, constraints=given.constraints & ~0x10, level_idc=level))
 
 
 def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilities: Abilities) -> Chosen | None:
@@ -290,17 +267,18 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
 
     We receive on our own payload types and send on theirs (RFC 3264 §6.1).
     """
-    listed = theirs.receive or theirs.send
+    known = {one.codec for one in (*ours.receive, *ours.send)}
+    listed = tuple(one for one in theirs.receive or theirs.send if one.codec in known)
     if not listed:
-        return Chosen(theirs, (), None)
+        return None if theirs.receive or theirs.send else Chosen(theirs, (), None)
     main = best(listed, theirs.kind, abilities)
     if main is None:
         return None
     kept = {one.codec for one in listed}
-    receive = tuple(one for one in ours.receive if one.codec in kept) if theirs.send else ()
+    takes = bool(theirs.receive) and not on_hold(theirs)
     return Chosen(
         theirs,
-        receive,
-        main if theirs.receive and main.codec in _ENCODABLE else None,
-        telephone_event=_first(tuple(one for one in listed if _goes_with(one, main)), Codec.TELEPHONE_EVENT),
+        tuple(one for one in ours.receive if one.codec in kept) if theirs.send else (),
+        main if takes and main.codec in _ENCODABLE else None,
+        telephone_event=_keys(tuple(one for one in listed if _goes_with(one, main)), main) if takes else None,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transcode.media import Abilities, Codec, Format, Kind, StreamDescription, Transport, Wanted
 from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080
 
@@ -36,6 +38,30 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
         number = str(len(streams))
         streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth))
     return tuple(streams)
+
+
+def keep_numbers(stream: StreamDescription, known: tuple[Format, ...]) -> StreamDescription:
+    """Return an offered stream with the payload types that are in use already.
+
+    A number once given to a format stays with it for the whole call (RFC 3264 §8.3.2).
+    """
+    used = {_identity(one): one.payload_type for one in known}
+    taken = set(used.values())
+    free = (number for number in range(96, 128) if number not in taken)
+    reserved = {one.payload_type for one in stream.receive} - taken
+    spare = [number for number in free if number not in reserved]
+    formats = []
+    for one in stream.receive:
+        number = used.get(_identity(one), one.payload_type)
+        if _identity(one) not in used and number in taken:
+            number = spare.pop(0)
+        formats.append(replace(one, payload_type=number))
+    return replace(stream, receive=tuple(formats), send=tuple(formats))
+
+
+def _identity(format: Format) -> tuple[Codec, int, str]:
+    mode = format.parameter("packetization-mode", "0") if format.codec is Codec.H264 else ""
+    return format.codec, format.clock_rate, mode
 
 
 def _video(codec: Codec, abilities: Abilities) -> tuple[Format, ...]:

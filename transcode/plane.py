@@ -44,6 +44,8 @@ AUDIO_TURN = 25
 """Ticks in which every leg without pictures is polled once: its RTCP is seconds apart."""
 MAX_BEHIND = 5
 """Ticks that are made up for after a stall; more would come as a burst that no jitter buffer likes."""
+END_TIME = 3.0
+"""Seconds that closed legs get to give everything back when the plane stops; DTLS says goodbye in them."""
 MAX_EVENTS = 100_000
 """Events that nobody has taken yet; more means that the control plane hangs."""
 
@@ -76,6 +78,8 @@ class Plane:
         self._turn = 0
         self._mix_seconds = 0.0
         self._ended: dict[str, int] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._room_faults: set[RoomId] = set()
         self._done: _Work = {}
 
     async def start(self) -> None:
@@ -107,6 +111,8 @@ class Plane:
         self._lag.stop()
         if self._ticking is not None:
             self._ticking.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=END_TIME)
         for room in self._rooms.values():
             room.close()
         self._pool.close()
@@ -130,7 +136,9 @@ class Plane:
                 try:
                     room.tick(now)
                 except Exception:  # the outermost shell of mixing: one room's fault must not stop the others' sound
-                    log.exception("mixing_failed", room=room.id)
+                    if room.id not in self._room_faults:  # fifty a second would bury everything else
+                        self._room_faults.add(room.id)
+                        log.exception("mixing_failed", room=room.id)
             self._mix_seconds += time.thread_time() - began
         if self._due <= now:
             self._due = now + TICK
@@ -143,8 +151,8 @@ class Plane:
             if leg.has_video or number % AUDIO_TURN == self._turn:
                 try:
                     leg.poll(now)
-                except Exception:  # likewise: one leg's fault ends nobody else's timers
-                    log.exception("leg_timer_failed", leg=leg.id)
+                except Exception as fault:  # likewise: one leg's fault ends nobody else's timers
+                    leg.fail(fault)
 
     # The interface
 
@@ -194,6 +202,10 @@ class Plane:
         """See `MediaPlane.key_frame`."""
         self._leg(leg).key_frame()
 
+    async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
+        """See `MediaPlane.send_data`."""
+        return self._leg(leg).send_data(label, data)
+
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""
         return self._leg(leg).statistics()
@@ -204,6 +216,9 @@ class Plane:
         if known is None:
             return
         known.close()
+        ending = asyncio.get_running_loop().create_task(known.ended())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
         for name, count in known.counters().items():
             self._ended[name] = self._ended.get(name, 0) + count
         conference = known.conference
@@ -213,6 +228,7 @@ class Plane:
                 self._done[labels] = self._done.get(labels, 0.0) + amount
             conference.close()
             self._rooms.pop(conference.id, None)
+            self._room_faults.discard(conference.id)
 
     async def events(self) -> AsyncIterator[MediaEvent]:
         """See `MediaPlane.events`."""

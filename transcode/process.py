@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -20,8 +21,11 @@ from transcode.wire import Frame, Happening, Reply, Request, encode, read
 log = structlog.get_logger()
 
 METHODS = frozenset(
-    {"open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "statistics", "counters", "close"}
-)
+    {
+        "open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "send_data", "statistics", "counters",
+        "close",
+    }
+)  # fmt: skip
 """What may be called from outside."""
 MAX_UNDER_WAY = 10_000
 """Calls under way at once; more means that something is stuck, and new ones are refused."""
@@ -68,11 +72,19 @@ async def _answer(plane: Plane, request: Request, writer: asyncio.StreamWriter) 
         error = Refused(Reason.INTERNAL, type(fault).__name__)
     reply: Frame = Reply(request.number, value, error)
     writer.write(encode(reply))
+    await _drained(writer)
+
+
+async def _drained(writer: asyncio.StreamWriter) -> None:
+    """Wait while the control plane does not read: what waits for it then is bounded, not the stream's buffer."""
+    with suppress(ConnectionError):  # it is gone; `serve` sees that too
+        await writer.drain()
 
 
 async def _tell(plane: Plane, writer: asyncio.StreamWriter) -> None:
     async for event in plane.events():
         writer.write(encode(Happening(event)))
+        await _drained(writer)
 
 
 def main() -> None:

@@ -38,6 +38,8 @@ MAX_EVENTS = 100_000
 """Events that wait for the control plane; more means that it hangs, and the oldest are worth least."""
 STOP_TIME = 3.0
 """Seconds that the media process gets to end by itself."""
+CALL_TIME = 10.0
+"""Seconds that one call may take: the longest, an answer that gathers ICE candidates, takes well under one."""
 RESTART_PAUSE = 0.5
 """Seconds before a media process that died is started again, so that a fault at start does not spin."""
 
@@ -63,10 +65,14 @@ class RemotePlane:
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Start the media process and wait until it answers."""
+        """Start the media process and wait until it answers. Raises `Refused` if it does not."""
         await self._launch()
         self._reading = asyncio.create_task(self._run())
-        await self._call("counters")
+        try:
+            await self._call("counters")
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End the media process; its calls end with it."""
@@ -116,10 +122,21 @@ class RemotePlane:
                 if self._stopping:
                     return
                 log.error("media_process_died", pid=self.pid, legs=len(self._legs))
-                await asyncio.sleep(RESTART_PAUSE)
+                await self._relaunch()
                 if self._stopping:
                     return
+
+    async def _relaunch(self) -> None:
+        """Start another media process, as often as it takes."""
+        while True:
+            await asyncio.sleep(RESTART_PAUSE)
+            if self._stopping:
+                return
+            try:
                 await self._launch()
+                return
+            except OSError as error:  # no memory, no descriptors: that may pass
+                log.error("media_process_not_started", error=str(error))
 
     def _lost(self) -> None:
         """The process is gone: nothing that it was asked will be answered."""
@@ -146,18 +163,32 @@ class RemotePlane:
     async def _call(self, method: str, *arguments: Any) -> Any:
         if self._stopping:
             raise Refused(Reason.SHUTDOWN)
-        await self._ready.wait()
-        assert self._writer is not None
         self._number += 1
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[self._number] = future
-        self._writer.write(encode(Request(self._number, method, arguments)))
-        return await future
+        number = self._number
+        try:
+            async with asyncio.timeout(CALL_TIME):
+                await self._ready.wait()
+                assert self._writer is not None
+                future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+                self._waiting[number] = future
+                self._writer.write(encode(Request(number, method, arguments)))
+                return await future
+        except TimeoutError:
+            raise Refused(Reason.INTERNAL, "the media process does not answer") from None
+        finally:
+            self._waiting.pop(number, None)
 
     async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
         """See `MediaPlane.open`."""
-        await self._call("open", leg, room, abilities)
+        if leg in self._legs:
+            raise Refused(Reason.BAD_REQUEST, "this leg is open already")
+        # Noted first: if this call is given up half-way, `close` must still reach the media process.
         self._legs.add(leg)
+        try:
+            await self._call("open", leg, room, abilities)
+        except Refused:
+            self._legs.discard(leg)
+            raise
 
     async def offer(self, leg: LegId, wanted: Wanted) -> MediaDescription:
         """See `MediaPlane.offer`."""
@@ -182,6 +213,10 @@ class RemotePlane:
     async def key_frame(self, leg: LegId) -> None:
         """See `MediaPlane.key_frame`."""
         await self._call("key_frame", leg)
+
+    async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
+        """See `MediaPlane.send_data`."""
+        return await self._call("send_data", leg, label, data)  # type: ignore[no-any-return]
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""

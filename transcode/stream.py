@@ -4,41 +4,52 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from transcode.carrier import Carrier
+from transcode.conference import Conference
 from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
 from transcode.negotiate import Chosen
 from transcode.rtp.events import RtcpEvent
 from transcode.rtp.session import RtpSession
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a stream knows of its leg: where it stands, and how to tell that something happened or went wrong."""
+
+    leg: LegId
+    conference: Conference
+    rng: random.Random
+    cname: str
+    emit: Callable[[MediaEvent], None]
+    fail: Callable[[Exception], None]
+
+
 class Stream:
-    """One stream: packets come from its carrier through its session, and go the same way back."""
+    """One stream: packets come from its carrier through its session, and go the same way back.
+
+    What goes wrong inside with one packet or picture ends the leg and nobody else's.
+    """
 
     kind: Kind
     clock_rate: int
 
-    def __init__(
-        self,
-        leg: LegId,
-        id: str,
-        carrier: Carrier,
-        rng: random.Random,
-        cname: str,
-        shared: bool,
-        emit: Callable[[MediaEvent], None],
-    ) -> None:
-        self.leg = leg
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
+        self.leg = owner.leg
         self.id = id
         self.carrier = carrier
         self.chosen: Chosen | None = None
-        self._emit = emit
+        self._owner = owner
+        self._conference = owner.conference
+        self._clock = owner.conference.clock
+        self._emit = owner.emit
         self.session = RtpSession(
             self.kind,
-            rng.randrange(1, 1 << 32),
-            cname,
+            owner.rng.randrange(1, 1 << 32),
+            owner.cname,
             self.clock_rate,
-            random.Random(rng.getrandbits(64)),
+            random.Random(owner.rng.getrandbits(64)),
             shared=shared,
         )
         carrier.attach(self)
@@ -65,12 +76,22 @@ class Stream:
 
     def on_rtp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTP packet."""
+        try:
+            self.take(data, arrival)
+        except Exception as fault:
+            self._owner.fail(fault)
+
+    def take(self, data: bytes, arrival: float) -> None:
+        """Do the work of `on_rtp`."""
         raise NotImplementedError
 
     def on_rtcp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTCP compound."""
-        for event in self.session.receive_rtcp(data, arrival):
-            self.react(event, arrival)
+        try:
+            for event in self.session.receive_rtcp(data, arrival):
+                self.react(event, arrival)
+        except Exception as fault:
+            self._owner.fail(fault)
 
     def react(self, event: RtcpEvent, now: float) -> None:
         """Act on what the peer's RTCP says."""

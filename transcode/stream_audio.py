@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
-from transcode.conference import Conference
-from transcode.media import Format, FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
+from transcode.media import Format, FormatsChanged, Kind, StreamStatistics
 from transcode.negotiate import Chosen
-from transcode.stream import Stream
+from transcode.stream import Owner, Stream
 
 PACKET_TIMES = (10, 20, 30, 40, 60)
 """ms of sound in a packet that we can send; another wish gets the nearest smaller one, at least 20."""
@@ -22,26 +18,14 @@ class AudioStream(Stream):
     kind = Kind.AUDIO
     clock_rate = 8000
 
-    def __init__(
-        self,
-        leg: LegId,
-        id: str,
-        conference: Conference,
-        carrier: Carrier,
-        rng: random.Random,
-        cname: str,
-        shared: bool,
-        emit: Callable[[MediaEvent], None],
-    ) -> None:
-        super().__init__(leg, id, carrier, rng, cname, shared, emit)
-        self._conference = conference
-        self._mixer = conference.mixer
-        self._clock = conference.clock
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
+        super().__init__(owner, id, carrier, shared)
+        self._mixer = owner.conference.mixer
         self._receiver = AudioReceiver(())
         self._sent: tuple[Format, int] | None = None
-        self._timestamp = rng.getrandbits(32)
+        self._timestamp = owner.rng.getrandbits(32)
         self._payload_type = 0
-        self._mixer.add(leg, self._receiver)
+        self._mixer.add(self.leg, self._receiver, owner.fail)
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
@@ -68,8 +52,8 @@ class AudioStream(Stream):
         self.session.send_clock_rate = chosen.send.clock_rate
         self._mixer.set_sender(self.leg, chosen.send, self._send, packet_time)
 
-    def on_rtp(self, data: bytes, arrival: float) -> None:
-        """Take one packet."""
+    def take(self, data: bytes, arrival: float) -> None:
+        """See `Stream.take`."""
         packet = self.session.receive_rtp(data, arrival)
         if packet is not None and self.chosen is not None and self.chosen.receive:
             self._receiver.push(packet)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-
 import structlog
 
 from gateway.reasons import Reason
+from transcode.asking import KeyFrameNeed
 from transcode.carrier import Carrier
-from transcode.conference import Conference
 from transcode.frames import EncodedFrame
-from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, MediaEvent, StreamStatistics
-from transcode.negotiate import Chosen, frame_limits, level_limits
+from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, StreamStatistics
+from transcode.negotiate import Chosen, frame_limits, sent_profile
+from transcode.payload import h264_profile
 from transcode.payload.formats import depacketizer
 from transcode.payload.frames import FrameBuffer
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
-from transcode.stream import Stream
+from transcode.stream import Owner, Stream
 from transcode.video.source import VideoSource
 from transcode.video.streams import Viewer
 
 log = structlog.get_logger()
 
-SIGNALLED_SPACING = 1.0
-"""Seconds between two requests for a key frame by signalling: each is an INFO or an H.245 command."""
 LOSSY = 0.01
 """Share of loss above which the packets of a key frame are sent twice to a peer that cannot ask for them again: of 30
 packets at 5 % one is lost in four of five key frames, of doubled ones in one of fourteen."""
@@ -38,27 +34,17 @@ class VideoStream(Stream):
     kind = Kind.VIDEO
     clock_rate = 90_000
 
-    def __init__(
-        self,
-        leg: LegId,
-        id: str,
-        conference: Conference,
-        carrier: Carrier,
-        rng: random.Random,
-        cname: str,
-        shared: bool,
-        emit: Callable[[MediaEvent], None],
-    ) -> None:
-        super().__init__(leg, id, carrier, rng, cname, shared, emit)
-        self._conference = conference
-        self._rtx_ssrc = rng.randrange(1, 1 << 32)
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
+        super().__init__(owner, id, carrier, shared)
+        self._rtx_ssrc = owner.rng.randrange(1, 1 << 32)
         self._buffer: FrameBuffer | None = None
+        self._buffers: dict[int, FrameBuffer] = {}
         self._source: VideoSource | None = None
         self._generation = 0
         self._rate: RateController | None = None
         self._viewer: Viewer | None = None
-        self._offset = rng.getrandbits(32)
-        self._asked = float("-inf")
+        self._offset = owner.rng.getrandbits(32)
+        self._need = KeyFrameNeed()
         self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
 
@@ -87,22 +73,29 @@ class VideoStream(Stream):
         if self._source is not None:
             self._source.close()
         self._source = self._buffer = None
+        self._buffers = self._make_buffers(chosen.receive)
         main = next(iter(chosen.receive), None)
         if main is not None:
-            retransmission = "nack" in main.feedback
-            self._buffer = FrameBuffer(depacketizer(main), retransmission=retransmission)
-            self._source = VideoSource(
-                self.leg,
-                main.codec,
-                self._conference.pool,
-                self._want_key_frame,
-                self._resized,
-                self._refused_size,
-            )
+            self.session.payload_types = frozenset(self._buffers)
+            self._buffer = self._buffers[main.payload_type]
+            self._source = VideoSource(self.leg, main.codec, self._conference.pool, self._resized, self._refused_size)
             self._size_in = (0, 0)
             self._generation = self.session.generation
-            self.session.limit_remote(self._conference.abilities_of(self.leg).bandwidth, self._conference.clock())
+            self.session.limit_remote(self._conference.abilities_of(self.leg).bandwidth, self._clock())
         self._conference.video.set_source(self.leg, self._source)
+
+    @staticmethod
+    def _make_buffers(formats: tuple[Format, ...]) -> dict[int, FrameBuffer]:
+        """Return the buffer of each payload type: one for all formats of a codec."""
+        by_codec: dict[Codec, FrameBuffer] = {}
+        made = {}
+        for format in formats:
+            if format.codec is Codec.RTX:
+                continue
+            if format.codec not in by_codec:
+                by_codec[format.codec] = FrameBuffer(depacketizer(format), retransmission="nack" in format.feedback)
+            made[format.payload_type] = by_codec[format.codec]
+        return made
 
     def _configure_sending(self, chosen: Chosen, bit_rate: int) -> None:
         format = chosen.send
@@ -111,14 +104,14 @@ class VideoStream(Stream):
             self._conference.video.set_viewer(self.leg, None)
             return
         width, height, frame_rate = frame_limits(format, self._conference.abilities_of(self.leg))
-        most = min(bit_rate, level_limits(format)[2]) if format.codec is Codec.H264 else bit_rate
+        most = min(bit_rate, h264_profile.limits(format).bit_rate) if format.codec is Codec.H264 else bit_rate
         if self._rate is None:
             self._rate = RateController(most)
         else:
             self._rate.set_maximum(most)
         self._viewer = Viewer(
             codec=format.codec,
-            profile=_profile(format),
+            profile=sent_profile(format, width, height, frame_rate) if format.codec is Codec.H264 else "",
             width=width,
             height=height,
             frame_rate=frame_rate,
@@ -130,15 +123,17 @@ class VideoStream(Stream):
 
     # Receiving
 
-    def on_rtp(self, data: bytes, arrival: float) -> None:
-        """Take one packet."""
+    def take(self, data: bytes, arrival: float) -> None:
+        """See `Stream.take`."""
         session = self.session
         packet = session.receive_rtp(data, arrival)
-        buffer = self._buffer
-        if packet is None or buffer is None:
+        if packet is None or self._buffer is None:
             return
-        if session.generation != self._generation:
+        buffer = self._buffers.get(packet.payload_type, self._buffer)
+        if buffer is not self._buffer or session.generation != self._generation:
+            # Another source, or another codec of those that were agreed on.
             self._generation = session.generation
+            self._buffer = buffer
             buffer.reset()
         frames = buffer.push(packet, arrival)
         if frames:
@@ -147,19 +142,19 @@ class VideoStream(Stream):
     def _feed(self, frames: list[EncodedFrame]) -> None:
         source = self._source
         for frame in frames:
-            if frame.key:
-                self.session.key_frame_received()
             if source is not None:
                 source.feed(frame)
 
-    def _want_key_frame(self, leg: LegId | None = None) -> None:
-        """Ask the peer for a key frame: by RTCP where that was agreed on, by signalling otherwise (or as well)."""
-        now = self._conference.clock()
-        by_rtcp = self.session.request_key_frame(now)
-        if now - self._asked >= SIGNALLED_SPACING and (not by_rtcp or self._asked > float("-inf")):
+    def _ask(self, wanted: bool, now: float) -> None:
+        """Have the peer asked for a key frame for as long as one is wanted."""
+        session = self.session
+        by_signalling = self._need.update(wanted, session.asks_key_frames, session.last_rtp, now)
+        if self._need.needed:
+            session.request_key_frame(now)
+        else:
+            session.key_frame_received()
+        if by_signalling:
             self._emit(KeyFrameWanted(self.leg, self.id))
-        if now - self._asked >= SIGNALLED_SPACING:
-            self._asked = now
 
     def _resized(self, leg: LegId, width: int, height: int) -> None:
         self._size_in = (width, height)
@@ -188,30 +183,41 @@ class VideoStream(Stream):
 
     def poll(self, now: float) -> None:
         """See `Stream.poll`."""
+        self._poll_receiving(now)
         super().poll(now)
-        buffer = self._buffer
-        if buffer is None:
+
+    def _poll_receiving(self, now: float) -> None:
+        buffer, source = self._buffer, self._source
+        if buffer is None or source is None:
             return
         trip = self.session.round_trip
         buffer.set_timing(None if trip is None else trip / 1000, self.session.jitter / 1000)
         frames = buffer.poll(now)
         if frames:
             self._feed(frames)
-        if buffer.needs_key_frame and self.session.packets_in:
-            self._want_key_frame()
+        self._ask(buffer.needs_key_frame or source.needs_key_frame, now)
 
     # Sending
 
     def _send(self, frame: EncodedFrame) -> None:
         """Send one coded picture; its payloads are made once for all who get the same."""
         chosen = self.chosen
-        if chosen is not None and chosen.send is not None and frame.codec is chosen.send.codec:
-            self._conference.send(frame, chosen.send, lambda payloads: self._put_out(frame, payloads))
+        try:
+            if chosen is not None and chosen.send is not None and frame.codec is chosen.send.codec:
+                self._conference.send(frame, chosen.send, lambda payloads: self._arrived(frame, payloads))
+        except Exception as fault:
+            self._owner.fail(fault)
+
+    def _arrived(self, frame: EncodedFrame, payloads: list[tuple[bytes, bool]]) -> None:
+        try:
+            self._put_out(frame, payloads)
+        except Exception as fault:
+            self._owner.fail(fault)
 
     def _put_out(self, frame: EncodedFrame, payloads: list[tuple[bytes, bool]]) -> None:
-        chosen, session, now = self.chosen, self.session, self._conference.clock()
-        if chosen is None or chosen.send is None:
-            return
+        chosen, session, now = self.chosen, self.session, self._clock()
+        if chosen is None or chosen.send is None or frame.codec is not chosen.send.codec:
+            return  # it was on its way while that was changed
         if not payloads:
             # It cannot be cut for this receiver; what follows builds on it, so begin anew.
             self._conference.video.request_key_frame(self.leg)
@@ -290,7 +296,7 @@ class VideoStream(Stream):
         if self._buffer is not None:
             pictures = self._buffer.counters()
             pictures["malformed_payloads"] = pictures.pop("malformed", 0)
-            counted |= pictures
+            counted |= {name: counted.get(name, 0) + count for name, count in pictures.items() if name != "lost"}
         if self._source is not None:
             video = self._source.statistics
             counted |= {"pictures_refused": video.refused, "decoder_errors": video.errors}
@@ -307,7 +313,3 @@ class VideoStream(Stream):
 
 def _single_nal(format: Format) -> bool:
     return format.codec is Codec.H264 and format.parameter("packetization-mode", "0") == "0"
-
-
-def _profile(format: Format) -> str:
-    return format.parameter("profile-level-id", "42e00a").lower() if format.codec is Codec.H264 else ""

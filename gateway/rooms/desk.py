@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -85,6 +86,8 @@ class FrontDesk:
         self.clock = clock
         self.rooms: dict[RoomId, Room] = {}
         self.calls: dict[CallId, RoomCall] = {}
+        self.outcomes: Counter[tuple[CallProtocol, Reason]] = Counter()
+        """How many calls ended or were refused, for what reason."""
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
@@ -162,6 +165,7 @@ class FrontDesk:
                 room=facts.called[:64],
                 reason=refusal.reason.value,
             )
+            self.outcomes[facts.protocol, refusal.reason] += 1
             self.publish([CallRefused(room_id, facts, refusal.reason)])
             raise
 
@@ -267,8 +271,9 @@ class FrontDesk:
             self.publish(changed)
             return
         call = self._legs.get(event.leg)
-        if call is not None:
-            await _HANDLERS[type(event)](self, call, event)
+        handler = _HANDLERS.get(type(event))
+        if call is not None and handler is not None:
+            await handler(self, call, event)
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
@@ -303,6 +308,7 @@ class FrontDesk:
     async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
         """A call is over: media is closed, the table forgets it, the others are told."""
         self.forget(call)
+        self.outcomes[call.facts.protocol, reason] += 1
         await self.plane.close(call.leg, reason)
         self.publish(gone)
         if any(isinstance(event, Left) for event in gone):

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
-from sqlalchemy import BigInteger, Column, Engine, Float, MetaData, String, Table, create_engine, delete, insert, select
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy import Engine, delete, insert, make_url, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.store.store import absolute_url, open_engine
+from gateway.store.tables import REGISTRATIONS
 
 log = structlog.get_logger()
 
@@ -91,42 +94,17 @@ class MemoryRegistrations:
         """Nothing waits."""
 
 
-_metadata = MetaData()
-_table = Table(
-    "registrations",
-    _metadata,
-    Column("account", String(256), primary_key=True),
-    Column("id", String(64), primary_key=True),
-    Column("contact", String, nullable=False),
-    Column("q", Float, nullable=False),
-    Column("expires", Float, nullable=False),
-    Column("call_id", String, nullable=False),
-    Column("cseq", BigInteger, nullable=False),
-    Column("path", String, nullable=False),
-    Column("flow", String, nullable=False),
-    Column("instance", String, nullable=False),
-    Column("reg_id", BigInteger, nullable=False),
-    Column("agent", String, nullable=False),
-)
 _COLUMNS = tuple(one.name for one in fields(Registration))
 _Change = Callable[[Connection], object]
-
-
-def database_url(url: str, directory: Path) -> str:
-    """Return a SQLAlchemy URL in which a relative SQLite path is taken from the directory. Raises ArgumentError."""
-    made = make_url(url)
-    if made.get_backend_name() != "sqlite" or not made.database or made.database == ":memory:":
-        return url
-    return made.set(database=str(directory / made.database)).render_as_string(hide_password=False)
 
 
 class DatabaseRegistrations:
     """Keeps registrations in a database."""
 
-    def __init__(self, url: str) -> None:
-        """Open a database by its SQLAlchemy URL and make the table where there is none. Raises SQLAlchemyError."""
-        self._engine: Engine = create_engine(url)
-        _metadata.create_all(self._engine)
+    def __init__(self, url: str, directory: Path = Path()) -> None:
+        """Open a database as `Store` does, and make the table where there is none. Raises SQLAlchemyError."""
+        self._engine: Engine = open_engine(absolute_url(make_url(url), directory))
+        REGISTRATIONS.create(self._engine, checkfirst=True)
         self._changes: queue.Queue[_Change | None] = queue.Queue(MAX_WAITING)
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="registrations", daemon=True)
@@ -135,7 +113,9 @@ class DatabaseRegistrations:
     def load(self) -> list[Registration]:
         """Return all. Raises SQLAlchemyError."""
         with self._engine.connect() as connection:
-            return [Registration(*row) for row in connection.execute(select(*(_table.c[name] for name in _COLUMNS)))]
+            return [
+                Registration(*row) for row in connection.execute(select(*(REGISTRATIONS.c[name] for name in _COLUMNS)))
+            ]
 
     def put(self, registration: Registration) -> None:
         """Keep one."""
@@ -143,7 +123,7 @@ class DatabaseRegistrations:
 
         def change(connection: Connection) -> None:
             _remove(connection, registration.account, registration.id)
-            connection.execute(insert(_table).values(row))
+            connection.execute(insert(REGISTRATIONS).values(row))
 
         self._enqueue(change)
 
@@ -193,4 +173,4 @@ class DatabaseRegistrations:
 
 
 def _remove(connection: Connection, account: str, id: str) -> None:
-    connection.execute(delete(_table).where(_table.c.account == account, _table.c.id == id))
+    connection.execute(delete(REGISTRATIONS).where(REGISTRATIONS.c.account == account, REGISTRATIONS.c.id == id))

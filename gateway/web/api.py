@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from gateway.calls import Call
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
+from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
     Invitation,
@@ -104,8 +108,11 @@ async def list_participants(office: InOffice, room: RoomKey) -> ParticipantList:
     status_code=201,
     responses={501: {"model": Problem, "description": "This gateway places no calls"}},
 )
-async def call_somebody(office: InOffice, room: RoomKey, asked: Invitation) -> ParticipantDetail:
-    """Call somebody into a room. The answer comes when the one who is called has taken the call, or will not."""
+async def call_somebody(request: Request, office: InOffice, room: RoomKey, asked: Invitation) -> ParticipantDetail:
+    """Call somebody into a room. The answer comes when the one who is called has taken the call, or will not.
+
+    It rings for at most 90 seconds, and no longer than this request is waited for.
+    """
     found = office.desk.room(room)
     if office.dial is None:
         raise Refused(Reason.UNSUPPORTED, "this gateway places no calls")
@@ -113,10 +120,7 @@ async def call_somebody(office: InOffice, room: RoomKey, asked: Invitation) -> P
         raise Refused(Reason.OVERLOAD, f"{MAX_DIALLING} calls are being placed already")
     office.dialling += 1
     try:
-        async with asyncio.timeout(RING_TIME):
-            call = await office.dial(asked.target, found.settings.id, asked.name)
-    except TimeoutError:
-        raise Refused(Reason.NO_ANSWER) from None
+        call = await _while_waited_for(request, office, office.dial(asked.target, found.settings.id, asked.name))
     finally:
         office.dialling -= 1
     placed = office.desk.calls.get(call.id)
@@ -152,6 +156,30 @@ async def remove_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -
     """End a participant's call."""
     await office.desk.remove(office.desk.room(room), ParticipantId(id))
     return Response(status_code=204)
+
+
+async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:
+    """Place a call, and give it up when it rings too long, the client goes, or the server stops."""
+    call = asyncio.create_task(dialling)
+    gone = asyncio.create_task(_gone(request))
+    stopping = asyncio.create_task(office.stopping.wait())
+    try:
+        done, _ = await asyncio.wait({call, gone, stopping}, timeout=RING_TIME, return_when=asyncio.FIRST_COMPLETED)
+        if call.done():
+            try:
+                return call.result()
+            except Refused as refused:
+                raise CalleeRefused(refused.reason, refused.detail) from None
+        raise Refused(Reason.CANCELLED if done else Reason.NO_ANSWER)
+    finally:
+        for task in (call, gone, stopping):
+            task.cancel()
+        await asyncio.gather(call, gone, stopping, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _tell(office: Office, room: Room) -> RoomShape:

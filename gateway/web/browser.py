@@ -45,7 +45,10 @@ async def browser(websocket: WebSocket) -> None:
         await websocket.close(POLICY)
         return
     host = websocket.client.host if websocket.client else ""
-    await websocket.accept()
+    try:
+        await websocket.accept()
+    except WebSocketDisconnect:
+        return
     if sum(office.sockets.values()) >= MAX_SOCKETS or office.sockets.get(host, 0) >= MAX_SOCKETS_FROM_ONE:
         office.refused(Reason.OVERLOAD.value)
         await _turn_away(websocket)
@@ -74,6 +77,12 @@ def same_origin(websocket: WebSocket) -> bool:
         return False
 
 
+def _address(host: str, port: int) -> str:
+    if host.startswith("::ffff:") and "." in host:
+        host = host.removeprefix("::ffff:")  # an IPv4 peer on a socket of both families (RFC 4291 §2.5.5.2)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def _turn_away(websocket: WebSocket) -> None:
     reason = Reason.OVERLOAD
     message = {"type": "error", "reason": reason.value, "message": reason.text, "fatal": True}
@@ -95,7 +104,7 @@ class BrowserSocket:
         self.session = BrowserSession(
             office.desk,
             self._send,
-            source=f"{client.host}:{client.port}" if client else "",
+            source=_address(client.host, client.port) if client else "",
             agent=websocket.headers.get("user-agent", ""),
             secure=websocket.url.scheme == "wss",
         )
@@ -152,9 +161,15 @@ class BrowserSocket:
         kind = message["type"]
         if kind == "joined":
             with suppress(Refused):  # the room may have been closed in this moment; the call's end is on its way
-                self._viewer = self._office.board.attach(message["room"]["id"], message["participant"], self._send_text)
+                self._viewer = self._office.board.attach(message["room"]["id"], message["participant"], self._show)
         elif kind == "ended" or message.get("fatal"):
             self._over.set()
+
+    async def _show(self, text: str) -> None:
+        """Put one of the board's messages on the socket; nothing comes after the session's last word."""
+        if self._over.is_set():
+            raise ConnectionError("the session has ended")
+        await self._send_text(text)
 
     async def _send_text(self, text: str) -> None:
         async with self._sending:

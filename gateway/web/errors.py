@@ -37,6 +37,10 @@ _FROM_HTTP = {
 }
 
 
+class CalleeRefused(Refused):
+    """The one who was called refused, or could not be reached: not the fault of who asked for the call."""
+
+
 def status_of(reason: Reason) -> int:
     """Return the HTTP status that goes with a reason."""
     return _FROM_SIP.get(reason.meaning.sip, reason.meaning.sip)
@@ -57,6 +61,12 @@ def tell_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: Refused) -> JSONResponse:
         return problem(request.app.state.office, error.reason, str(error))
 
+    @app.exception_handler(CalleeRefused)
+    async def callee_refused(request: Request, error: CalleeRefused) -> JSONResponse:
+        status = status_of(error.reason)
+        # That the callee wants credentials must not read as if the token were wrong.
+        return problem(request.app.state.office, error.reason, str(error), 409 if status in (401, 403) else status)
+
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = [
@@ -65,6 +75,11 @@ def tell_errors(app: FastAPI) -> None:
         ]
         request.app.state.office.bad_input("request")
         return problem(request.app.state.office, Reason.BAD_REQUEST, "; ".join(faults))
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        # It is logged by the outermost shell, which it goes on to.
+        return problem(request.app.state.office, Reason.INTERNAL, Reason.INTERNAL.text)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:

@@ -67,8 +67,10 @@ async def _stream(office: Office, room: str | None) -> AsyncIterator[str]:
     try:
         await asyncio.sleep(0)  # subscribed before the client hears of it
         yield f"retry: {RETRY}\n\n"
-        while not stopping.done():
+        while True:
             await asyncio.wait({following, stopping}, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return
             if not following.done():
                 yield ": nothing new\n\n"
                 continue

@@ -20,6 +20,9 @@ MAX_BODY = 64 * 1024
 BODY_TIME = 15.0
 """Seconds that a body may take to come in."""
 
+CLOSE = {"Connection": "close"}
+"""Said with an answer that does not wait for the rest of a request."""
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -65,7 +68,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
         if scope["type"] != "http":
-            await self._inner(scope, receive, send)
+            await self._websocket(scope, receive, send)
             return
         begun = False
 
@@ -76,12 +79,24 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *HEADERS]}
             await send(message)
 
+        if _announced(scope) > MAX_BODY:
+            self._office.bad_input("large-body")
+            await _tell(answer, 413, Reason.MESSAGE_TOO_LARGE)
+            return
         try:
             await self._inner(scope, self._bounded(scope, receive), answer)
         except Exception:
             log.exception("request_broke", method=scope["method"], path=scope["path"][:200])
             if not begun:
-                await _broke(answer)
+                await _tell(answer, 500, Reason.INTERNAL)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._inner(scope, receive, send)
+        except ConnectionError:
+            pass  # it was gone before it was taken
+        except Exception:
+            log.exception("websocket_broke", path=scope["path"][:200])
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Return a receive that gives up on a body that is too large or too slow."""
@@ -98,19 +113,28 @@ class Guard:
                     message = await receive()
             except TimeoutError:
                 self._office.bad_input("slow-body")
-                raise HTTPException(408) from None
+                raise HTTPException(408, headers=CLOSE) from None
             taken += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if taken > MAX_BODY:
                 self._office.bad_input("large-body")
-                raise HTTPException(413)
+                raise HTTPException(413, headers=CLOSE)
             return message
 
         return bounded
 
 
-async def _broke(send: Send) -> None:
-    body = json.dumps({"reason": Reason.INTERNAL.value, "message": Reason.INTERNAL.text}).encode()
+def _announced(scope: Scope) -> int:
+    """Return the length that a request says its body has; 0 if it says none."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value)  # the parser has let digits alone pass
+    return 0
+
+
+async def _tell(send: Send, status: int, reason: Reason) -> None:
+    body = json.dumps({"reason": reason.value, "message": reason.text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    headers.append((b"connection", b"close"))  # what is still to come of the request is not read
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.calls import Call
 from gateway.metrics import Metrics
@@ -15,7 +16,7 @@ from gateway.web.board import Board
 from gateway.web.keyring import Keyring
 from transcode.media import Sample
 
-Dial = Callable[[str, str, str], Awaitable[Call]]
+Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
 """Place a call: target address, room id, name to show of the one who is called. Raises `Refused`."""
 
 

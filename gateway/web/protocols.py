@@ -15,8 +15,6 @@ REQUEST_TIME = 15.0
 """Seconds from connecting to the end of the first request's headers; who needs longer sends nothing useful."""
 MAX_FRAGMENTS = 256
 """Fragments of one WebSocket message: browsers send one, and empty ones would cost memory without end."""
-MAX_URL = 2_048
-"""Octets of a request's target: the longest address of ours has below 300."""
 MAX_HEAD = 16 * 1024
 """Octets of a request's head; browsers send below 2 KiB."""
 
@@ -71,11 +69,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_cont(self, event: Any) -> None:
         """Take one more fragment."""
-        if len(self.frames) >= MAX_FRAGMENTS:
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.transport.is_closing():
             self.count("fragments")
             self.transport.abort()
-            return
-        super().handle_cont(event)
 
     def handle_parser_exception(self) -> None:
         """Close a connection whose octets are no WebSocket, or whose message is too large."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class WebServer:
         self.office.stopping.set()
         if self._server is not None:
             self._server.should_exit = True
+            self._server.leaving.set()
             *others, serving = self._tasks
             await serving
             for task in others:
@@ -142,10 +144,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        for second in itertools.count():
+            await self.on_tick(10 * second)  # at every tenth it renews the date of its answers
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), 1.0)
+                return
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -185,15 +195,17 @@ def make_app(office: Office) -> FastAPI:
     tell_errors(app)
     for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
         app.include_router(part)
-    _describe(app)
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app
 
 
-def _describe(app: FastAPI) -> None:
-    """Write the API's description once, without the answer 422, which is told as 400 here."""
-    description = app.openapi()
-    for path in description["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-    for unused in ("HTTPValidationError", "ValidationError"):
-        description["components"]["schemas"].pop(unused, None)
+def _description(app: FastAPI) -> dict[str, Any]:
+    """Return the API's description, written at the first request; the answer 422 is told as 400 here."""
+    if app.openapi_schema is None:
+        description = FastAPI.openapi(app)
+        for path in description["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            description["components"]["schemas"].pop(unused, None)
+    return app.openapi_schema or {}

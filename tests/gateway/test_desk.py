@@ -116,6 +116,7 @@ async def test_a_call_to_no_room_is_refused_and_leaves_nothing() -> None:
     with pytest.raises(Refused) as refusal:
         await house.desk.arrive(facts("999"), RecordingLine())
     assert refusal.value.reason is Reason.NO_SUCH_ROOM
+    assert house.desk.outcomes == {(CallProtocol.SIP, Reason.NO_SUCH_ROOM): 1}
     assert not house.desk.calls
     assert not house.plane.opened
 
@@ -135,6 +136,7 @@ async def test_a_participant_joins_when_its_call_is_connected_and_leaves_when_it
     assert isinstance(house.events[-1], Left)
     assert house.events[-1].reason is Reason.NORMAL
     assert house.plane.closed == [(call.leg, Reason.NORMAL)]
+    assert house.desk.outcomes == {(CallProtocol.SIP, Reason.NORMAL): 1}
     assert house.plane.plans[-1].legs == ()
     assert not house.desk.calls
 

@@ -51,6 +51,7 @@ def test_no_tone_lies_near_anothers_overtones() -> None:
             assert all(abs(one - order * other) >= 20 for order in range(1 + (one == other), 6)), (one, other)
 
 
+@pytest.mark.interop  # it speaks with espeak-ng
 def test_a_hole_in_speech_is_measured(tmp_path: Path) -> None:
     spoken = marks.speech(tmp_path)
     assert 6 < len(spoken) / 8000 < 20

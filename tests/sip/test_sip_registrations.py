@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sip_fake_house import FakeDesk
-from sip_phone import ANSWER, Phone
+from sip_registering_phone import ANSWER, Phone
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused

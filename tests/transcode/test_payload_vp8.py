@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -83,7 +84,9 @@ def test_frames_are_cut_evenly_and_numbered() -> None:
     packets = packetizer.packets(frame)
     assert [(len(payload), marker) for payload, marker in packets] == [(87, False), (87, False), (88, True)]
     assert [payload[:4].hex() for payload, _ in packets] == ["9080ffff", "8080ffff", "8080ffff"]
-    assert packetizer.packets(frame)[0][0][:4].hex() == "90808000"
+    following = replace(frame, number=1)
+    assert packetizer.packets(following)[0][0][:4].hex() == "90808000"
+    assert packetizer.packets(frame)[0][0][:4].hex() == "9080ffff"
     assert packetizer.packets(EncodedFrame(Codec.VP8, b"", 0, True)) == []
     assert packetizer.refused == 1
 

@@ -98,3 +98,13 @@ def test_candidates_are_bounded_and_grow_stale() -> None:
     assert len(lock._candidates) <= MAX_CANDIDATES
     fresh = lock_on()
     assert [fresh.offer(NAT, A, b"x", 10.0 * n) for n in range(10)] == [[]] * 10
+
+
+def test_after_a_move_the_old_address_is_let_in_but_not_believed_for_a_while() -> None:
+    lock = lock_on()
+    feed(lock, NAT, NEEDED, 0.0)
+    lock.expect(STRANGER)
+    assert feed(lock, NAT, 10, 1.0) == [[b"%d" % n] for n in range(10)]
+    assert lock.target == STRANGER
+    feed(lock, NAT, NEEDED, 1.0 + SILENCE)
+    assert lock.target == NAT

@@ -38,7 +38,7 @@ class Room:
     def join(self, name: str, camera: bool = True, codec: Codec = Codec.H264, **more: int | str | None) -> None:
         leg = LegId(name)
         if camera:
-            source = VideoSource(leg, Codec.H264, self.pool, lambda _: None, lambda *_: None)
+            source = VideoSource(leg, Codec.H264, self.pool, lambda *_: None)
             self.sources[name] = source
             self.mixer.set_source(leg, source)
         self.screens[name] = Screen()
@@ -421,7 +421,7 @@ async def test_the_added_delay_is_small_and_no_thread_is_left() -> None:
     sources = []
     for name in "ab":
         leg = LegId(name)
-        source = VideoSource(leg, Codec.H264, pool, lambda _: None, lambda *_: None)
+        source = VideoSource(leg, Codec.H264, pool, lambda *_: None)
         sources.append(source)
         mixer.set_source(leg, source)
         mixer.set_viewer(

@@ -86,6 +86,7 @@ class _Leg:
     sound: Floats | None = None
     filters: dict[int, Resampler] = field(default_factory=dict)
     sender: _Sender | None = None
+    fail: Callable[[Exception], None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -127,18 +128,19 @@ class Mixer:
 
     # -- legs
 
-    def add(self, leg: LegId, receiver: AudioReceiver) -> None:
+    def add(self, leg: LegId, receiver: AudioReceiver, fail: Callable[[Exception], None] | None = None) -> None:
         """Bring a leg in: it is heard and listens until `plan` says otherwise. Raises ValueError if there are too many.
 
-        A leg that is already there gets the new receiver.
+        A leg that is already there gets the new receiver. fail is told what goes wrong with this leg alone, which must
+        not stop the others' sound; without it that is raised by `tick`.
         """
         known = self._legs.get(leg)
         if known is not None:
-            known.receiver = receiver
+            known.receiver, known.fail = receiver, fail
             return
         if len(self._legs) >= MAX_LEGS:
             raise ValueError(f"more than {MAX_LEGS} legs in one mixer")
-        new = _Leg(leg, receiver, self._activity.open())
+        new = _Leg(leg, receiver, self._activity.open(), fail=fail)
         self._legs[leg] = new
         self._by_slot[new.slot] = new
         if len(self._heard) < self._activity.size:
@@ -248,9 +250,13 @@ class Mixer:
         """Pull all receivers; set each leg's sound; return the level of each slot."""
         laws: dict[Codec, tuple[list[_Leg], list[bytes]]] = {}
         linear: dict[int, tuple[list[_Leg], list[Pcm]]] = {}
-        for leg in self._legs.values():
+        for leg in list(self._legs.values()):
             receiver = leg.receiver
-            sound = receiver.pull(now)
+            try:
+                sound = receiver.pull(now)
+            except Exception as fault:
+                self._failed(leg, fault)
+                continue
             if sound is None:
                 leg.sound = None
             elif isinstance(sound, bytes):
@@ -337,14 +343,24 @@ class Mixer:
         self.encodes += stream.encodes - before
 
     def _hand_out(self) -> None:
-        for leg in self._legs.values():
+        for leg in list(self._legs.values()):
             sender = leg.sender
             if sender is None or sender.stream is None:
                 continue
             stream = sender.stream
-            for payload in stream.packets:
-                sender.send(payload, stream.ticks, not sender.begun)
-                sender.begun = True
+            try:
+                for payload in stream.packets:
+                    sender.send(payload, stream.ticks, not sender.begun)
+                    sender.begun = True
+            except Exception as fault:
+                self._failed(leg, fault)
+
+    @staticmethod
+    def _failed(leg: _Leg, fault: Exception) -> None:
+        leg.sound = None
+        if leg.fail is None:
+            raise fault
+        leg.fail(fault)
 
     # -- who gets which stream
 

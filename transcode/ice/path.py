@@ -65,12 +65,12 @@ class Path:
 
     def start(self, remote: Ice) -> None:
         """Begin to check the peer's candidates. Raises `Refused` with BAD_DESCRIPTION."""
-        _check(remote)
+        check_credentials(remote)
         self._begin(self._current, remote)
 
     async def restart(self, remote: Ice) -> Ice:
         """Gather anew and check the peer's new candidates; return our new side. Raises `Refused`."""
-        _check(remote)
+        check_credentials(remote)
         fresh = self._agent()
         try:
             described = await fresh.gather(self._public_address)
@@ -171,6 +171,7 @@ async def _close(agent: Agent, running: asyncio.Task[None] | None) -> None:
     await agent.close()
 
 
-def _check(remote: Ice) -> None:
+def check_credentials(remote: Ice) -> None:
+    """Raise `Refused` with BAD_DESCRIPTION if credentials cannot be right (RFC 8839 §5.4)."""
     if not 4 <= len(remote.user) <= 256 or not 22 <= len(remote.password) <= 256:
         raise Refused(Reason.BAD_DESCRIPTION, "ICE credentials of a wrong length")

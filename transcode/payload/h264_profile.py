@@ -65,7 +65,7 @@ class Limits:
         return min(MAX_FRAME_RATE, self.macroblocks_per_second / (columns * rows))
 
 
-_LEVELS: dict[int, Limits] = {
+LEVELS: dict[int, Limits] = {
     9: Limits(1_485, 99, 128_000),
     10: Limits(1_485, 99, 64_000),
     11: Limits(3_000, 396, 192_000),
@@ -87,9 +87,10 @@ _LEVELS: dict[int, Limits] = {
     61: Limits(8_355_840, 139_264, 480_000_000),
     62: Limits(16_711_680, 139_264, 800_000_000),
 }
+"""What each level allows (Table A-1), by ten times its number; 9 is level 1b."""
 LEVEL_1B = 9
 """How level 1b is told here, for every profile; it stands between 1 and 1.1."""
-_ORDER = {level: place for place, level in enumerate([10, 9, *sorted(_LEVELS)[2:]])}
+_ORDER = {level: place for place, level in enumerate([10, 9, *sorted(LEVELS)[2:]])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +132,14 @@ class ProfileLevel:
         """The level: ten times its number, `LEVEL_1B` for 1b, the next lower known one if it is unknown."""
         if self.idc in (66, 77, 88) and self.level_idc == 11 and self.constraints & 0x10:
             return LEVEL_1B
-        if self.level_idc in _LEVELS:
+        if self.level_idc in LEVELS:
             return self.level_idc
-        return max((level for level in _LEVELS if level <= self.level_idc), default=10)
+        return max((level for level in LEVELS if level <= self.level_idc), default=10)
 
     @property
     def limits(self) -> Limits:
         """What the level allows by Table A-1; bit rate of the high profiles is a quarter higher (§A.3.3)."""
-        limits = _LEVELS[self.level]
+        limits = LEVELS[self.level]
         if self.idc == 100:
             return Limits(limits.macroblocks_per_second, limits.frame_macroblocks, limits.bit_rate * 5 // 4)
         return limits

@@ -139,10 +139,14 @@ class Vp8Depacketizer:
 
 
 class Vp8Packetizer:
-    """Makes payloads of frames, with 15-bit picture ids; partitions are not told apart, as §4.4 allows."""
+    """Makes payloads of frames; partitions are not told apart, as §4.4 allows.
+
+    The 15-bit picture ids count an encoder's frames and not the calls here: one object may serve several encoders,
+    and a hole in the ids would look like a loss to a receiver.
+    """
 
     def __init__(self, mtu: int = MTU, picture_id: int = 0) -> None:
-        """mtu in octets of payload; picture_id is that of the first frame."""
+        """mtu in octets of payload; picture_id is that of a frame with number 0."""
         if mtu < 64:
             raise ValueError("the MTU must be at least 64 octets")
         self.mtu = mtu
@@ -155,9 +159,9 @@ class Vp8Packetizer:
             self.refused += 1
             return []
         cuts = even_cuts(len(frame.data), self.mtu - _DESCRIPTOR_LENGTH)
-        first = Descriptor(True, picture_id=self._picture_id).pack()
-        others = Descriptor(False, picture_id=self._picture_id).pack()
-        self._picture_id = (self._picture_id + 1) & 0x7FFF
+        picture_id = (self._picture_id + frame.number) & 0x7FFF
+        first = Descriptor(True, picture_id=picture_id).pack()
+        others = Descriptor(False, picture_id=picture_id).pack()
         last = len(cuts) - 2
         return [
             ((others if index else first) + frame.data[cuts[index] : cuts[index + 1]], index == last)

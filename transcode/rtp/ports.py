@@ -76,7 +76,8 @@ class PortPool:
                 self._used.add(port)
                 return ports
             self.occupied += 1
-            self._free.append(port)
+            # Not back to the free ones: if it were the only one of them, it would be tried again and again.
+            self._resting.append((now + REST, port))
         self.refused += 1
         raise Refused(Reason.NO_PORTS)
 

@@ -303,6 +303,11 @@ class RtpSession(Receiving):
 
     # Sending RTCP
 
+    @property
+    def asks_key_frames(self) -> bool:
+        """Whether an RTCP message that asks for a key frame was negotiated."""
+        return self._wish.possible
+
     def request_key_frame(self, now: float) -> bool:
         """Ask for a key frame until `key_frame_received`; False if no RTCP message was negotiated for it."""
         if not self._wish.possible:

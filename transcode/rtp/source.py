@@ -4,7 +4,9 @@ Theory of operation. Signalling names an address; behind NAT the packets come fr
 the signalled address as the target. The first valid packet from it locks it. Packets from elsewhere are held until
 NEEDED of them came from one address with one SSRC; then that address is locked, the held packets are let in and
 everything is sent there. While a lock holds, everybody else is foreign, with two exceptions: the signalled address
-may still win by NEEDED packets, and when the locked source was silent for SILENCE seconds anyone may.
+may still win by NEEDED packets, and when the locked source was silent for SILENCE seconds anyone may. When signalling
+moves the peer to another address, what the old one still sends is let in, but it is not believed again before SILENCE
+seconds have passed: the peer expects its media at the new address.
 
 The owner decrypts and checks packets before `offer`, so that with SRTP only authentic ones count; `closed` tells it
 cheaply when that work would be for nothing.
@@ -41,7 +43,7 @@ class SourceLock:
     """Where the peer is. `locked` is the learned address, `expected` the signalled one, `heard` the time in seconds
     of the last packet from the locked one (written by the owner on its fast path)."""
 
-    __slots__ = ("_candidates", "_needed", "expected", "heard", "locked", "moves")
+    __slots__ = ("_candidates", "_left", "_left_at", "_needed", "expected", "heard", "locked", "moves")
 
     def __init__(self, needed: int = NEEDED) -> None:
         self.expected: Source | None = None
@@ -49,6 +51,8 @@ class SourceLock:
         self.heard = float("-inf")
         self.moves = 0
         self._needed = needed
+        self._left: Source | None = None
+        self._left_at: float | None = None
         self._candidates: dict[Source, _Candidate] = {}
 
     @property
@@ -59,6 +63,7 @@ class SourceLock:
     def expect(self, address: Source | None) -> None:
         """Take what signalling says; a new address begins the learning anew, the same one leaves the lock alone."""
         if address != self.expected:
+            self._left, self._left_at = self.locked or self.expected, None
             self.expected = address
             self.locked = None
             self._candidates.clear()
@@ -75,6 +80,11 @@ class SourceLock:
         if source == self.locked or (self.locked is None and source == self.expected):
             self._lock(source, now)
             return [packet]
+        if source == self._left:
+            if self._left_at is None:
+                self._left_at = now
+            if now - self._left_at < SILENCE:
+                return [packet]
         candidate = self._candidates.get(source)
         if candidate is None or candidate.ssrc != ssrc or now - candidate.last > CANDIDATE_LIFE:
             self._candidates.pop(source, None)

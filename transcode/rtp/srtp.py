@@ -93,11 +93,16 @@ def make_key(suite: Suite, tag: int = 1) -> SrtpKey:
     return SrtpKey(tag, suite, os.urandom(suite.key_length), os.urandom(suite.salt_length))
 
 
-def _session(key: SrtpKey, direction: int) -> Session:
+def check_key(key: SrtpKey) -> None:
+    """Raise Refused if a key has the wrong length or its suite is not supported."""
     if len(key.key) != key.suite.key_length or len(key.salt) != key.suite.salt_length:
         raise Refused(Reason.BAD_DESCRIPTION, f"a key of {key.suite.value} has the wrong length")
     if key.suite not in SUPPORTED:
         raise Refused(Reason.ENCRYPTION_UNSUPPORTED, key.suite.value)
+
+
+def _session(key: SrtpKey, direction: int) -> Session:
+    check_key(key)
     return Session(_policy(key, direction))
 
 

@@ -112,14 +112,19 @@ class UdpTransport:
         rtcp_port None means port + 1 unless mux. A changed address starts the learning anew. Raises Refused if the
         address is none of this socket's kind or cannot be one peer's.
         """
-        target = self._resolve(address, port)
-        other = port + 1 if rtcp_port is None else rtcp_port
-        control = self._resolve(rtcp_address or address, other if other < 65536 else 0)
+        target, control = self.check_remote(address, port, rtcp_address, rtcp_port)
         self._mux = mux or self._rtcp is None
         if self._mux:
             control = None
         self._lock.expect(target)
         self._control_lock.expect(control)
+
+    def check_remote(
+        self, address: str | None, port: int, rtcp_address: str | None, rtcp_port: int | None
+    ) -> tuple[Source | None, Source | None]:
+        """Return where `set_remote` would send RTP and RTCP. Raises Refused as that does."""
+        other = port + 1 if rtcp_port is None else rtcp_port
+        return self._resolve(address, port), self._resolve(rtcp_address or address, other if other < 65536 else 0)
 
     def _resolve(self, address: str | None, port: int) -> Source | None:
         if not address or not port:

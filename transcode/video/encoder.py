@@ -139,7 +139,7 @@ class Encoder:
         self.key_frames += is_key
         self.octets += len(data)
         ticks = round((self._epoch + stamp * self._tick) * CLOCK_RATE) & 0xFFFFFFFF
-        return EncodedFrame(self.key.codec, data, ticks, is_key, arrival=arrival)
+        return EncodedFrame(self.key.codec, data, ticks, is_key, arrival=arrival, number=self.frames)
 
     def adopt(self, key: EncoderKey) -> bool:
         """Go over to another picture or bit rate without a new encoder; False if that cannot be."""

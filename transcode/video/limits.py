@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from transcode.payload import h264_profile
+
 
 class Level(NamedTuple):
     """One row: macroblocks/s, macroblocks a picture, bit/s (baseline and main)."""
@@ -14,22 +16,10 @@ class Level(NamedTuple):
     bit_rate: int
 
 
-LEVELS = (
-    Level(10, 1_485, 99, 64_000),
-    Level(11, 3_000, 396, 192_000),
-    Level(12, 6_000, 396, 384_000),
-    Level(13, 11_880, 396, 768_000),
-    Level(20, 11_880, 396, 2_000_000),
-    Level(21, 19_800, 792, 4_000_000),
-    Level(22, 20_250, 1_620, 4_000_000),
-    Level(30, 40_500, 1_620, 10_000_000),
-    Level(31, 108_000, 3_600, 14_000_000),
-    Level(32, 216_000, 5_120, 20_000_000),
-    Level(40, 245_760, 8_192, 20_000_000),
-    Level(41, 245_760, 8_192, 50_000_000),
-    Level(42, 522_240, 8_704, 50_000_000),
-    Level(50, 589_824, 22_080, 135_000_000),
-    Level(51, 983_040, 36_864, 240_000_000),
+LEVELS = tuple(
+    Level(idc, row.macroblocks_per_second, row.frame_macroblocks, row.bit_rate)
+    for idc, row in sorted(h264_profile.LEVELS.items())
+    if idc != h264_profile.LEVEL_1B
 )
 DEFAULT_PROFILE = "42e01f"
 """Constrained baseline at level 3.1: 720p30, what every terminal and browser takes."""
@@ -92,10 +82,17 @@ def fit(profile: str, width: int, height: int, frame_rate: int) -> tuple[int, in
     """
     _, allowed = parse_profile(profile)
     level = max((row for row in LEVELS if row.idc <= allowed), key=lambda row: row.idc, default=LEVELS[0])
+    return fit_within(level.macroblock_rate, level.macroblocks, width, height, frame_rate)
+
+
+def fit_within(
+    macroblock_rate: int, most_macroblocks: int, width: int, height: int, frame_rate: int
+) -> tuple[int, int, int]:
+    """Return what `fit` does for a receiver of so many macroblocks/s and macroblocks a picture."""
 
     def holds(w: int, h: int, rate: int) -> bool:
         count = macroblocks(w, h)
-        return count <= level.macroblocks and count * rate <= level.macroblock_rate
+        return count <= most_macroblocks and count * rate <= macroblock_rate
 
     if holds(width, height, frame_rate):
         return width, height, frame_rate

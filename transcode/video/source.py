@@ -5,9 +5,9 @@ pool, in order. The latest picture can be read from any thread. FFmpeg is set to
 thread, low delay.
 
 Key frames. Nothing is decoded before the first key frame, unless none comes for `PATIENCE` seconds: some room systems
-refresh their picture slowly and never send one. A damaged frame, a decoder error and an overflowing queue make the
-source owe itself a key frame; it asks for one at once, then again and again at doubling intervals until one comes.
-Pictures after damage are shown, concealed as FFmpeg does it, except VP8's, which has no concealment.
+refresh their picture slowly and never send one. From a damaged frame, a decoder error or an overflowing queue on,
+`needs_key_frame` is True until one comes; when and how the peer is asked is the owner's. Pictures after damage are
+shown, concealed as FFmpeg does it, except VP8's, which has no concealment.
 
 A picture that claims more than 1920x1200 is refused before the decoder sees it, and so is all that follows it until a
 size within the bound is claimed.
@@ -37,10 +37,6 @@ from transcode.video.sizes import MAX_PIXELS, pixel_aspect
 
 MAX_QUEUE = 16
 """Frames waiting for the decoder: half a second; a later picture is of no use in a conversation."""
-FIRST_RETRY = 0.5
-"""Seconds between the first and the second request for a key frame: four fit into the 2 s in which a picture is due."""
-MAX_RETRY = 8.0
-"""Longest time between requests, for peers that never send one."""
 PATIENCE = 3.0
 """Seconds without any key frame after which decoding starts anyway."""
 REOPEN_INTERVAL = 0.5
@@ -81,15 +77,14 @@ class SourceStatistics:
     errors: int = 0
     dropped: int = 0
     refused: int = 0
-    key_frames_asked: int = 0
     seconds: float = 0.0
 
 
 class VideoSource:
     """Decodes one leg's video.
 
-    on_key_frame_wanted(leg), on_size(leg, width, height) and on_refused(leg, width, height) are called on the loop
-    thread; on_refused once for each size that is refused. Raises ValueError if the codec is none that is decoded.
+    on_size(leg, width, height) and on_refused(leg, width, height) are called on the loop thread; on_refused once for
+    each size that is refused. Raises ValueError if the codec is none that is decoded.
     """
 
     def __init__(
@@ -97,7 +92,6 @@ class VideoSource:
         leg: LegId,
         codec: Codec,
         pool: WorkerPool,
-        on_key_frame_wanted: Callable[[LegId], None],
         on_size: Callable[[LegId, int, int], None],
         on_refused: Callable[[LegId, int, int], None] | None = None,
     ) -> None:
@@ -113,16 +107,13 @@ class VideoSource:
         """Pictures a second as the timestamps tell, smoothed; 0 while unknown."""
         self._pool = pool
         self._strand = pool.strand()
-        self._on_key_frame_wanted = on_key_frame_wanted
         self._on_size = on_size
         self._on_refused = on_refused
         # On the loop thread.
         self._queue: deque[EncodedFrame] = deque()
         self._closed = False
         self._waiting_since: float | None = pool.clock()
-        self._owed = True
-        self._next_ask = float("-inf")
-        self._retry = FIRST_RETRY
+        self.needs_key_frame = True
         self._last_timestamp: int | None = None
         self._opened_at = float("-inf")
         # On the strand.
@@ -145,13 +136,11 @@ class VideoSource:
             return
         if frame.key and not frame.damaged:
             self.statistics.key_frames += 1
-            self._waiting_since, self._owed, self._retry = None, False, FIRST_RETRY
+            self._waiting_since, self.needs_key_frame = None, False
         elif frame.damaged:
             self.statistics.damaged += 1
-            self._owed = True
+            self.needs_key_frame = True
         self._enqueue(frame, now)
-        if self._owed:
-            self._ask(now)
 
     def close(self) -> None:
         """Stop decoding and forget everything; no callback comes after this."""
@@ -169,7 +158,7 @@ class VideoSource:
         if len(self._queue) >= MAX_QUEUE:
             if not frame.key:
                 self.statistics.dropped += 1
-                self._waiting_since, self._owed = now, True
+                self._waiting_since, self.needs_key_frame = now, True
                 return
             self.statistics.dropped += len(self._queue)
             self._queue.clear()
@@ -180,8 +169,7 @@ class VideoSource:
     def _change_codec(self, frame: EncodedFrame, now: float) -> bool:
         if frame.codec not in _DECODERS or not frame.key or now - self._opened_at < REOPEN_INTERVAL:
             self.statistics.dropped += 1
-            self._owed = True
-            self._ask(now)
+            self.needs_key_frame = True
             return False
         self.codec = frame.codec
         self._opened_at = now
@@ -195,19 +183,9 @@ class VideoSource:
                 self.frame_rate = rate if self.frame_rate == 0.0 else self.frame_rate + (rate - self.frame_rate) / 16
         self._last_timestamp = timestamp
 
-    def _ask(self, now: float) -> None:
-        """Ask the leg for a key frame, unless it was asked a short while ago."""
-        if now < self._next_ask:
-            return
-        self._next_ask = now + self._retry
-        self._retry = min(2 * self._retry, MAX_RETRY)
-        self.statistics.key_frames_asked += 1
-        self._on_key_frame_wanted(self.leg)
-
     def _failed(self) -> None:
         if not self._closed:
-            self._owed = True
-            self._ask(self._pool.clock())
+            self.needs_key_frame = True
 
     def _report_size(self, width: int, height: int) -> None:
         if not self._closed:

@@ -10,7 +10,7 @@
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
  * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "notice", "stream" (detail:
- * MediaStream), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
+ * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
 import {Peer} from "./peer.js";
@@ -21,11 +21,11 @@ const BACK_OFF = [200, 1000, 2000, 3000, 5000, 8000];
 /** Milliseconds of trying to come back before giving up. */
 const PATIENCE = 90_000;
 /** Milliseconds from the offer to flowing media. */
-const MEDIA_TIME = 15_000;
+const MEDIA_TIME = 12_000;
 /** Milliseconds that media may be interrupted before the connection counts as broken: ICE often heals itself. */
 const HEAL_TIME = 5000;
-/** Tries without media, one after the other, before it is said that no path exists. */
-const MAX_MEDIA_TRIES = 2;
+/** Further tries after one without media, before it is said that no path exists. */
+const MAX_MEDIA_TRIES = 1;
 
 /** Ends that a further try may cure. */
 const PASSING = new Set([
@@ -120,13 +120,19 @@ export class Call extends EventTarget {
         this.#failed(attempt, message.reason);
         break;
       case "error":
-        if (!attempt.joined || message.fatal) this.#failed(attempt, message.reason);
-        else if (message.reason === "glare") attempt.peer?.take(message);
-        else console.warn("the gateway refused:", message.reason, message.message);
+        this.#refused(attempt, message);
         break;
       default:
         attempt.peer?.take(message);
     }
+  }
+
+  #refused(attempt, message) {
+    // A first offer that is refused ends the attempt; one candidate or a later offer less does not.
+    const small = message.reason === "glare" || message.reason === "bad-request" || attempt === this.#flowing;
+    if (!attempt.joined || message.fatal || !small) return this.#failed(attempt, message.reason);
+    if (message.reason !== "glare") console.info("the gateway refused:", message.reason, message.message);
+    attempt.peer.take(message);
   }
 
   #joined(attempt, message) {
@@ -196,7 +202,10 @@ export class Call extends EventTarget {
     // What still plays may go on playing, unless media are what broke.
     if (attempt === this.#flowing && reason === "server-gone" && attempt.peer.state === "connected") return;
     attempt.peer?.close();
-    if (attempt === this.#flowing) this.#flowing = null;
+    if (attempt === this.#flowing) {
+      this.#flowing = null;
+      this.#emit("stream", null);
+    }
   }
 
   #end(reason) {

@@ -120,13 +120,20 @@ export async function list(kind) {
 
 const NAMES = {camera: "Camera", microphone: "Microphone", speaker: "Loudspeaker"};
 
-/** Fill a select element with the devices of a kind and mark the choice; `track` tells what "default" stands for. */
+/**
+ * Fill a select element with the devices of a kind and mark the one in use.
+ *
+ * track is what is open, or null for none. The choice "default" is offered too where the browser does not tell what
+ * there is (it does only after the permission), so that it can be asked for again.
+ */
 export async function fill(select, kind, choice, track = null) {
   const devices = await list(kind);
   const real = choice === "default" ? track?.getSettings().deviceId : choice;
   const known = devices.some((device) => device.id === real);
   const options = devices.map((device) => new Option(device.label, device.id));
-  if (choice && !known) options.unshift(new Option(track?.label || `${NAMES[kind]} of the system`, "default"));
+  if (choice ? !known : !devices.length) {
+    options.unshift(new Option(track?.label || `${NAMES[kind]} of the system`, "default"));
+  }
   if (kind !== "speaker") options.push(new Option(`No ${kind}`, ""));
   select.replaceChildren(...options);
   select.value = !choice ? "" : known ? real : "default";

@@ -59,6 +59,7 @@ export class JoinPage {
     this.waiting("");
     this.#show();
     if (reason === "pin-needed" || reason === "wrong-pin") byId("pin-row").hidden = false;
+    if (reason === "no-such-room") byId("join-title").textContent = "Join a meeting";
     const field = FIELD_OF[reason];
     if (field) this.#point(field, sentence(reason));
     else this.#complain(reason);
@@ -135,7 +136,7 @@ export class JoinPage {
     byId("level-note").textContent = levelNote(this.#media);
     for (const kind of ["camera", "microphone"]) {
       byId(`${kind}-problem`).textContent = problems[kind] ? sentence(problems[kind]) : "";
-      fill(byId(`${kind}-field`), kind, choices[kind], tracks[kind]);
+      fill(byId(`${kind}-field`), kind, tracks[kind] ? choices[kind] : "", tracks[kind]);
     }
   }
 }

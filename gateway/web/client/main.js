@@ -30,6 +30,7 @@ function roomOfAddress() {
 
 function join(who) {
   if (!window.RTCPeerConnection) return joinPage.refuse("no-webrtc");
+  if (call) return;
   last = who;
   joinPage.waiting("Connecting to the room…");
   const {tracks, heard, seen} = media;
@@ -63,7 +64,7 @@ function ended({reason, entered: wasInside}) {
 
 async function again() {
   await joinPage.open(last.room, last.name);
-  join(last);
+  joinPage.join();
 }
 
 byId("end-again").addEventListener("click", again);

@@ -19,6 +19,7 @@ export class Peer {
   #handlers;
   #queue = Promise.resolve();
   #early = [];
+  #offerAgain = false;
   #closed = false;
 
   /** handlers: {send(message), onstate(connectionState), onfailure(error)}. */
@@ -38,10 +39,11 @@ export class Peer {
     return this.#connection.connectionState;
   }
 
-  /** Offer what there is now. */
+  /** Offer what there is now; while a description is open, as soon as that is settled. */
   offer() {
     return this.#then(async () => {
-      if (this.#connection.signalingState !== "stable") return;
+      this.#offerAgain = this.#connection.signalingState !== "stable";
+      if (this.#offerAgain) return;
       await this.#connection.setLocalDescription();
       this.#handlers.send({type: "offer", sdp: this.#connection.localDescription.sdp});
     });
@@ -63,6 +65,7 @@ export class Peer {
     else if (message.type === "answer") this.#then(() => this.#answer(message.sdp));
     else if (message.type === "offer") this.#then(() => this.#offered(message.sdp));
     else if (message.type === "error" && message.reason === "glare") this.offer();
+    else if (message.type === "error" && message.reason !== "bad-request") this.#then(() => this.#refused());
   }
 
   /** Close it; no handler is called any more. */
@@ -91,6 +94,7 @@ export class Peer {
     if (this.#connection.signalingState !== "have-local-offer") return;
     await this.#connection.setRemoteDescription({type: "answer", sdp});
     await this.#late();
+    this.#settled();
   }
 
   async #offered(sdp) {
@@ -98,6 +102,18 @@ export class Peer {
     await this.#late();
     await this.#connection.setLocalDescription();
     this.#handlers.send({type: "answer", sdp: this.#connection.localDescription.sdp});
+    this.#settled();
+  }
+
+  /** The gateway takes no offer of this kind: go on as before. */
+  async #refused() {
+    if (this.#connection.signalingState !== "have-local-offer") return;
+    await this.#connection.setLocalDescription({type: "rollback"});
+    this.#settled();
+  }
+
+  #settled() {
+    if (this.#offerAgain) this.offer();
   }
 
   async #candidate(message) {

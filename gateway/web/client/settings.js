@@ -47,7 +47,7 @@ export class Settings {
     if (!this.#dialog.open) return;
     const {tracks, problems, choices, heard} = this.#media;
     for (const kind of ["camera", "microphone"]) {
-      fill(byId(`settings-${kind}`), kind, kind === "camera" && !tracks.camera ? "" : choices[kind], tracks[kind]);
+      fill(byId(`settings-${kind}`), kind, tracks[kind] ? choices[kind] : "", tracks[kind]);
       byId(`settings-${kind}-problem`).textContent = problems[kind] ? sentence(problems[kind]) : "";
     }
     fill(byId("settings-speaker"), "speaker", this.#picture.sinkId || "default");
