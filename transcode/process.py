@@ -90,7 +90,7 @@ async def _tell(plane: Plane, writer: asyncio.StreamWriter) -> None:
 def main() -> None:
     """Run until the control plane goes away; signals to the whole group are left to the control plane.
 
-    Ctrl-C in a terminal and a service manager's SIGTERM reach this process too, and calls are still to be ended in order.
+    Ctrl-C in a terminal and a service manager's SIGTERM reach this process too, while calls are still ended in order.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
