@@ -251,3 +251,15 @@ async def test_rooms_do_not_hear_or_see_each_other() -> None:
         for peer in (ann, bob, cyd):
             await peer.close()
         await plane.stop()
+
+
+async def test_a_plane_bound_to_all_addresses_names_the_one_that_the_peer_reaches() -> None:
+    plane, line = Plane(replace(SETTINGS, address="0.0.0.0")), Line()
+    await plane.start()
+    try:
+        await plane.open(ANN, ROOM, Abilities())
+        answer = await plane.answer(ANN, MediaDescription((line.describe("0", Kind.AUDIO, PCMU),)))
+        assert answer.streams[0].transport.address == "127.0.0.1"
+    finally:
+        line.close()
+        await plane.stop()
