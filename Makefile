@@ -25,7 +25,7 @@ check: $(VENV)/.tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not interop" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not interop" $(ARGS)
 
 bench: $(VENV)/.tested
 	$(BIN)/roombridge bench $(ARGS)

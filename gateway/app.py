@@ -215,7 +215,10 @@ class House:
             return self.config.api.tokens, None
         file = self.state / "token.sha256"
         if file.exists():
-            return (Token(token="sha256:" + file.read_text().strip(), scopes=("admin",)),), None
+            try:
+                return (Token(token="sha256:" + file.read_text().strip(), scopes=("admin",)),), None
+            except ValueError:
+                raise CannotStart(f"{file} is damaged. Delete it, and a new API token is made.") from None
         token = secrets.token_urlsafe(24)
         digest = hashlib.sha256(token.encode()).hexdigest()
         write_private(file, digest.encode() + b"\n")
@@ -357,6 +360,7 @@ def run(config: Config, state: Path, ready: Any) -> None:
         try:
             ready(await house.start())
             await stopping.wait()
+            log.info("stopping", calls=len(house.desk.calls))
         finally:
             await house.stop()
 

@@ -39,8 +39,8 @@ from transcode.media import Wanted
 
 log = structlog.get_logger()
 
-STOP_TIME = 3.0
-"""Seconds that peers have to answer our BYE when the service stops."""
+STOP_TIME = 1.6
+"""Seconds that peers have to answer our BYE when the service stops: over UDP it is sent three times in them."""
 ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related")
 """Bodies that a call may come with."""
 

@@ -17,7 +17,10 @@ def configure_logs(style: str = "") -> None:
     ]
     plain = style == "text" or (style != "json" and sys.stderr.isatty())
     if plain:
-        renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Not the default traceback: it prints local variables, which may hold secrets.
+        renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     else:
         shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()

@@ -168,6 +168,7 @@ def shown(one: Participant) -> dict[str, Any]:
         "rank": one.rank.value,
         "talking": one.talking,
         "muted": one.muted,
+        "muted_by_host": one.muted_by_host,
         "camera_off": one.camera_off,
     }
 
@@ -177,8 +178,11 @@ def _short(event: RoomEvent) -> str | None:
         case SpeakerChanged():
             return json.dumps({"type": "speaker", "participant": event.participant})
         case Joined():
-            return json.dumps({"type": "notice", "kind": "joined", "name": event.participant.name})
+            who = event.participant
+            return json.dumps({"type": "notice", "kind": "joined", "participant": who.id, "name": who.name})
         case Left():
-            name, reason = event.participant.name, event.reason.value
-            return json.dumps({"type": "notice", "kind": "left", "name": name, "reason": reason})
+            who, reason = event.participant, event.reason.value
+            return json.dumps(
+                {"type": "notice", "kind": "left", "participant": who.id, "name": who.name, "reason": reason}
+            )
     return None

@@ -77,6 +77,12 @@ def same_origin(websocket: WebSocket) -> bool:
         return False
 
 
+def _address(host: str, port: int) -> str:
+    if host.startswith("::ffff:") and "." in host:
+        host = host.removeprefix("::ffff:")  # an IPv4 peer on a socket of both families (RFC 4291 §2.5.5.2)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def _turn_away(websocket: WebSocket) -> None:
     reason = Reason.OVERLOAD
     message = {"type": "error", "reason": reason.value, "message": reason.text, "fatal": True}
@@ -98,7 +104,7 @@ class BrowserSocket:
         self.session = BrowserSession(
             office.desk,
             self._send,
-            source=f"{client.host}:{client.port}" if client else "",
+            source=_address(client.host, client.port) if client else "",
             agent=websocket.headers.get("user-agent", ""),
             secure=websocket.url.scheme == "wss",
         )

@@ -123,6 +123,12 @@ def test_a_database_that_cannot_be_used_is_named(environment: dict[str, str], tm
     assert "(storage.url)" in said
 
 
+def test_a_damaged_token_is_named(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "token.sha256").write_text("")
+    assert "token.sha256 is damaged" in fails(environment)
+
+
 def test_each_fault_of_the_configuration_has_its_line(tmp_path: Path) -> None:
     file = tmp_path / "roombridge.yaml"
     file.write_text("sip: {udp: 70000}\nmedia: {srtp: always}\n")

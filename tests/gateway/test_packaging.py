@@ -47,7 +47,8 @@ def test_the_token_that_the_example_shows_has_the_keys_of_a_token() -> None:
     assert shown is not None
     token = yaml.safe_load(shown.group(1))
     assert set(token) == set(Token.model_fields)
-    assert Api(tokens=(Token(token=token["token"] + "0" * 58, scopes=token["scopes"]),)).tokens
+    assert token["token"].startswith("sha256:")
+    assert Api(tokens=(Token(token="sha256:" + "0" * 64, scopes=token["scopes"]),)).tokens
 
 
 @pytest.mark.parametrize("key", ALL_KEYS)

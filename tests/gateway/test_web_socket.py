@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from test_desk import RecordingPlane
 from web_house import WebHouse, hear, say, web_house
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.calls import CallProtocol
 from gateway.reasons import Reason
 from gateway.rooms.model import RoomSettings
+from gateway.web.server import WebServer, WebSettings
 from gateway.webrtc.messages import MAX_MESSAGE_SIZE
 from transcode.media import Layout, LegId, RoomId, Speaker, Talking
 
@@ -61,13 +62,15 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
                     "rank": "guest",
                     "talking": False,
                     "muted": False,
+                    "muted_by_host": False,
                     "camera_off": False,
                 }
             ],
         }
         assert await hear(one, "speaker") == {"type": "speaker", "participant": None}
         await connected(house, joined["participant"])
-        assert await hear(one, "notice") == {"type": "notice", "kind": "joined", "name": "Web"}
+        you = joined["participant"]
+        assert await hear(one, "notice") == {"type": "notice", "kind": "joined", "participant": you, "name": "Web"}
         assert [each["name"] for each in (await hear(one, "room"))["participants"]] == ["Terminal", "Web"]
         await house.desk._media_event(Talking(RoomId("100"), terminal.leg, True))
         await house.desk._media_event(Speaker(RoomId("100"), terminal.leg))
@@ -78,7 +81,8 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
         assert room == {"id": "100", "name": "All hands", "locked": True, "layout": "grid"}
         await terminal.ended(Reason.NO_MEDIA)
         notice = await hear(one, "notice")
-        assert notice == {"type": "notice", "kind": "left", "name": "Terminal", "reason": "no-media"}
+        assert (notice["kind"], notice["participant"]) == ("left", terminal.participant_id)
+        assert (notice["name"], notice["reason"]) == ("Terminal", "no-media")
 
 
 async def test_a_hundred_changes_are_told_in_a_few_lists_and_the_last_one_is_right() -> None:
@@ -169,6 +173,22 @@ async def connected_last(house: WebHouse) -> None:
     """Let the newest call be connected."""
     *_, last = house.desk.calls.values()
     await last.connected()
+
+
+async def test_a_browser_comes_by_either_family_of_addresses() -> None:
+    house = WebHouse()
+    server = WebServer(WebSettings("::", 0), house.desk, house.metrics)
+    await server.start()
+    try:
+        for host, source in (("127.0.0.1", "127.0.0.1:"), ("[::1]", "[::1]:")):
+            async with connect(f"ws://{host}:{server.port}/ws", origin=f"http://{host}:{server.port}") as one:
+                await join(one)
+                (call,) = house.desk.calls.values()
+                assert call.facts.source.startswith(source)
+                await say(one, type="leave")
+                await until_closed(one)
+    finally:
+        await server.stop()
 
 
 async def test_a_page_of_somebody_else_may_not_open_a_socket() -> None:

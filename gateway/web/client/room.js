@@ -8,9 +8,6 @@ import {Settings, shortcutsOn} from "./settings.js";
 /** Milliseconds without a move after which the controls step back in full screen. */
 const IDLE_TIME = 3000;
 
-/** Milliseconds after joining in which a notice of our name is about ourselves. */
-const OWN_ARRIVAL = 3000;
-
 const LINKS = {
   joining: "Connecting",
   connected: "Connected",
@@ -27,9 +24,8 @@ export class RoomPage {
   #idle = 0;
   #wake = null;
   #mutedByHost = false;
-  #ownName = "";
-  #joinedAt = 0;
-  #changedAt = 0;
+  /** Our participant id. */
+  #you = "";
 
   /** media: an OwnMedia. */
   constructor(media) {
@@ -59,9 +55,8 @@ export class RoomPage {
   }
 
   /** Enter the room with a call that is about to start. */
-  open(call, {room, name}) {
+  open(call, {room}) {
     this.#call = call;
-    this.#ownName = name;
     this.#people.clear();
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
@@ -69,7 +64,7 @@ export class RoomPage {
     byId("stage").classList.remove("seen");
     call.addEventListener("state", ({detail}) => this.#link(detail));
     call.addEventListener("joined", ({detail}) => {
-      this.#joinedAt = performance.now();
+      this.#you = detail.participant;
       this.#title(detail.room.name);
     });
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
@@ -108,21 +103,15 @@ export class RoomPage {
     byId("room-locked").hidden = !message.room.locked;
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
-    const byHost = Boolean(own?.muted) && this.#media.heard && this.#settled(own);
+    const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
     if (!byHost && this.#mutedByHost && this.#media.heard) notice("The others can hear you again.");
     this.#mutedByHost = byHost;
     this.#drawOwn();
   }
 
-  /** Whether the gateway knows our own mute state by now, so that the rest of "muted" is the host's. */
-  #settled(own) {
-    return performance.now() - this.#changedAt > 1000 && !own.camera_off === this.#media.seen;
-  }
-
-  #noticed({kind, name, reason}) {
-    // Our own arrival is told to us too.
-    if (kind === "joined" && name === this.#ownName && performance.now() - this.#joinedAt < OWN_ARRIVAL) return;
+  #noticed({kind, participant, name, reason}) {
+    if (participant === this.#you) return; // our own arrival is told to us too
     if (kind === "joined") notice(`${name} joined`);
     else notice(reason && reason !== "normal" ? `${name} left: ${explainShort(reason)}` : `${name} left`);
   }
@@ -171,19 +160,16 @@ export class RoomPage {
   // Our own side
 
   #microphone() {
-    this.#changedAt = performance.now();
     const muting = this.#media.heard;
     this.#media.mute(muting);
   }
 
   #camera() {
-    this.#changedAt = performance.now();
     this.#media.camera(!this.#media.seen);
   }
 
   #mediaChanged() {
     if (!this.#call) return;
-    this.#changedAt = performance.now();
     const {tracks, heard, seen} = this.#media;
     this.#call.replace("audio", tracks.microphone);
     this.#call.replace("video", tracks.camera);
