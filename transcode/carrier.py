@@ -6,6 +6,7 @@ each session takes what is its own) and spells its side of a transport descripti
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -29,7 +30,7 @@ from transcode.media import (
     Suite,
     Transport,
 )
-from transcode.negotiate import choose_key
+from transcode.negotiate import NOBODY, choose_key
 from transcode.rtp.ports import PortPool
 from transcode.rtp.srtp import SUPPORTED, check_key, make_key
 from transcode.rtp.transport import PacketTransport
@@ -235,13 +236,28 @@ class UdpCarrier(_Riders):
 
     def _describe(self, abilities: Abilities, mux: bool, keys: tuple[SrtpKey, ...], optional: bool) -> Transport:
         return Transport(
-            address=abilities.public_address or self._public_address or abilities.local_address or self.udp.address,
+            address=abilities.public_address or self._public_address or abilities.local_address or self._own_address(),
             port=self.udp.port,
             rtcp_port=None if mux or self.udp.rtcp_port == self.udp.port + 1 else self.udp.rtcp_port,
             rtcp_mux=mux,
             keys=keys,
             optional=optional and bool(keys),
         )
+
+    def _own_address(self) -> str:
+        """Return the address to name where nobody gave one: of the bound one, or of the way to the peer.
+
+        An unspecified one would put the peer on hold.
+        """
+        remote = self.udp.remote
+        if self.udp.address not in NOBODY or remote is None:
+            return self.udp.address
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in remote[0] else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+                asking.connect(remote)  # sends nothing
+                return str(asking.getsockname()[0]).removeprefix("::ffff:")
+        except OSError:
+            return self.udp.address
 
     def add_candidate(self, candidate: Candidate | None) -> None:
         """No ICE here."""
@@ -402,7 +418,7 @@ class Carriers:
         Raises `Refused` with NO_PORTS.
         """
         if remote is not None and self._by_ice(abilities, remote):
-            bind = None if self._address in ("0.0.0.0", "::") else [self._address]
+            bind = None if self._address in NOBODY else [self._address]
             ice = IceTransport(False, bind, self._public_address, ports=self._ports)
             return IceCarrier(ice, leg, self._emit)
         return UdpCarrier(UdpTransport(self._pool, kind), self._public_address)

@@ -39,7 +39,7 @@ MAX_LEVEL = 31
 """H.264 level 3.1: 720p30, what we ask for at 720p (Table A-1)."""
 MAX_LEVEL_1080 = 40
 """H.264 level 4.0: 1080p30."""
-_NOBODY = ("0.0.0.0", "::")
+NOBODY = ("0.0.0.0", "::")
 """Addresses that put a stream on hold in the way of old (RFC 2543 §B.5, RFC 3264 §8.4)."""
 
 
@@ -114,7 +114,7 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
 
 def on_hold(stream: StreamDescription) -> bool:
     """Whether a description names nobody's address: it asks us to send nothing."""
-    return stream.transport.ice is None and stream.transport.address in _NOBODY
+    return stream.transport.ice is None and stream.transport.address in NOBODY
 
 
 def best(formats: tuple[Format, ...], kind: Kind, abilities: Abilities) -> Format | None:

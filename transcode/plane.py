@@ -46,6 +46,8 @@ MAX_BEHIND = 5
 """Ticks that are made up for after a stall; more would come as a burst that no jitter buffer likes."""
 END_TIME = 3.0
 """Seconds that closed legs get to give everything back when the plane stops; DTLS says goodbye in them."""
+MAX_CODEC_FAULTS = 32
+"""Different faults of codec work that are logged; each may come with every picture."""
 MAX_EVENTS = 100_000
 """Events that nobody has taken yet; more means that the control plane hangs."""
 
@@ -80,6 +82,7 @@ class Plane:
         self._ended: dict[str, int] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._room_faults: set[RoomId] = set()
+        self._codec_faults: set[str] = set()
         self._done: _Work = {}
 
     async def start(self) -> None:
@@ -88,7 +91,7 @@ class Plane:
         sys.setswitchinterval(SWITCH_INTERVAL)
         loop = asyncio.get_running_loop()
         self._pool = WorkerPool(loop)
-        self._pool.on_fault = lambda fault: log.error("codec_fault", fault=repr(fault)[:200])
+        self._pool.on_fault = self._codec_fault
         self._carriers = Carriers(
             PortPool(settings.address, settings.low, settings.high),
             settings.address,
@@ -117,6 +120,13 @@ class Plane:
             room.close()
         self._pool.close()
         self._emit(None)
+
+    def _codec_fault(self, fault: BaseException) -> None:
+        """Log what escaped a job of the worker pool; the same one again and again is counted by the pool."""
+        text = repr(fault)[:200]
+        if text not in self._codec_faults and len(self._codec_faults) < MAX_CODEC_FAULTS:
+            self._codec_faults.add(text)
+            log.error("codec_fault", exc_info=fault)
 
     def _emit(self, event: MediaEvent | None) -> None:
         if self._events.full():
@@ -269,6 +279,7 @@ class Plane:
         return [
             Sample("encoders_running", (), encoders),
             Sample("pictures_shown", (), pictures),
+            Sample("codec_faults_total", (), self._pool.faults),
             *(Sample(name, (("kind", kind), ("step", step)), amount) for (name, kind, step), amount in done.items()),
         ]
 

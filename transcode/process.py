@@ -88,8 +88,12 @@ async def _tell(plane: Plane, writer: asyncio.StreamWriter) -> None:
 
 
 def main() -> None:
-    """Run until the control plane goes away; Ctrl-C in a terminal reaches it too and is left to the control plane."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Run until the control plane goes away; signals to the whole group are left to the control plane.
+
+    Ctrl-C in a terminal and a service manager's SIGTERM reach this process too, while calls are still ended in order.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     configure_logs(os.environ.get("ROOMBRIDGE_LOG", ""))
     uvloop.run(serve(socket.socket(fileno=int(sys.argv[1]))))
 

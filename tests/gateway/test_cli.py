@@ -35,6 +35,7 @@ def begin(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -74,11 +75,12 @@ def test_it_says_what_to_dial_and_ends_when_asked(environment: dict[str, str], n
         assert line, end(process)
         banner.append(line)
     asked = time.monotonic()
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal and a service manager do: to all of its processes
     status, _, err = end(process)
     assert time.monotonic() - asked < 3
     assert status == 0, err
     assert "Traceback" not in err
+    assert "media_process_died" not in err
     said = "".join(banner)
     for word in (
         "Roombridge is ready",

@@ -91,17 +91,17 @@ async def test_each_hears_all_the_others_and_never_itself(plane: MediaPlane) -> 
     watching = asyncio.create_task(collect(plane, events))
     phones = {leg: await join(plane, leg) for leg in TONES}
     await everybody(plane, *TONES)
-    await talk(phones, 1.6)
+    await talk(phones, 1.1)
     for leg, phone in phones.items():
-        sound = heard(phone)
+        sound = heard(phone, 20)
         for other, tone in TONES.items():
             level = loudness(sound, tone)
             assert level < -45 if other == leg else level > -25, (leg, other, level)
     assert {event.leg for event in events if isinstance(event, Talking) and event.talking} == set(TONES)
     assert any(isinstance(event, FormatsChanged) and event.codec_in == "PCMU" for event in events)
     statistics = await plane.statistics(LegId("ann"))
-    assert statistics.streams[0].packets_in >= 70
-    assert statistics.streams[0].packets_out >= 70
+    assert statistics.streams[0].packets_in >= 45
+    assert statistics.streams[0].packets_out >= 45
     for leg, phone in phones.items():
         await plane.close(leg, Reason.NORMAL)
         await plane.close(leg, Reason.NORMAL)
@@ -112,7 +112,7 @@ async def test_each_hears_all_the_others_and_never_itself(plane: MediaPlane) -> 
 async def test_a_muted_leg_is_not_heard_and_a_leg_that_no_plan_names_hears_nothing(plane: MediaPlane) -> None:
     phones = {leg: await join(plane, leg) for leg in TONES}
     await everybody(plane, LegId("ann"), LegId("bob"), ann={"heard": False})
-    await talk(phones, 1.2)
+    await talk(phones, 0.9)
     assert loudness(heard(phones[LegId("bob")], 20), TONES[LegId("ann")]) < -45
     assert loudness(heard(phones[LegId("ann")], 20), TONES[LegId("bob")]) > -25
     outside = phones[LegId("cyd")]
@@ -133,7 +133,7 @@ async def test_a_key_press_is_told_once(plane: MediaPlane) -> None:
     for duration, end in ((160, 0), (320, 0), (480, 0), (640, 0x80), (640, 0x80), (640, 0x80)):
         phone.send(101, bytes([5, end | 10]) + duration.to_bytes(2, "big"), 800, marker=duration == 160)
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.55)
     assert [event.digit for event in events if isinstance(event, Dtmf)] == ["5"]
     assert any(isinstance(event, Connected) for event in events)
     phone.close()
@@ -164,7 +164,7 @@ async def test_our_offer_is_accepted_and_media_flows(plane: MediaPlane) -> None:
     phone.remote = ("127.0.0.1", offer.streams[0].transport.port)
     await plane.accept(leg, audio(phone.port, PCMU, id=offer.streams[0].id))
     await everybody(plane, *phones)
-    await talk(phones, 1.2)
+    await talk(phones, 0.9)
     assert loudness(heard(phone, 20), TONES[LegId("ann")]) > -25
     assert loudness(heard(phones[LegId("ann")], 20), TONES[leg]) > -25
     for one in phones.values():

@@ -32,6 +32,7 @@ async def watching(peer: Peer) -> int:
     return video_of(peer).packets[-1].ssrc
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize("how", ["pli", "fir"])
 async def test_a_request_gets_a_key_frame_and_a_storm_gets_one_a_second(plane: MediaPlane, how: str) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
@@ -137,6 +138,7 @@ def textured(peer: Peer) -> None:
     peer.start(run())
 
 
+@pytest.mark.interop
 async def test_reported_loss_lowers_the_rate_and_growth_comes_back_slowly(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
     async with meeting(plane, ann, bob):
@@ -154,6 +156,7 @@ async def test_reported_loss_lowers_the_rate_and_growth_comes_back_slowly(plane:
         assert (await plane.statistics(BOB)).streams[1].loss_out == 0.25
 
 
+@pytest.mark.interop
 async def test_the_plane_asks_for_what_it_misses_and_gets_the_picture_whole(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
     async with meeting(plane, ann, bob):
@@ -236,6 +239,7 @@ async def test_a_peer_without_feedback_is_asked_by_signalling(plane: MediaPlane)
         await until(lambda: screen.keys > keys, 2.0)
 
 
+@pytest.mark.interop
 async def test_the_peer_is_told_how_much_it_may_send(plane: MediaPlane) -> None:
     ann = Peer(plane, ANN, h264())
     bob = Peer(plane, BOB, h264(feedback=("goog-remb",)))

@@ -136,7 +136,7 @@ async def test_candidates_that_come_before_the_description_are_kept_for_it() -> 
 
 
 async def test_two_hundred_legs_come_and_go() -> None:
-    plane, line = Plane(SETTINGS), Line()
+    plane, line = Plane(replace(SETTINGS, low=42400, high=42899)), Line()
     await plane.start()
     try:
         for _ in range(2):
@@ -156,7 +156,7 @@ async def test_two_hundred_legs_come_and_go() -> None:
 
 
 async def test_a_refused_leg_gives_its_new_ports_back() -> None:
-    plane, line = Plane(replace(SETTINGS, low=41990, high=41991)), Line()
+    plane, line = Plane(replace(SETTINGS, low=42990, high=42991)), Line()
     await plane.start()
     try:
         await plane.open(ANN, ROOM, Abilities())
@@ -250,4 +250,16 @@ async def test_rooms_do_not_hear_or_see_each_other() -> None:
     finally:
         for peer in (ann, bob, cyd):
             await peer.close()
+        await plane.stop()
+
+
+async def test_a_plane_bound_to_all_addresses_names_the_one_that_the_peer_reaches() -> None:
+    plane, line = Plane(replace(SETTINGS, address="0.0.0.0")), Line()
+    await plane.start()
+    try:
+        await plane.open(ANN, ROOM, Abilities())
+        answer = await plane.answer(ANN, MediaDescription((line.describe("0", Kind.AUDIO, PCMU),)))
+        assert answer.streams[0].transport.address == "127.0.0.1"
+    finally:
+        line.close()
         await plane.stop()

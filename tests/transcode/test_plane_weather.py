@@ -72,6 +72,7 @@ async def test_five_percent_loss_of_pictures_is_mended_within_two_seconds(plane:
             await asyncio.sleep(0.5)
 
 
+@pytest.mark.interop
 async def test_doubled_and_reordered_packets_are_heard_and_seen_as_sent(plane: MediaPlane) -> None:
     chance = random.Random(SEED)
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
@@ -112,6 +113,7 @@ def shake(line: Line, chance: random.Random) -> None:
     line.raw = raw  # type: ignore[method-assign]
 
 
+@pytest.mark.interop
 async def test_late_packets_are_not_heard(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN), Peer(plane, BOB)
     async with meeting(plane, ann, bob):
@@ -136,6 +138,7 @@ async def test_late_packets_are_not_heard(plane: MediaPlane) -> None:
         assert statistics.concealed >= 2
 
 
+@pytest.mark.interop
 @pytest.mark.parametrize(("sequence", "timestamp"), [(65_530, 2**32 - 1600), (0, 0), (65_535, 2**31 - 800)])
 async def test_numbers_wrap_without_a_sound(plane: MediaPlane, sequence: int, timestamp: int) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
