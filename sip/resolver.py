@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import structlog
+from twisted.internet import defer
 from twisted.names import dns, error
 from twisted.names.client import Resolver as NamesResolver
 
@@ -54,10 +55,13 @@ class SystemLookup:
         ask = self._names.lookupService if query.kind is Kind.SRV else self._names.lookupNamingAuthorityPointer
         try:
             answers, _, _ = await ask(query.name, TIMES).asFuture(asyncio.get_running_loop())
-        except (error.DomainError, error.ResolverError, error.DNSQueryTimeoutError, OSError, ValueError) as fault:
+        except (
+            defer.TimeoutError,
+            error.ResolverError,
+            OSError,
+            ValueError,
+        ) as fault:  # its DomainErrors are ValueErrors
             log.debug("sip_dns_no_answer", name=query.name, kind=query.kind.value, error=repr(fault))
-            return (), EMPTY_AGE
-        except TimeoutError:  # twisted's own stands for it on some versions
             return (), EMPTY_AGE
         return [record for answer in answers if (record := _record(answer)) is not None], _age(answers)
 
