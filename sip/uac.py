@@ -7,7 +7,6 @@ acknowledge each repeated 2xx with the same ACK.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,14 +17,11 @@ from sip.digest_client import Attempt, Login
 from sip.events import (
     Answered,
     Flow,
-    InfoAnswered,
     Provisional,
     Refreshed,
     ReinviteAnswered,
     ReinviteRejected,
     Rejected,
-    RequestAnswered,
-    RequestId,
     Send,
     Target,
     UpdateAnswered,
@@ -37,7 +33,8 @@ from sip.reliable import response_number
 from sip.session_timers import SessionTimers
 from sip.sessions import Core, Phase, Session
 from sip.timers import PATIENCE, Timer
-from sip.transaction import ClientTransaction, OnFailure, OnResponse
+from sip.transaction import ClientTransaction
+from sip.uac_requests import Requests, attempt_of, ignore_failure, ignore_response
 from sip.values import BadValue, parse_number
 
 MAX_FORKS = 16
@@ -51,8 +48,6 @@ GLARE_THEIRS = (0, 200)
 """The same for the other side."""
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 """Header fields that answer challenges."""
-
-Done = Callable[[Response | None, int, float], None]
 
 
 @dataclass(slots=True)
@@ -80,13 +75,12 @@ class Outgoing:
     attempt: Attempt | None = None
 
 
-class UserAgentClient:
+class UserAgentClient(Requests):
     """All that we ask of peers."""
 
     def __init__(self, core: Core) -> None:
         """Work on these tables."""
-        self._core = core
-        self._layer = core.layer
+        super().__init__(core)
         self.timers = SessionTimers(core, self)
 
     # INVITE
@@ -100,7 +94,7 @@ class UserAgentClient:
         session.local_tag = request.from_.tag
         session.login = login
         request.headers.extend(self.timers.asks(session))
-        attempt = _attempt(login, request)
+        attempt = attempt_of(login, request)
         self._send_invite(
             Outgoing(session, request, bool(request.body), True, contact, attempt=attempt), way, None, now
         )
@@ -113,7 +107,7 @@ class UserAgentClient:
             return
         extra = [*abilities(self._core.config), *self.timers.asks(session)]
         request = self._dialog_request(dialog, "INVITE", body, content_type, extra)
-        attempt = _attempt(session.login, request)
+        attempt = attempt_of(session.login, request)
         out = Outgoing(session, request, bool(body), False, dialog.contact, refresh, attempt=attempt)
         self._send_invite(out, *dialog.way(), now)
 
@@ -137,7 +131,7 @@ class UserAgentClient:
         made = Headers([*items, ("CSeq", f"{number} INVITE"), *headers])
         request = Request("INVITE", old.target, made, old.body)
         self._core.drop_early(session)
-        attempt = _attempt(session.login, request)
+        attempt = attempt_of(session.login, request)
         again = Outgoing(session, request, out.offered, out.initial, out.contact, out.refresh, attempt=attempt)
         self._send_invite(again, sent.target, sent.fallback, now)
 
@@ -227,7 +221,7 @@ class UserAgentClient:
     def _prack(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str, now: float) -> None:
         extra = [("RAck", f"{dialog.rseq} {out.request.cseq.number} INVITE")]
         prack = self._dialog_request(dialog, "PRACK", body, content_type, extra)
-        self._send(prack, dialog.way(), _ignore_response, _ignore_failure, out.session.login, dialog, now)
+        self._send(prack, dialog.way(), ignore_response, ignore_failure, out.session.login, dialog, now)
 
     def _on_success(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
         tag = response.to.tag
@@ -320,7 +314,7 @@ class UserAgentClient:
         dialog.answered(response, flow)
         self._acknowledge(out, dialog, b"", "")
         bye = self._dialog_request(dialog, "BYE", b"", "", reason_headers(Reason.CANCELLED))
-        self._layer.send_request(bye, *dialog.way(), _ignore_response, _ignore_failure, now)
+        self._layer.send_request(bye, *dialog.way(), ignore_response, ignore_failure, now)
 
     def _on_refusal(self, out: Outgoing, status: int, response: Response | None, reason: Reason, now: float) -> None:
         session = out.session
@@ -390,7 +384,7 @@ class UserAgentClient:
         sent = out.client.target
         branch = invite.via.branch
         self._layer.send_request(
-            cancel, sent.target, sent.fallback, _ignore_response, _ignore_failure, now, branch=branch
+            cancel, sent.target, sent.fallback, ignore_response, ignore_failure, now, branch=branch
         )
         out.timer = self._core.timers.start(now + PATIENCE, partial(self._given_up, out))
 
@@ -467,127 +461,10 @@ class UserAgentClient:
             self.timers.failed(session, retry, now)
         self._end_if_gone(session, status, response, now)
 
-    def info(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
-        """Send an INFO (RFC 6086 §4.1, and the older use that names no package)."""
-        number = RequestId(self._core.number())
-
-        def done(response: Response | None, status: int, when: float) -> None:
-            if session.phase is not Phase.ENDED:
-                self._core.emit(InfoAnswered(session.id, number, status, response))
-
-        if session.dialog is not None:
-            self._ask(session, session.dialog, "INFO", body, content_type, (), done, now)
-        return number
-
-    def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:
-        """Send a request outside of any dialog, complete but for Via."""
-        number = RequestId(self._core.number())
-
-        def on_response(response: Response, flow: Flow | None, when: float) -> None:
-            if response.status >= 200:
-                self._core.emit(RequestAnswered(number, response.status, response, flow))
-
-        def on_failure(reason: Reason, when: float) -> None:
-            status = 408 if reason is Reason.TIMEOUT else 503
-            self._core.emit(RequestAnswered(number, status, None, None))
-
-        self._send(request, (way, None), on_response, on_failure, login, None, now)
-        return number
-
-    def _send(
-        self,
-        request: Request,
-        way: tuple[Flow | Target, Target | None],
-        on_response: OnResponse,
-        on_failure: OnFailure,
-        login: Login | None,
-        dialog: Dialog | None,
-        now: float,
-    ) -> None:
-        """Send a request other than INVITE, and again with credentials where it is challenged (§22.2)."""
-        attempt = _attempt(login, request)
-
-        def heard(response: Response, flow: Flow | None, when: float) -> None:
-            nonlocal request
-            again = attempt.answer(request, response) if attempt is not None else None
-            if again is None:
-                on_response(response, flow, when)
-                return
-            request = again
-            if dialog is not None:  # other requests may have been numbered meanwhile
-                dialog.local_cseq += 1
-                request.headers.set("CSeq", f"{dialog.local_cseq} {request.method}")
-            self._layer.send_request(request, *way, heard, on_failure, when)
-
-        self._layer.send_request(request, *way, heard, on_failure, now)
-
-    def _ask(
-        self,
-        session: Session,
-        dialog: Dialog,
-        method: str,
-        body: bytes,
-        content_type: str,
-        headers: HeaderList,
-        done: Done,
-        now: float,
-    ) -> None:
-        """Send a request other than INVITE within a call; done hears the one final outcome."""
-        self.ask_in(dialog, session.login, method, body, content_type, headers, done, now)
-
-    def ask_in(
-        self,
-        dialog: Dialog,
-        login: Login | None,
-        method: str,
-        body: bytes,
-        content_type: str,
-        headers: HeaderList,
-        done: Done,
-        now: float,
-    ) -> None:
-        """Send a request other than INVITE within a dialog; done hears the one final outcome."""
-        request = self._dialog_request(dialog, method, body, content_type, headers)
-        on_response, on_failure = _final(dialog, method, done)
-        self._send(request, dialog.way(), on_response, on_failure, login, dialog, now)
-
-    def _dialog_request(
-        self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList
-    ) -> Request:
-        request = dialog.request(method)
-        request.headers.extend(headers)
-        request.headers.add("User-Agent", self._core.config.user_agent)
-        request.body = body
-        if body:
-            request.headers.add("Content-Type", content_type)
-        return request
-
     def _stop_timer(self, out: Outgoing) -> None:
         if out.timer is not None:
             out.timer.stop()
             out.timer = None
-
-
-def _attempt(login: Login | None, request: Request) -> Attempt | None:
-    """Return what answers challenges of a request, and put on it what is asked for anyway."""
-    if login is None:
-        return None
-    attempt = Attempt(login)
-    attempt.begin(request)
-    return attempt
-
-
-def _final(dialog: Dialog, method: str, done: Done) -> tuple[OnResponse, OnFailure]:
-    def on_response(response: Response, flow: Flow | None, now: float) -> None:
-        if response.status >= 200:
-            if method == "UPDATE" and response.status < 300:
-                dialog.refresh(response, flow)
-            done(response, response.status, now)
-
-    def on_failure(reason: Reason, now: float) -> None:
-        done(None, 408 if reason is Reason.TIMEOUT else 503, now)
-
-    return on_response, on_failure
 
 
 def _reason(response: Response | None, status: int) -> Reason:
@@ -612,11 +489,3 @@ def _q(text: str) -> float:
         return float(text) if text else 1.0
     except ValueError:
         return 0.0
-
-
-def _ignore_response(response: Response, flow: Flow | None, now: float) -> None:
-    pass
-
-
-def _ignore_failure(reason: Reason, now: float) -> None:
-    pass

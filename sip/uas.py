@@ -17,19 +17,12 @@ from sip.events import (
     AckReceived,
     ByeReceived,
     Cancelled,
-    Event,
     Flow,
-    InfoReceived,
     InviteReceived,
     NoAck,
-    OptionsReceived,
-    PrackReceived,
     ReinviteReceived,
-    RequestId,
-    RequestReceived,
     Send,
     SessionId,
-    UpdateReceived,
 )
 from sip.layer import RETRY_AFTER
 from sip.message import Request
@@ -37,10 +30,11 @@ from sip.provisional import Provisionals
 from sip.refresh import too_small
 from sip.replaces import REPLACES, parse_replaces
 from sip.routing import mark_source, own_contact
-from sip.sessions import ANSWER_TIME, Core, Incoming, Phase, Question, Session, Unacked
+from sip.sessions import ANSWER_TIME, Core, Incoming, Phase, Session, Unacked
 from sip.subscriptions import Subscriptions
 from sip.timers import PATIENCE, T1, T2
 from sip.uac import UserAgentClient
+from sip.uas_questions import Questions, dialog_key
 
 KNOWN_METHODS = frozenset(
     {"INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK"}
@@ -53,14 +47,12 @@ BUSY_WAIT = 10
 """Longest Retry-After in seconds of a 500 to a second offer (RFC 3261 §14.2, RFC 3311 §5.2)."""
 
 
-class UserAgentServer:
+class UserAgentServer(Questions):
     """All that peers ask of us."""
 
     def __init__(self, core: Core, client: UserAgentClient) -> None:
         """Work on these tables; client sends the BYE where one is due."""
-        self._core = core
-        self._layer = core.layer
-        self._client = client
+        super().__init__(core, client)
         self.provisionals = Provisionals(core, self)
         self.subscriptions = Subscriptions(core, client)
         self._in_dialog: dict[str, Callable[[Session, Request, Flow, float], None]] = {
@@ -282,7 +274,7 @@ class UserAgentServer:
         unacked.timer = self._core.timers.start(due, partial(self._repeat_2xx, session))
 
     def _ack(self, request: Request, flow: Flow, now: float) -> None:
-        found = self._core.dialogs.get(_key(request))
+        found = self._core.dialogs.get(dialog_key(request))
         session = found[0] if found else None
         unacked = session.unacked if session else None
         if session is None or unacked is None or unacked.number != request.cseq.number:
@@ -337,7 +329,7 @@ class UserAgentServer:
     # within dialogs
 
     def _within(self, request: Request, flow: Flow, now: float) -> None:
-        found = self._core.dialogs.get(_key(request))
+        found = self._core.dialogs.get(dialog_key(request))
         if found is None:
             if not self._used(request, flow, now):
                 self._layer.refuse(request, 481, flow, now)
@@ -410,7 +402,7 @@ class UserAgentServer:
         return True
 
     def _update(self, session: Session, request: Request, flow: Flow, now: float) -> None:
-        found = self._core.dialogs.get(_key(request))
+        found = self._core.dialogs.get(dialog_key(request))
         if found is None or self._too_small(request, flow, now):
             return
         dialog = found[1]
@@ -439,7 +431,7 @@ class UserAgentServer:
 
     def _may_offer_early(self, session: Session, request: Request, flow: Flow, now: float) -> bool:
         """Refuse an offer before the call is answered that meets another one (RFC 3311 §5.2)."""
-        found = self._core.dialogs.get(_key(request))
+        found = self._core.dialogs.get(dialog_key(request))
         reliable = session.reliable
         ours = session.updating or (reliable is not None and reliable.unacked is not None and reliable.unacked.offered)
         if found is None or request.method == "INVITE" or session.asked is not None:
@@ -474,78 +466,3 @@ class UserAgentServer:
     def _too_early(self, request: Request, flow: Flow, now: float) -> None:
         wait = str(self._core.rng.randint(0, BUSY_WAIT))
         self._layer.refuse(request, 500, flow, now, [("Retry-After", wait)])
-
-    # what is answered from above
-
-    def _question(self, session: Session | None, request: Request, flow: Flow, now: float) -> None:
-        core = self._core
-        number = RequestId(core.number())
-        server = self._layer.open_server(request, flow)
-        timer = core.timers.start(now + ANSWER_TIME, partial(self._never_answered, number))
-        core.questions[number] = Question(request, server, session.id if session else None, timer)
-        if session is not None and request.method in ("UPDATE", "PRACK"):
-            session.asked = number
-        core.emit(_event(session.id if session else None, number, request, flow))
-
-    def _never_answered(self, number: RequestId, now: float) -> None:
-        self._layer.counts["unanswered"] += 1
-        self.respond(number, 500, now)
-
-    def respond(
-        self,
-        number: RequestId,
-        status: int,
-        now: float,
-        body: bytes = b"",
-        content_type: str = "",
-        phrase: str = "",
-        headers: HeaderList = (),
-    ) -> bool:
-        """Answer a question; provisional answers leave it open."""
-        question = self._core.questions.get(number)
-        if question is None:
-            return False
-        request = question.request
-        session = self._core.sessions.get(question.session) if question.session is not None else None
-        extra: list[tuple[str, str]] = []
-        if request.method == "OPTIONS" and status < 300:
-            extra = [*abilities(self._core.config), ("Accept", ", ".join(self._core.config.accept))]
-        elif request.method == "UPDATE" and 200 <= status < 300 and session is not None:
-            found = self._core.dialogs.get(_key(request))
-            extra = [("Contact", found[1].contact)] if found is not None else []
-            extra += [*abilities(self._core.config), *self._client.timers.answers(session, request, now)]
-        if session is not None and body and 200 <= status < 300 and session.asked == number:
-            session.said = (body, content_type)
-        extra += [*headers, ("Server", self._core.config.user_agent)]
-        response = make_response(
-            request,
-            status,
-            tag=self._layer.token() if status > 100 else "",
-            phrase=phrase,
-            headers=extra,
-            body=body,
-            content_type=content_type,
-        )
-        if status >= 200:
-            del self._core.questions[number]
-            question.timer.stop()
-            if session is not None and session.asked == number:
-                session.asked = None
-        self._layer.answer(question.server, response, now)
-        return True
-
-
-def _key(request: Request) -> tuple[str, str, str]:
-    return (request.call_id, request.to.tag, request.from_.tag)
-
-
-def _event(session: SessionId | None, number: RequestId, request: Request, flow: Flow) -> Event:
-    if session is not None and request.method == "UPDATE":
-        return UpdateReceived(session, number, request)
-    if session is not None and request.method == "PRACK":
-        return PrackReceived(session, number, request)
-    if session is not None and request.method == "INFO":
-        return InfoReceived(session, number, request)
-    if request.method == "OPTIONS":
-        return OptionsReceived(session, number, request, flow)
-    return RequestReceived(session, number, request, flow)
