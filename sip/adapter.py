@@ -12,10 +12,9 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote as escape
@@ -24,30 +23,28 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
-from gateway.store.registrations import RegistrationStore
 from sip import events
-from sip.accounts import Account
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
 from sip.adapter_conference import ConferenceEvents, RoomWatch
+from sip.adapter_config import SipConfig
 from sip.adapter_dial import dial_in_turn
 from sip.adapter_facts import MAX_NAME, clean, source
 from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
-from sip.dialling import Dialling, Servers
-from sip.digest import Algorithm
+from sip.dialling import Dialling, Servers, dialled_uri, own_ways
 from sip.events import Flow, Send, SessionId, Target, Transport
-from sip.gate import Policy
 from sip.hunt import Failure
 from sip.registrar import Binding
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
-from sip.transport_stream import StreamLimits
-from sip.uri import BadUri, Uri, parse_uri
+from sip.uri import Uri
 from sip.values import NameAddr
 from transcode.media import Wanted
+
+__all__ = ["SipAdapter", "SipConfig"]
 
 log = structlog.get_logger()
 
@@ -59,37 +56,6 @@ ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multip
 
 METHODS = (*BASIC_METHODS, "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE")
 """What is handled here or refused with a reason of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class SipConfig:
-    """What the adapter listens on and what it says of itself.
-
-    address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns a transport
-    off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
-    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
-    one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
-    are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
-    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
-    who sends them. registrations keeps what is registered; None: only as long as the process lives.
-    """
-
-    address: str = "0.0.0.0"
-    public_address: str | None = None
-    udp: int | None = 5060
-    tcp: int | None = 5060
-    tls: int | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    authorities: Path | None = None
-    domain: str | None = None
-    realm: str = "roombridge"
-    digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
-    accounts: tuple[Account, ...] = ()
-    authenticate: Policy = Policy.OFF
-    registrations: RegistrationStore | None = None
-    user_agent: str = "Roombridge"
-    limits: StreamLimits = field(default_factory=StreamLimits)
 
 
 class SipAdapter:
@@ -260,7 +226,7 @@ class SipAdapter:
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
-        uri = self._dialled(target)
+        uri = dialled_uri(target)
         headers = headers or []
         bindings = self._registered(uri)
         if bindings is not None:
@@ -269,6 +235,9 @@ class SipAdapter:
 
     def _dialling(self, uri: str, wanted: Wanted, fixed: Sequence[Flow | Target] = ()) -> Dialling:
         return Dialling(uri, self._ways(wanted.video), self._servers, self._network, self.now, fixed)
+
+    def _ways(self, large: bool) -> list[Transport]:
+        return own_ways(self._config.udp is not None, self._config.tcp is not None, large)
 
     def _registered(self, uri: Uri) -> list[Binding] | None:
         """Return the contacts of the account that an address names; None where it is none of ours."""
@@ -325,31 +294,6 @@ class SipAdapter:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
         return session
-
-    def _dialled(self, target: str) -> Uri:
-        """Return a dialled address as a URI. Raises Refused."""
-        if not target.isprintable() or " " in target:
-            raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
-        try:
-            uri = parse_uri(target if ":" in target.partition("@")[0] else f"sip:{target}")
-        except BadUri as error:
-            raise Refused(Reason.BAD_REQUEST, str(error)) from None
-        if not uri.is_sip:
-            raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
-        named = uri.parameters.get("transport", "").lower()
-        if named not in ("", "tls") and uri.scheme == "sip" and named not in ("tcp", "udp"):
-            raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
-        return uri
-
-    def _ways(self, large: bool) -> list[Transport]:
-        """Return our transports, best first.
-
-        Where a URI names none, an INVITE that is too large for one datagram goes by TCP, and by UDP only to peers
-        that have no TCP (RFC 3261 §18.1.1).
-        """
-        ways = [Transport.TCP, Transport.UDP] if large else [Transport.UDP, Transport.TCP]
-        off = {Transport.UDP: self._config.udp is None, Transport.TCP: self._config.tcp is None}
-        return [*(way for way in ways if not off[way]), Transport.TLS]
 
     def _sender(self, user: str, display: str, flow: Flow) -> str:
         host = self._config.domain or self._advertised(flow)

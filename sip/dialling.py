@@ -146,3 +146,30 @@ def retry_after(response: Response | None) -> float | None:
         return float(min(parse_number(value, 2**31), MAX_RETRY_AFTER)) if value is not None else None
     except BadValue:
         return None
+
+
+def dialled_uri(target: str) -> Uri:
+    """Return a dialled address as a URI. Raises Refused."""
+    if not target.isprintable() or " " in target:
+        raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
+    try:
+        uri = parse_uri(target if ":" in target.partition("@")[0] else f"sip:{target}")
+    except BadUri as error:
+        raise Refused(Reason.BAD_REQUEST, str(error)) from None
+    if not uri.is_sip:
+        raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
+    named = uri.parameters.get("transport", "").lower()
+    if named not in ("", "tls") and uri.scheme == "sip" and named not in ("tcp", "udp"):
+        raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
+    return uri
+
+
+def own_ways(udp: bool, tcp: bool, large: bool) -> list[Transport]:
+    """Return our transports, best first; udp and tcp say whether these are turned on.
+
+    Where a URI names none, an INVITE that is too large for one datagram goes by TCP, and by UDP only to peers
+    that have no TCP (RFC 3261 §18.1.1).
+    """
+    ways = [Transport.TCP, Transport.UDP] if large else [Transport.UDP, Transport.TCP]
+    off = {Transport.UDP: not udp, Transport.TCP: not tcp}
+    return [*(way for way in ways if not off[way]), Transport.TLS]

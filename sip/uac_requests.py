@@ -1,4 +1,4 @@
-"""Our requests other than INVITE, in dialogs and outside of them, and the answers to challenges (RFC 3261 §8.1, §22)."""
+"""Our requests other than INVITE, in dialogs and outside, and the answers to challenges (RFC 3261 §8.1, §22)."""
 
 from __future__ import annotations
 

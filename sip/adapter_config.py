@@ -1,0 +1,43 @@
+"""What the SIP adapter is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.store.registrations import RegistrationStore
+from sip.accounts import Account
+from sip.digest import Algorithm
+from sip.gate import Policy
+from sip.transport_stream import StreamLimits
+
+
+@dataclass(frozen=True, slots=True)
+class SipConfig:
+    """What the adapter listens on and what it says of itself.
+
+    address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns a transport
+    off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
+    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
+    one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
+    are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
+    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
+    who sends them. registrations keeps what is registered; None: only as long as the process lives.
+    """
+
+    address: str = "0.0.0.0"
+    public_address: str | None = None
+    udp: int | None = 5060
+    tcp: int | None = 5060
+    tls: int | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    authorities: Path | None = None
+    domain: str | None = None
+    realm: str = "roombridge"
+    digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
+    accounts: tuple[Account, ...] = ()
+    authenticate: Policy = Policy.OFF
+    registrations: RegistrationStore | None = None
+    user_agent: str = "Roombridge"
+    limits: StreamLimits = field(default_factory=StreamLimits)
