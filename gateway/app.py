@@ -25,7 +25,11 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
+from gateway.store.tables import StoredAccount
+from sip.accounts import Account, AccountsUnfit
+from sip.digest import Algorithm
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -147,8 +151,10 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
+        accounts = sip_accounts(self.config, await self.store.accounts())
         self.sip = SipAdapter(
             SipConfig(
                 address=listen.address,
@@ -159,6 +165,11 @@ class House:
                 certificate=certificate,
                 key=key,
                 domain=sip.domain,
+                realm=sip.realm,
+                digests=tuple(Algorithm(name) for name in sip.digests),
+                accounts=accounts,
+                authenticate=Policy(sip.authenticate),
+                registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
         )
@@ -167,6 +178,8 @@ class House:
         except CannotListenError as error:
             keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
+        except AccountsUnfit as error:
+            raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
@@ -271,9 +284,31 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
     for name, count in counters.items():
         if any(word in name for word in SIP_BAD_INPUT):
             found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
+        elif name == "registrations":
+            found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
     return found
+
+
+def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Account, ...]:
+    """Return the accounts that may register over SIP; those of the configuration win over those of the database."""
+    found = [
+        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
+        for one in config.accounts
+        if "sip" in one.protocols
+    ]
+    configured = {one.user for one in config.accounts}
+    for account in stored:
+        keys = {
+            Algorithm.MD5: account.md5,
+            Algorithm.SHA_256: account.sha_256,
+            Algorithm.SHA_512_256: account.sha_512_256,
+        }
+        if account.sip and account.user not in configured:
+            known = {name: key for name, key in keys.items() if key}
+            found.append(Account(account.user, None, known, account.display_name))
+    return tuple(found)
 
 
 def _dial_hint(started: Started) -> str:

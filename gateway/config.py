@@ -24,6 +24,9 @@ from transcode.media import Layout, SrtpPolicy
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
+Digest = Literal["MD5", "SHA-256", "SHA-512-256"]
+MAX_ACCOUNTS = 10_000
+"""Accounts in one configuration: what one machine is a registrar for."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
@@ -40,6 +43,11 @@ def _address(value: str | None) -> str | None:
     return value
 
 
+def _off(value: object) -> object:
+    """Read YAML's bare `off`, which is a boolean there, as the word that was written."""
+    return "off" if value is False else value
+
+
 class Listen(Section):
     """Where signalling listens; public_address is what peers are told if the machine stands behind NAT."""
 
@@ -50,7 +58,11 @@ class Listen(Section):
 
 
 class Sip(Section):
-    """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files)."""
+    """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
+
+    realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
+    must prove who they come from; off, registered (those that claim to come from an account), or all.
+    """
 
     udp: OptionalPort = 5060
     tcp: OptionalPort = 5060
@@ -58,6 +70,11 @@ class Sip(Section):
     domain: str | None = None
     certificate: Path | None = None
     key: Path | None = None
+    realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
+    digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
+    authenticate: Literal["off", "registered", "all"] = "off"
+
+    _off = field_validator("authenticate", mode="before")(_off)
 
 
 class H323(Section):
@@ -67,6 +84,8 @@ class H323(Section):
     tls: OptionalPort = 1300
     ras: OptionalPort = 1719
     gatekeeper: str = "embedded"
+
+    _off = field_validator("gatekeeper", mode="before")(_off)
 
 
 class Web(Section):
@@ -92,6 +111,7 @@ class Media(Section):
     no_media_timeout: Annotated[int, Field(ge=0, le=86400)] = 300
 
     _check = field_validator("address")(_address)
+    _off = field_validator("srtp", mode="before")(_off)
 
     @field_validator("ports")
     @classmethod
@@ -118,6 +138,25 @@ class RoomConfig(Section):
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
     max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class AccountConfig(Section):
+    """Who may register: a user with a password, or with HA1 = H(user:realm:password) by algorithm, as hex."""
+
+    user: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+~-]{1,64}$")]
+    password: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(default=None, repr=False)
+    ha1: dict[Digest, str] = Field(default={}, repr=False)
+    display_name: Annotated[str, Field(max_length=64)] = ""
+    protocols: tuple[Literal["sip", "h323"], ...] = ("sip", "h323")
+
+    @model_validator(mode="after")
+    def _secret(self) -> AccountConfig:
+        if self.password is None and not self.ha1:
+            raise ValueError("an account needs a password or ha1")
+        for algorithm, key in self.ha1.items():
+            if not re.fullmatch(f"[0-9a-fA-F]{{{32 if algorithm == 'MD5' else 64}}}", key):
+                raise ValueError(f"ha1 of {algorithm} has the wrong form")
+        return self
 
 
 class Token(Section):
@@ -159,15 +198,18 @@ class Config(BaseSettings):
     media: Media = Media()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (RoomConfig(id="100", name="Everyone"),)
-    accounts: tuple[dict[str, Any], ...] = ()
+    accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: tuple[dict[str, Any], ...] = ()
     api: Api = Api()
 
     @model_validator(mode="after")
-    def _rooms_differ(self) -> Config:
+    def _names_differ(self) -> Config:
         ids = [room.id for room in self.rooms]
         if len(ids) != len(set(ids)):
             raise ValueError("two rooms have the same id")
+        users = [account.user for account in self.accounts]
+        if len(users) != len(set(users)):
+            raise ValueError("two accounts have the same user")
         return self
 
     @classmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,12 +24,19 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
+from gateway.store.registrations import RegistrationStore
 from sip import events
+from sip.accounts import Account
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
+from sip.adapter_dial import dial_in_turn
 from sip.adapter_facts import MAX_NAME, clean, source
+from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.config import StackConfig
 from sip.describe_exchange import Exchange
+from sip.digest import Algorithm
 from sip.events import Flow, Send, SessionId, Target, Transport
+from sip.gate import Policy
+from sip.registrar import Binding
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
 from sip.transport_stream import StreamLimits
@@ -51,7 +58,11 @@ class SipConfig:
 
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns a transport
     off, 0 takes any free one. certificate and key are PEM files for TLS; authorities one of those who sign the
-    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place.
+    certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
+    one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
+    are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
+    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
+    who sends them. registrations keeps what is registered; None: only as long as the process lives.
     """
 
     address: str = "0.0.0.0"
@@ -63,6 +74,11 @@ class SipConfig:
     key: Path | None = None
     authorities: Path | None = None
     domain: str | None = None
+    realm: str = "roombridge"
+    digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
+    accounts: tuple[Account, ...] = ()
+    authenticate: Policy = Policy.OFF
+    registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
     limits: StreamLimits = field(default_factory=StreamLimits)
 
@@ -77,6 +93,7 @@ class SipAdapter:
         self._reactor = reactor
         self._rng = rng
         self._network: Network
+        self._registrations: Registrations | None = None
         self._loop: asyncio.AbstractEventLoop
         self._calls: dict[SessionId, SipCall] = {}
         self._working: set[SipCall] = set()
@@ -109,6 +126,10 @@ class SipAdapter:
         stack_config = StackConfig(
             host=host, ports=dict(self._network.ports), user_agent=config.user_agent, accept=ACCEPT
         )
+        if config.accounts:
+            self._registrations = self._open_registrations()
+            methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
+            stack_config = replace(stack_config, methods=methods, supported=supported)
         self.stack = Stack(stack_config, self._rng)
         self._running = True
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
@@ -131,6 +152,40 @@ class SipAdapter:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._registrations is not None:
+            await asyncio.to_thread(self._registrations.stop)
+
+    def _open_registrations(self) -> Registrations:
+        config = self._config
+        return Registrations(
+            config.accounts,
+            config.realm,
+            config.digests,
+            config.authenticate,
+            config.registrations,
+            self._network,
+            self._serves,
+            self._rng,
+        )
+
+    def _serves(self, uri: Uri) -> bool:
+        """Tell whether an address that a peer claims may be one of our accounts: without a domain any may."""
+        return self._config.domain is None or self._is_ours(uri)
+
+    def _is_ours(self, uri: Uri) -> bool:
+        """Tell whether a URI's host names this house: by its domain or by an address of this machine."""
+        config, host = self._config, uri.host.lower()
+        if host in ((config.domain or "").lower(), config.public_address, config.address):
+            return True
+        try:
+            address = str(ip_address(host))
+        except ValueError:
+            return False
+        return self._network.local_address(address) == address
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Return all that is registered, by account."""
+        return self._registrations.listing() if self._registrations is not None else ()
 
     @property
     def ports(self) -> MappingProxyType[Transport, int]:
@@ -142,6 +197,7 @@ class SipAdapter:
         return {
             **self.stack.counters(),
             **self._network.counters(),
+            **(self._registrations.counters() if self._registrations is not None else {}),
             **self._counters,
             "calls": len(self._calls),
         }
@@ -160,13 +216,41 @@ class SipAdapter:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown. Raises Refused with the reason that the peer or the house gave.
+        display is the name that the peer is shown. An address of one of our accounts leads to where that is
+        registered, one contact after the other. Raises Refused with the reason that the peer or the house gave.
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
         uri, hops = self._where(target, large=wanted.video)
-        flow = await self._open(hops)
+        bindings = self._registered(uri)
+        if bindings is not None:
+            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display))
+        return await self._dial(uri, hops, (), facts, wanted, display)
+
+    def _registered(self, text: str) -> list[Binding] | None:
+        """Return the contacts of the account that an address names; None where it is none of ours."""
+        uri = parse_uri(text)
+        known = self._registrations
+        if known is None or uri.name not in known.accounts or not self._is_ours(uri):
+            return None
+        if uri.port is not None and uri.port not in self._network.ports.values():
+            return None  # another service on the same machine
+        return known.bindings(uri.name)
+
+    async def _dial_binding(self, facts: CallFacts, wanted: Wanted, display: str, binding: Binding) -> Call:
+        return await self._dial(str(binding.contact), binding.ways, binding.path, facts, wanted, display)
+
+    async def _dial(
+        self,
+        uri: str,
+        ways: Sequence[Flow | Target],
+        route: Sequence[str],
+        facts: CallFacts,
+        wanted: Wanted,
+        display: str,
+    ) -> Call:
+        flow = await self._open(ways)
         call = SipCall(self, None, flow, self._exchange(flow))
         facts = replace(
             facts,
@@ -178,23 +262,25 @@ class SipAdapter:
         sender = self._sender(facts.called, display, flow)
         self._working.add(call)
         try:
-            return await call.place(facts, wanted, lambda body: self._invite(call, uri, sender, body))
+            return await call.place(facts, wanted, lambda body: self._invite(call, uri, sender, route, body))
         finally:
             if call.session is None:
                 self._settle(call)
 
-    def _invite(self, call: SipCall, uri: str, sender: str, body: bytes) -> SessionId:
+    def _invite(self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes) -> SessionId:
         try:
-            session = self.stack.invite(call.flow, uri, sender, self.now(), body)
+            session = self.stack.invite(call.flow, uri, sender, self.now(), body, route=route)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
         return session
 
-    async def _open(self, hops: list[Target]) -> Flow:
-        """Return a flow to the first of these that can be reached."""
+    async def _open(self, hops: Sequence[Flow | Target]) -> Flow:
+        """Return a flow to the first of these that can be reached; one that is open already is taken as it is."""
         why = ""
         for hop in hops:
+            if isinstance(hop, Flow):
+                return hop
             try:
                 return await self._network.open(hop)
             except OSError as error:
@@ -248,7 +334,12 @@ class SipAdapter:
 
     def closed(self, flow: Flow) -> None:
         """Take note of a connection that is gone."""
-        self._guard(partial(self.stack.closed, flow))
+        self._guard(partial(self._closed, flow))
+
+    def _closed(self, flow: Flow, now: float) -> None:
+        self.stack.closed(flow, now)
+        if self._registrations is not None:
+            self._registrations.closed(flow)
 
     def unreachable(self, send: Send) -> None:
         """Take back a message that could not be sent."""
@@ -308,6 +399,8 @@ class SipAdapter:
             case events.OptionsReceived():
                 status = 503 if self._stopping else 200
                 self.stack.respond(event.request_id, status, self.now())
+            case events.RequestReceived(request=request) if request.method == "REGISTER" and not self._stopping:
+                self._register(event)
             case events.RequestReceived():
                 self.stack.respond(event.request_id, 501, self.now())
             case events.RequestAnswered():
@@ -349,9 +442,20 @@ class SipAdapter:
             headers = refusal_headers(Reason.SHUTDOWN)
             self.stack.refuse(event.session, refusal_status(Reason.SHUTDOWN), self.now(), headers=headers)
             return
+        verdict = self._registrations.screen(event.request, event.flow) if self._registrations else None
+        if verdict is not None and verdict.status:
+            self.stack.refuse(event.session, verdict.status, self.now(), headers=verdict.headers)
+            return
         call = SipCall(self, event.session, event.flow, self._exchange(event.flow))
         self._keep(event.session, call)
         call.invited(event.request)
+
+    def _register(self, event: events.RequestReceived) -> None:
+        if self._registrations is None:
+            self.stack.respond(event.request_id, 501, self.now())
+            return
+        reply = self._registrations.register(event.request, event.flow)
+        self.stack.respond(event.request_id, reply.status, self.now(), text=reply.phrase, headers=reply.headers)
 
     def _keep(self, session: SessionId, call: SipCall) -> None:
         self._calls[session] = call

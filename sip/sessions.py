@@ -28,6 +28,7 @@ from sip.timers import Timer
 from sip.transaction import Key, ServerTransaction
 
 if TYPE_CHECKING:
+    from sip.digest_client import Login
     from sip.uac import Outgoing
 
 ANSWER_TIME = 30.0
@@ -70,7 +71,7 @@ class Unacked:
 
 @dataclass(slots=True)
 class Session:
-    """One call; caller whether we placed it."""
+    """One call; caller whether we placed it; login what our requests in it answer challenges with."""
 
     id: SessionId
     caller: bool
@@ -84,6 +85,7 @@ class Session:
     updating: bool = False
     asked: RequestId | None = None
     reason: Reason | None = None
+    login: Login | None = None
 
     @property
     def busy(self) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from gateway.reasons import Reason
 from sip.building import abilities, reason_headers
 from sip.config import StackConfig
+from sip.digest_client import Login
 from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, Target
 from sip.headers import Headers
 from sip.message import Message, Request, Response
@@ -153,12 +154,13 @@ class Stack:
         route: Sequence[str] = (),
         headers: HeaderList = (),
         max_forwards: int = 70,
+        login: Login | None = None,
     ) -> SessionId:
         """Place a call to uri through target. Raises ValueError where uri, sender, to or a route makes no sense.
 
         sender and to are From and To as name-addr or URI without tag; to is uri by default. route is a preloaded
-        route set. body empty: the peer makes the offer. Where the bounds are reached the session ends at once with
-        OVERLOAD.
+        route set. body empty: the peer makes the offer. login answers challenges, of the whole call. Where the
+        bounds are reached the session ends at once with OVERLOAD.
         """
         core = self._core
         request = self._request("INVITE", uri, sender, to, route, headers, body, content_type, max_forwards)
@@ -171,7 +173,7 @@ class Stack:
             core.emit(Rejected(session, 503, Reason.OVERLOAD, None))
             core.emit(Ended(session, Reason.OVERLOAD))
             return session
-        return self._uac.invite(request, contact, target, now).id
+        return self._uac.invite(request, contact, target, now, login).id
 
     def ack_with(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
         """Send the ACK with our answer to an offer that came in the 2xx to our (re-)INVITE without offer."""
@@ -261,9 +263,11 @@ class Stack:
         content_type: str = "",
         call_id: str | None = None,
         cseq: int = 1,
+        login: Login | None = None,
     ) -> RequestId:
         """Send a request outside of any dialog (OPTIONS, REGISTER, MESSAGE); `RequestAnswered` tells the outcome.
 
+        login answers challenges; each answer takes the next CSeq number, which the response tells.
         Raises ValueError where uri, sender or to makes no sense.
         """
         request = self._request(method, uri, sender, to, (), headers, body, content_type, 70, call_id, cseq)
@@ -271,7 +275,7 @@ class Stack:
             number = RequestId(self._core.number())
             self._core.emit(RequestAnswered(number, 503, None, None))
             return number
-        return self._uac.request(request, target, now)
+        return self._uac.request(request, target, now, login)
 
     def _request(
         self,

@@ -12,6 +12,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 
 from sip.events import Flow, Transport
+from sip.stun_reply import binding_reply
 
 MAX_DATAGRAM = 65_535
 """Octets of a datagram that are read; longer ones do not exist. Twisted's own default would cut at 8,192."""
@@ -75,8 +76,10 @@ class UdpShell(DatagramProtocol):
         return Flow(Transport.UDP, self._routes.towards(address), self.port, address, port)
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:  # noqa: N802 (Twisted's name)
-        """Hand a datagram on; blank ones only keep a NAT binding open (RFC 5626 §4.4)."""
-        if datagram.strip(b"\r\n\0"):
+        """Hand a datagram on; blank ones and STUN only keep a NAT binding open (RFC 5626 §4.4)."""
+        if datagram[:1] in (b"\x00", b"\x01") and (reply := binding_reply(datagram, plain_address(addr[0]), addr[1])):
+            self.send(reply, plain_address(addr[0]), addr[1])
+        elif datagram.strip(b"\r\n\0"):
             self._received(datagram, self.flow(plain_address(addr[0]), addr[1]))
 
     def send(self, data: bytes, address: str, port: int) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from gateway.reasons import Reason, from_sip
 from sip.building import HeaderList, abilities, make_response, reason_headers
 from sip.dialog import Dialog
+from sip.digest_client import Attempt, Login
 from sip.events import (
     Answered,
     Flow,
@@ -41,12 +42,18 @@ MAX_FORKS = 16
 MAX_RETRY = 300
 """Longest Retry-After in seconds that is passed on; later means never within a call."""
 
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
+"""Header fields that answer challenges."""
+
 Done = Callable[[Response | None, int, float], None]
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """An INVITE of ours. tag is the remote tag of the 2xx that counts; acks what acknowledged each 2xx, by tag."""
+    """An INVITE of ours. tag is the remote tag of the 2xx that counts; acks what acknowledged each 2xx, by tag.
+
+    attempt answers challenges, None where we have no login for the peer.
+    """
 
     session: Session
     request: Request
@@ -59,6 +66,7 @@ class Outgoing:
     tag: str | None = None
     acks: dict[str, Send] = field(default_factory=dict)
     timer: Timer | None = None
+    attempt: Attempt | None = None
 
 
 class UserAgentClient:
@@ -71,12 +79,15 @@ class UserAgentClient:
 
     # INVITE
 
-    def invite(self, request: Request, contact: str, way: Flow | Target, now: float) -> Session:
+    def invite(
+        self, request: Request, contact: str, way: Flow | Target, now: float, login: Login | None = None
+    ) -> Session:
         """Start a call with a request that is complete but for Via; contact is the value of its Contact."""
         core = self._core
         session = core.open(caller=True)
         session.local_tag = request.from_.tag
-        out = Outgoing(session, request, bool(request.body), initial=True)
+        session.login = login
+        out = Outgoing(session, request, bool(request.body), initial=True, attempt=_attempt(login, request))
         session.outgoing = out
         out.timer = core.timers.start(now + core.config.ring_time, partial(self._rang_out, out))
         on_response = partial(self._on_response, out, contact)
@@ -89,7 +100,7 @@ class UserAgentClient:
         if dialog is None:
             return
         request = self._dialog_request(dialog, "INVITE", body, content_type, abilities(self._core.config))
-        out = Outgoing(session, request, bool(body), initial=False)
+        out = Outgoing(session, request, bool(body), initial=False, attempt=_attempt(session.login, request))
         session.outgoing = out
         on_response = partial(self._on_response, out, dialog.contact)
         way, fallback = dialog.way()
@@ -102,8 +113,25 @@ class UserAgentClient:
             self._on_provisional(out, contact, response, flow, now)
         elif response.status < 300:
             self._on_success(out, contact, response, flow, now)
-        else:
+        elif not self._answer_challenge(out, contact, response, now):
             self._on_refusal(out, response.status, response, from_sip(response.status), now)
+
+    def _answer_challenge(self, out: Outgoing, contact: str, response: Response, now: float) -> bool:
+        """Send the INVITE again with credentials, in a transaction of its own (§22.2); its early dialogs are gone."""
+        session = out.session
+        if out.attempt is None or out.client is None or session.phase not in (Phase.CALLING, Phase.CONFIRMED):
+            return False
+        sent = out.client.target
+        request = out.attempt.answer(out.request, response)
+        if request is None or sent is None:
+            return False
+        self._core.drop_early(session)
+        if session.dialog is not None:
+            session.dialog.local_cseq = request.cseq.number
+        out.request, out.provisional = request, False
+        on_response, on_failure = partial(self._on_response, out, contact), partial(self._on_failure, out)
+        out.client = self._layer.send_request(request, sent.target, sent.fallback, on_response, on_failure, now)
+        return True
 
     def _on_failure(self, out: Outgoing, reason: Reason, now: float) -> None:
         self._on_refusal(out, 408 if reason is Reason.TIMEOUT else 503, None, reason, now)
@@ -195,6 +223,7 @@ class UserAgentClient:
         """Send the ACK of a 2xx and keep it for when that comes again (§13.2.2.4)."""
         self._stop_timer(out)
         ack = dialog.request("ACK", out.request.cseq.number)
+        ack.headers.extend(item for item in out.request.headers if item[0] in CREDENTIALS)  # §22.1
         ack.body = body
         if body:
             ack.headers.add("Content-Type", content_type)
@@ -333,7 +362,7 @@ class UserAgentClient:
         self._ask(session, "INFO", body, content_type, (), done, now)
         return number
 
-    def request(self, request: Request, way: Flow | Target, now: float) -> RequestId:
+    def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:
         """Send a request outside of any dialog, complete but for Via."""
         number = RequestId(self._core.number())
 
@@ -345,8 +374,35 @@ class UserAgentClient:
             status = 408 if reason is Reason.TIMEOUT else 503
             self._core.emit(RequestAnswered(number, status, None, None))
 
-        self._layer.send_request(request, way, None, on_response, on_failure, now)
+        self._send(request, (way, None), on_response, on_failure, login, None, now)
         return number
+
+    def _send(
+        self,
+        request: Request,
+        way: tuple[Flow | Target, Target | None],
+        on_response: OnResponse,
+        on_failure: OnFailure,
+        login: Login | None,
+        dialog: Dialog | None,
+        now: float,
+    ) -> None:
+        """Send a request other than INVITE, and again with credentials where it is challenged (§22.2)."""
+        attempt = _attempt(login, request)
+
+        def heard(response: Response, flow: Flow | None, when: float) -> None:
+            nonlocal request
+            again = attempt.answer(request, response) if attempt is not None else None
+            if again is None:
+                on_response(response, flow, when)
+                return
+            request = again
+            if dialog is not None:  # other requests may have been numbered meanwhile
+                dialog.local_cseq += 1
+                request.headers.set("CSeq", f"{dialog.local_cseq} {request.method}")
+            self._layer.send_request(request, *way, heard, on_failure, when)
+
+        self._layer.send_request(request, *way, heard, on_failure, now)
 
     def _ask(
         self,
@@ -364,7 +420,7 @@ class UserAgentClient:
             return
         request = self._dialog_request(dialog, method, body, content_type, headers)
         on_response, on_failure = _final(dialog, method, done)
-        self._layer.send_request(request, *dialog.way(), on_response, on_failure, now)
+        self._send(request, dialog.way(), on_response, on_failure, session.login, dialog, now)
 
     def _dialog_request(
         self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList
@@ -381,6 +437,15 @@ class UserAgentClient:
         if out.timer is not None:
             out.timer.stop()
             out.timer = None
+
+
+def _attempt(login: Login | None, request: Request) -> Attempt | None:
+    """Return what answers challenges of a request, and put on it what is asked for anyway."""
+    if login is None:
+        return None
+    attempt = Attempt(login)
+    attempt.begin(request)
+    return attempt
 
 
 def _final(dialog: Dialog, method: str, done: Done) -> tuple[OnResponse, OnFailure]:

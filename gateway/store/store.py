@@ -15,7 +15,17 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from gateway.store.tables import CALLS, METADATA, ROOMS, SCHEMA_VERSION, VERSION, CallRecord, StoredRoom
+from gateway.store.tables import (
+    ACCOUNTS,
+    CALLS,
+    METADATA,
+    ROOMS,
+    SCHEMA_VERSION,
+    VERSION,
+    CallRecord,
+    StoredAccount,
+    StoredRoom,
+)
 
 MAX_RECORDS = 100_000
 """Records kept of calls that were in a room: a year of 270 a day, about 30 MB."""
@@ -41,8 +51,8 @@ class Store:
     def __init__(self, url: str, directory: Path = Path()) -> None:
         """url is SQLAlchemy's; a relative SQLite path is taken from the directory. Raises StoreError."""
         try:
-            self._url = _absolute(make_url(url), directory)
-            self._engine = _engine(self._url)
+            self._url = absolute_url(make_url(url), directory)
+            self._engine = open_engine(self._url)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise StoreError(f"the storage url cannot be used: {error}") from None
         self._turn = asyncio.Lock()
@@ -74,6 +84,24 @@ class Store:
     async def forget_room(self, id: str) -> None:
         """Forget a room; nothing happens if it was not kept."""
         await self._run(lambda connection: connection.execute(delete(ROOMS).where(ROOMS.c.id == id)))
+
+    async def accounts(self) -> list[StoredAccount]:
+        """Return all accounts, by user."""
+        rows = await self._run(lambda connection: connection.execute(select(ACCOUNTS).order_by(ACCOUNTS.c.user)).all())
+        return [StoredAccount(**row._mapping) for row in rows]
+
+    async def keep_account(self, account: StoredAccount) -> None:
+        """Keep an account, new or changed."""
+
+        def keep(connection: Connection) -> None:
+            connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.user == account.user))
+            connection.execute(insert(ACCOUNTS).values(asdict(account)))
+
+        await self._run(keep)
+
+    async def forget_account(self, user: str) -> None:
+        """Forget an account; nothing happens if it was not kept."""
+        await self._run(lambda connection: connection.execute(delete(ACCOUNTS).where(ACCOUNTS.c.user == user)))
 
     async def add_records(self, records: Sequence[CallRecord]) -> None:
         """Keep records, in their order; the oldest beyond the bounds are forgotten."""
@@ -144,13 +172,15 @@ class Store:
                 os.chmod(database, 0o600)  # it holds PINs
 
 
-def _absolute(url: URL, directory: Path) -> URL:
+def absolute_url(url: URL, directory: Path) -> URL:
+    """Return a URL in which a relative SQLite path is taken from the directory."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return url
     return url.set(database=str(directory / url.database))
 
 
-def _engine(url: URL) -> Engine:
+def open_engine(url: URL) -> Engine:
+    """Return an engine as every part of the house uses it; SQLite with its own bounds."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_TIME}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
 SCHEMA_VERSION = 1
 """Counts up with each change of a table; a database of a newer one is refused and not guessed at."""
@@ -46,6 +46,35 @@ CALLS = Table(
     Index("call_records_by_room", "room", "number"),
 )
 
+ACCOUNTS = Table(
+    "accounts",
+    METADATA,
+    Column("user", String(64), primary_key=True),
+    Column("display_name", String(64), nullable=False),
+    Column("md5", String(32)),
+    Column("sha_256", String(64)),
+    Column("sha_512_256", String(64)),
+    Column("sip", Boolean, nullable=False),
+    Column("h323", Boolean, nullable=False),
+)
+
+REGISTRATIONS = Table(
+    "registrations",
+    METADATA,
+    Column("account", String(256), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("contact", String, nullable=False),
+    Column("q", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("call_id", String, nullable=False),
+    Column("cseq", BigInteger, nullable=False),
+    Column("path", String, nullable=False),
+    Column("flow", String, nullable=False),
+    Column("instance", String, nullable=False),
+    Column("reg_id", BigInteger, nullable=False),
+    Column("agent", String, nullable=False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRoom:
@@ -58,6 +87,22 @@ class StoredRoom:
     guest_pin: str | None = field(default=None, repr=False)
     max_participants: int = 50
     locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAccount:
+    """An account that does not stand in the configuration; of its password only H(user:realm:password) as hex.
+
+    sip and h323 say where it is good for.
+    """
+
+    user: str
+    display_name: str = ""
+    md5: str | None = field(default=None, repr=False)
+    sha_256: str | None = field(default=None, repr=False)
+    sha_512_256: str | None = field(default=None, repr=False)
+    sip: bool = True
+    h323: bool = True
 
 
 @dataclass(frozen=True, slots=True)

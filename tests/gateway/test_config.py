@@ -70,3 +70,33 @@ def test_a_fault_names_its_place(tmp_path: Path, text: str, said: str) -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no file"):
         load(tmp_path / "none.yaml")
+
+
+def test_accounts_have_a_secret_and_show_none(tmp_path: Path) -> None:
+    path = tmp_path / "house.yaml"
+    path.write_text(
+        "sip: {authenticate: off}\nmedia: {srtp: off}\n"
+        "accounts:\n- {user: ann, password: hush}\n- {user: bob, ha1: {MD5: 0123456789abcdef0123456789abcdef}}\n"
+    )
+    config = load(path)
+    assert config.sip.authenticate == "off"
+    assert [account.user for account in config.accounts] == ["ann", "bob"]
+    assert "hush" not in repr(config)
+    assert "abcdef" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        "{user: ann}",
+        "{user: a b, password: x}",
+        "{user: ann, ha1: {MD5: 12}}",
+        "{user: ann, ha1: {SHA-1: 0123456789abcdef0123456789abcdef}}",
+        "{user: ann, password: x}, {user: ann, password: y}",
+    ],
+)
+def test_accounts_that_cannot_work_are_told_of(tmp_path: Path, account: str) -> None:
+    path = tmp_path / "house.yaml"
+    path.write_text(f"accounts: [{account}]\n")
+    with pytest.raises(ConfigError, match=r"accounts|two accounts"):
+        load(path)

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.store import store as store_module
 from gateway.store.store import Store, StoreError
-from gateway.store.tables import SCHEMA_VERSION, CallRecord, StoredRoom
+from gateway.store.tables import SCHEMA_VERSION, CallRecord, StoredAccount, StoredRoom
 
 RECORD = CallRecord(
     call="c1",
@@ -51,6 +51,17 @@ async def test_rooms_come_back_as_they_were_kept(store: Store, tmp_path: Path) -
     await again.close()
     assert await store.rooms() == [room]
     assert "1111" not in repr(room)
+
+
+async def test_accounts_come_back_as_they_were_kept(store: Store) -> None:
+    account = StoredAccount("ann", "Ann", md5="0" * 32, h323=False)
+    await store.keep_account(StoredAccount("ann", "old"))
+    await store.keep_account(account)
+    await store.keep_account(StoredAccount("bob"))
+    await store.forget_account("bob")
+    await store.forget_account("nobody")
+    assert await store.accounts() == [account]
+    assert "000" not in repr(account)
 
 
 async def test_records_come_back_latest_first_and_page_by_page(store: Store) -> None:

@@ -21,16 +21,26 @@ MODULES = Path("/usr/lib/baresip/modules")
 
 
 class Baresip(Program):
-    """One baresip with one account; `secure` makes SRTP mandatory (SDES), transport is udp, tcp or tls."""
+    """One baresip with one account; `secure` makes SRTP mandatory (SDES), transport is udp, tcp or tls.
+
+    registrar is the port of 127.0.0.1 where it registers, and its password; None: it does not.
+    """
 
     def __init__(
-        self, mark: marks.Mark, directory: Path, transport: str = "udp", secure: bool = False, video: bool = True
+        self,
+        mark: marks.Mark,
+        directory: Path,
+        transport: str = "udp",
+        secure: bool = False,
+        video: bool = True,
+        registrar: tuple[int, str] | None = None,
     ) -> None:
         super().__init__(f"baresip {mark.name}")
         self.mark, self.transport, self.secure, self.video = mark, transport, secure, video
         self.directory = directory / f"baresip-{mark.name}"
         self.directory.mkdir()
         self.port = free_port()
+        self.registrar = registrar
         self._pictures = 0
         self._closed = 0
 
@@ -78,7 +88,13 @@ class Baresip(Program):
         parameters += [f"video_codecs={'H264' if self.video else 'none'}"]
         if self.secure:
             parameters.append("mediaenc=srtp-mand")
-        account = f'"{self.mark.name}" <sip:{self.mark.name.lower()}@127.0.0.1;transport={self.transport}>'
+        host = "127.0.0.1"
+        if self.registrar is not None:
+            port, password = self.registrar
+            host += f":{port}"
+            parameters[parameters.index("regint=0")] = "regint=60"
+            parameters.append(f"auth_pass={password}")
+        account = f'"{self.mark.name}" <sip:{self.mark.name.lower()}@{host};transport={self.transport}>'
         (self.directory / "accounts").write_text(";".join([account, *parameters]) + "\n")
         (self.directory / "contacts").write_text("")
 

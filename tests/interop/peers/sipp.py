@@ -67,6 +67,13 @@ class Sipp(Program):
         assert found is not None
         return found[1].strip()
 
+    async def register(self, host: str, port: int, user: str, password: str) -> int:
+        """Register and leave again with a password; return SIPp's exit status, 0 where all went as it should."""
+        command = self._command("sipp-register.xml", host, port, user, 9)
+        command[command.index("caller") + 1] = user
+        await self.start([*command, "-au", user, "-ap", password], self.directory)
+        return await self.wait(20)
+
     async def finish(self) -> None:
         """End sound and program."""
         await self.voice.stop()
