@@ -172,6 +172,7 @@ class House:
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
+            watch=self.desk,
         )
         try:
             await self.sip.start()

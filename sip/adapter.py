@@ -28,15 +28,20 @@ from gateway.store.registrations import RegistrationStore
 from sip import events
 from sip.accounts import Account
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
+from sip.adapter_conference import ConferenceEvents, RoomWatch
 from sip.adapter_dial import dial_in_turn
 from sip.adapter_facts import MAX_NAME, clean, source
+from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
-from sip.config import StackConfig
+from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
+from sip.dialling import Dialling, Servers
 from sip.digest import Algorithm
 from sip.events import Flow, Send, SessionId, Target, Transport
 from sip.gate import Policy
+from sip.hunt import Failure
 from sip.registrar import Binding
+from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
 from sip.transport_stream import StreamLimits
@@ -50,6 +55,10 @@ STOP_TIME = 1.6
 """Seconds that peers have to answer our BYE when the service stops: over UDP it is sent three times in them."""
 ACCEPT = ("application/sdp", "multipart/mixed", "multipart/alternative", "multipart/related")
 """Bodies that a call may come with."""
+
+
+METHODS = (*BASIC_METHODS, "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE")
+"""What is handled here or refused with a reason of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,16 @@ class SipConfig:
 class SipAdapter:
     """SIP for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
 
-    def __init__(self, config: SipConfig, desk: Desk, reactor: Any = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: SipConfig,
+        desk: Desk,
+        reactor: Any = None,
+        rng: random.Random | None = None,
+        watch: RoomWatch | None = None,
+        refer_policy: ReferPolicy | None = None,
+    ) -> None:
+        """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
         self.desk = desk
         self.stack: Stack
         self._config = config
@@ -94,6 +112,8 @@ class SipAdapter:
         self._rng = rng
         self._network: Network
         self._registrations: Registrations | None = None
+        self._conferences = ConferenceEvents(self, watch)
+        self._transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
         self._loop: asyncio.AbstractEventLoop
         self._calls: dict[SessionId, SipCall] = {}
         self._working: set[SipCall] = set()
@@ -120,11 +140,19 @@ class SipAdapter:
         network_config = NetworkConfig(
             config.address, ports, config.certificate, config.key, config.authorities, config.limits
         )
-        self._network = Network(network_config, self, self._reactor)
+        rng = self._rng or random.SystemRandom()
+        resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
+        self._servers = Servers(resolver)
+        self._network = Network(network_config, self, self._reactor, resolver)
         self._network.start()
         host = config.public_address or ("" if ip_address(config.address).is_unspecified else config.address)
         stack_config = StackConfig(
-            host=host, ports=dict(self._network.ports), user_agent=config.user_agent, accept=ACCEPT
+            host=host,
+            ports=dict(self._network.ports),
+            user_agent=config.user_agent,
+            methods=METHODS,
+            accept=ACCEPT,
+            focus=True,
         )
         if config.accounts:
             self._registrations = self._open_registrations()
@@ -139,6 +167,8 @@ class SipAdapter:
         if not self._running or self._stopping:
             return
         self._stopping = True
+        self._conferences.stop()
+        await self._transfers.stop()
         for call in tuple(self._calls.values()):
             call.drop(Reason.SHUTDOWN)
         self._settled()
@@ -212,25 +242,36 @@ class SipAdapter:
 
     # placing calls
 
-    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+    async def dial(
+        self,
+        target: str,
+        facts: CallFacts,
+        wanted: Wanted | None = None,
+        display: str = "",
+        headers: HeaderList | None = None,
+    ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown. An address of one of our accounts leads to where that is
-        registered, one contact after the other. Raises Refused with the reason that the peer or the house gave.
+        display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
+        leads to where that is registered, one contact after the other. Raises Refused with the reason that the peer
+        or the house gave.
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
-        uri, hops = self._where(target, large=wanted.video)
+        uri = self._dialled(target)
+        headers = headers or []
         bindings = self._registered(uri)
         if bindings is not None:
-            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display))
-        return await self._dial(uri, hops, (), facts, wanted, display)
+            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display, headers))
+        return await self._dial(self._dialling(str(uri), wanted), (), facts, wanted, display, headers)
 
-    def _registered(self, text: str) -> list[Binding] | None:
+    def _dialling(self, uri: str, wanted: Wanted, fixed: Sequence[Flow | Target] = ()) -> Dialling:
+        return Dialling(uri, self._ways(wanted.video), self._servers, self._network, self.now, fixed)
+
+    def _registered(self, uri: Uri) -> list[Binding] | None:
         """Return the contacts of the account that an address names; None where it is none of ours."""
-        uri = parse_uri(text)
         known = self._registrations
         if known is None or uri.name not in known.accounts or not self._is_ours(uri):
             return None
@@ -238,19 +279,22 @@ class SipAdapter:
             return None  # another service on the same machine
         return known.bindings(uri.name)
 
-    async def _dial_binding(self, facts: CallFacts, wanted: Wanted, display: str, binding: Binding) -> Call:
-        return await self._dial(str(binding.contact), binding.ways, binding.path, facts, wanted, display)
+    async def _dial_binding(
+        self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, binding: Binding
+    ) -> Call:
+        dialling = self._dialling(str(binding.contact), wanted, binding.ways)
+        return await self._dial(dialling, binding.path, facts, wanted, display, headers)
 
     async def _dial(
         self,
-        uri: str,
-        ways: Sequence[Flow | Target],
+        dialling: Dialling,
         route: Sequence[str],
         facts: CallFacts,
         wanted: Wanted,
         display: str,
+        headers: HeaderList,
     ) -> Call:
-        flow = await self._open(ways)
+        flow = await dialling.next()
         call = SipCall(self, None, flow, self._exchange(flow))
         facts = replace(
             facts,
@@ -262,37 +306,28 @@ class SipAdapter:
         sender = self._sender(facts.called, display, flow)
         self._working.add(call)
         try:
-            return await call.place(facts, wanted, lambda body: self._invite(call, uri, sender, route, body))
+            return await call.place(
+                facts,
+                wanted,
+                lambda body: self._invite(call, dialling.uri, sender, route, body, headers),
+                dialling.next,
+            )
         finally:
             if call.session is None:
                 self._settle(call)
 
-    def _invite(self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes) -> SessionId:
+    def _invite(
+        self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes, headers: HeaderList
+    ) -> SessionId:
         try:
-            session = self.stack.invite(call.flow, uri, sender, self.now(), body, route=route)
+            session = self.stack.invite(call.flow, uri, sender, self.now(), body, route=route, headers=headers)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
         return session
 
-    async def _open(self, hops: Sequence[Flow | Target]) -> Flow:
-        """Return a flow to the first of these that can be reached; one that is open already is taken as it is."""
-        why = ""
-        for hop in hops:
-            if isinstance(hop, Flow):
-                return hop
-            try:
-                return await self._network.open(hop)
-            except OSError as error:
-                why = str(error)
-        raise Refused(Reason.UNREACHABLE, why)
-
-    def _where(self, target: str, large: bool) -> tuple[str, list[Target]]:
-        """Return the Request-URI of a dialled address and where to send it, best first.
-
-        Where the URI names no transport, an INVITE that is too large for one datagram goes by TCP, and by UDP only to
-        peers that have no TCP (RFC 3261 §18.1.1).
-        """
+    def _dialled(self, target: str) -> Uri:
+        """Return a dialled address as a URI. Raises Refused."""
         if not target.isprintable() or " " in target:
             raise Refused(Reason.BAD_REQUEST, "an address without blanks and control characters is needed")
         try:
@@ -302,22 +337,23 @@ class SipAdapter:
         if not uri.is_sip:
             raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
         named = uri.parameters.get("transport", "").lower()
-        udp, tcp = self._config.udp is not None, self._config.tcp is not None
-        if uri.scheme == "sips" or named == "tls":
-            ways = [Transport.TLS]
-        elif named in ("tcp", "udp"):
-            ways = [Transport(named)]
-        elif named:
+        if named not in ("", "tls") and uri.scheme == "sip" and named not in ("tcp", "udp"):
             raise Refused(Reason.UNSUPPORTED, f"transport {named} cannot be dialled")
-        elif udp:
-            ways = [Transport.TCP, Transport.UDP] if tcp and large else [Transport.UDP]
-        else:
-            ways = [Transport.TCP if tcp else Transport.TLS]
-        return str(uri), [Target(way, uri.host, uri.port) for way in ways]
+        return uri
+
+    def _ways(self, large: bool) -> list[Transport]:
+        """Return our transports, best first.
+
+        Where a URI names none, an INVITE that is too large for one datagram goes by TCP, and by UDP only to peers
+        that have no TCP (RFC 3261 §18.1.1).
+        """
+        ways = [Transport.TCP, Transport.UDP] if large else [Transport.UDP, Transport.TCP]
+        off = {Transport.UDP: self._config.udp is None, Transport.TCP: self._config.tcp is None}
+        return [*(way for way in ways if not off[way]), Transport.TLS]
 
     def _sender(self, user: str, display: str, flow: Flow) -> str:
         host = self._config.domain or self._advertised(flow)
-        uri = Uri("sip", escape(user, safe="-_.!~*'()&=+$,?/") or None, host=host)
+        uri = Uri("sip", escape(user, safe=_USER) or None, host=host)
         return str(NameAddr(uri, clean(display or self._config.user_agent, MAX_NAME), {}))
 
     def _advertised(self, flow: Flow) -> str:
@@ -402,14 +438,18 @@ class SipAdapter:
             case events.RequestReceived(request=request) if request.method == "REGISTER" and not self._stopping:
                 self._register(event)
             case events.RequestReceived():
-                self.stack.respond(event.request_id, 501, self.now())
+                self._asked(event)
+            case events.Resubscribed():
+                self._conferences.resubscribed(event)
+            case events.SubscriptionEnded():
+                self._conferences.ended(event)
             case events.RequestAnswered():
                 pass
             case _:
                 call = self._calls.get(event.session)
                 if call is not None:
                     self._tell(call, event)
-                elif isinstance(event, events.UpdateReceived | events.InfoReceived):
+                elif isinstance(event, _ASKED) and event.request_id is not None:
                     self.stack.respond(event.request_id, 481, self.now())
 
     def _tell(self, call: SipCall, event: events.Event) -> None:
@@ -420,6 +460,9 @@ class SipAdapter:
                 call.reoffered(event.request, partial(self._answer_reinvite, event.session))
             case events.UpdateReceived():
                 call.reoffered(event.request, partial(self._answer_update, event.request_id))
+            case events.PrackReceived():
+                if event.request_id is not None:
+                    call.reoffered(event.request, partial(self._answer_update, event.request_id))
             case events.InfoReceived():
                 status, headers = call.informed(event.request)
                 self.stack.respond(event.request_id, status, self.now(), headers=headers)
@@ -427,15 +470,21 @@ class SipAdapter:
                 call.info_answered(event.request_id, event.status)
             case events.Provisional():
                 call.progressed(event.response)
+            case events.Refreshed():
+                call.refreshed(event.response)
+            case events.ReinviteAnswered():
+                call.reinvite_answered(event.response)
+            case events.ReinviteRejected():
+                call.reinvite_rejected(event.status, event.reason, event.retry_after)
             case events.Answered():
                 call.picked_up(event.response)
             case events.Rejected():
-                call.rejected(event.status, event.reason, event.response)
+                call.rejected(Failure(event.status, event.reason, event.response, event.contacts))
             case events.Ended():
                 self._forget(event.session, call)
                 call.ended(event.reason)
             case _:
-                pass  # Cancelled, ByeReceived and NoAck: Ended follows. We send no re-INVITE and no UPDATE.
+                pass  # Cancelled, ByeReceived and NoAck: Ended follows. We send no UPDATE with an offer.
 
     def _invited(self, event: events.InviteReceived) -> None:
         if self._stopping:
@@ -446,9 +495,39 @@ class SipAdapter:
         if verdict is not None and verdict.status:
             self.stack.refuse(event.session, verdict.status, self.now(), headers=verdict.headers)
             return
-        call = SipCall(self, event.session, event.flow, self._exchange(event.flow))
+        old = self._calls.get(event.replaces) if event.replaces is not None else None
+        call = SipCall(self, event.session, event.flow, self._exchange(event.flow), old.facts if old else None)
         self._keep(event.session, call)
         call.invited(event.request)
+
+    def _asked(self, event: events.RequestReceived) -> None:
+        """Answer what is neither a call nor a registration."""
+        call = self._calls.get(event.session) if event.session is not None else None
+        facts = call.facts if call is not None else None
+        method = event.request.method
+        if self._stopping:
+            self.stack.respond(event.request_id, 503, self.now())
+        elif method == "SUBSCRIBE":
+            room = facts.called if facts is not None else None
+            self._conferences.subscribe(event, room, self._entity(room or event.request.uri.name, event.flow))
+        elif method == "REFER":
+            self._transfers.referred(event, facts)
+        elif method == "MESSAGE":  # nobody here reads it
+            self.stack.respond(event.request_id, 403, self.now())
+        else:
+            self.stack.respond(event.request_id, 501, self.now())
+
+    def _entity(self, room: str, flow: Flow) -> str:
+        """Return our URI of a room."""
+        host = self._config.domain or self._advertised(flow)
+        return str(Uri("sip", escape(room, safe=_USER), host=host))
+
+    def _may_refer(self, facts: CallFacts, uri: Uri) -> bool:
+        """Let participants call our own domain alone: others may cost money."""
+        return self._config.domain is not None and uri.host.lower() == self._config.domain.lower()
+
+    async def _dial_referred(self, target: str, facts: CallFacts, headers: HeaderList) -> Call:
+        return await self.dial(target, facts, headers=headers)
 
     def _register(self, event: events.RequestReceived) -> None:
         if self._registrations is None:
@@ -490,6 +569,14 @@ class SipAdapter:
 
     def _answer_update(self, request_id: events.RequestId, status: int, body: bytes, headers: HeaderList) -> None:
         self.stack.respond(request_id, status, self.now(), body, headers=headers)
+
+
+_ASKED = (events.UpdateReceived, events.InfoReceived, events.PrackReceived)
+"""Events of calls that want an answer."""
+
+
+_USER = "-_.!~*'()&=+$,?/"
+"""What may stand in a user part as it is (RFC 3261 §25.1)."""
 
 
 def _sent(data: bytes) -> str:

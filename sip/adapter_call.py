@@ -11,8 +11,10 @@ last job. The stack's own record of the call may live on for the 32 seconds that
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -31,9 +33,10 @@ from sip.bodies import (
 )
 from sip.describe_exchange import Exchange
 from sip.events import Flow, RequestId, SessionId
+from sip.hunt import Failure
 from sip.message import Request, Response
 from sip.stack import Stack
-from transcode.media import Candidate, MediaDescription, Wanted
+from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
 
@@ -43,10 +46,16 @@ JOB_TIME = 20.0
 """Seconds that the house may take for one job; a caller gives up at 32 (RFC 3261 timer B)."""
 KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
+BUSY_WAIT = 1.0
+"""Seconds after which a change of ours is tried again that met another one."""
+MAX_RENEGOTIATIONS = 5
+"""Times that a change of ours is tried; a peer that is busy for so long does not want it."""
 RETRY_AFTER = 30
 """Seconds after which one who was turned away for load may try again."""
 _PASSING = frozenset({408, 481, 491, 500, 503})
 """Answers to an INFO that say nothing about whether the peer knows it."""
+
+_ORIGIN = re.compile(rb"^o=\S+ (\S+ \S+)", re.MULTILINE)
 
 HeaderList = list[tuple[str, str]]
 Respond = Callable[[int, bytes, HeaderList], None]
@@ -69,12 +78,24 @@ class CallOwner(Protocol):
 
 
 class SipCall:
-    """One call. flow is the one that it began on; session None until the stack has given one."""
+    """One call. flow is the one that it began on; session None until the stack has given one.
 
-    def __init__(self, owner: CallOwner, session: SessionId | None, flow: Flow, exchange: Exchange) -> None:
+    replaced are the facts of the call that this one takes the place of.
+    """
+
+    def __init__(
+        self,
+        owner: CallOwner,
+        session: SessionId | None,
+        flow: Flow,
+        exchange: Exchange,
+        replaced: CallFacts | None = None,
+    ) -> None:
         self.session = session
         self.flow = flow
+        self.replaced = replaced
         self.call: Call | None = None
+        self.facts: CallFacts | None = None
         self.task: asyncio.Task[None] | None = None
         self._owner = owner
         self._exchange = exchange
@@ -89,8 +110,13 @@ class SipCall:
         self._info: RequestId | None = None
         self._info_refused = False
         self._early_answer: bytes | None = None
-        self._failure: Refused | None = None
-        self._outcome: asyncio.Future[None] | None = None
+        self._failure: Failure | None = None
+        self._outcome: asyncio.Future[Failure | None] | None = None
+        self._wanted = Wanted()
+        self._accepted: bytes | None = None
+        self._renegotiating: Wanted | None = None
+        self._renegotiations = 0
+        self._retry: asyncio.TimerHandle | None = None
 
     # what the stack reports
 
@@ -131,20 +157,49 @@ class SipCall:
             self._info_refused = self._info_refused or (status >= 400 and status not in _PASSING)
 
     def progressed(self, response: Response) -> None:
-        """Our INVITE is under way; some gateways put their answer here and not into the 200."""
-        self._early_answer = _description(response) or self._early_answer
+        """Our INVITE is under way; an answer in it means early media, and may be missing in the 200."""
+        body = _description(response)
+        if body is not None:
+            self._early_answer = body
+            self._do(lambda: self._hear_early(body))
 
     def picked_up(self, response: Response) -> None:
         """Our INVITE was answered."""
         self._do(lambda: self._picked_up(_description(response) or self._early_answer))
 
-    def rejected(self, status: int, reason: Reason, response: Response | None) -> None:
+    def refreshed(self, response: Response) -> None:
+        """The session was refreshed; the peer's description should be the one that it had."""
+        body = _description(response)
+        if body is not None and _version(body) != _version(self._accepted or b""):
+            self._do(lambda: self._take_answer(body))
+
+    def reinvite_answered(self, response: Response) -> None:
+        """Our re-INVITE was answered."""
+        self._renegotiating, self._renegotiations = None, 0
+        body = _description(response)
+        if body is not None:
+            self._do(lambda: self._accept(body))
+
+    def reinvite_rejected(self, status: int, reason: Reason, retry_after: float | None) -> None:
+        """Our re-INVITE was refused; it is tried again where that makes sense (RFC 3261 §14.1)."""
+        wanted, self._renegotiating = self._renegotiating, None
+        self._exchange.withdraw()
+        self._log().info("sip_change_refused", status=status, reason=reason.value, retry_after=retry_after)
+        if wanted is not None and retry_after is not None:
+            self._renegotiate_later(wanted, retry_after)
+
+    def rejected(self, failure: Failure) -> None:
         """Our INVITE failed; `ended` follows."""
-        self._failure = Refused(reason, f"{status} {response.phrase}" if response is not None else "")
+        self._failure = failure
 
     def ended(self, reason: Reason) -> None:
-        """The stack's session is over."""
-        self._finish(reason)
+        """The stack's session is over; a call that is being placed may go on elsewhere."""
+        outcome, failure = self._outcome, self._failure
+        if failure is not None and self._over is None and outcome is not None and not outcome.done():
+            self.session = self._failure = None
+            outcome.set_result(failure)
+        else:
+            self._finish(reason)
 
     # what the house asks (Line)
 
@@ -178,21 +233,42 @@ class SipCall:
         self._info = self._owner.stack.info(self.session, MEDIA_CONTROL, PICTURE_FAST_UPDATE, now)
         self._owner.pump()
 
+    async def renegotiate(self, wanted: Wanted) -> None:
+        """Offer the peer another description by re-INVITE, as soon as no other change is under way."""
+        self._renegotiations = 0
+        self._do(lambda: self._renegotiate(wanted))
+
     async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
         """SIP has no trickle here: candidates stand in the description."""
 
     # placing a call
 
-    async def place(self, facts: CallFacts, wanted: Wanted, invite: Callable[[bytes], SessionId]) -> Call:
-        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.call = await self._owner.desk.arrive(facts, self)
-        self._outcome = asyncio.get_running_loop().create_future()
+    async def place(
+        self,
+        facts: CallFacts,
+        wanted: Wanted,
+        invite: Callable[[bytes], SessionId],
+        again: Callable[[Failure], Awaitable[Flow]],
+    ) -> Call:
+        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused.
+
+        invite sends one INVITE on the call's flow; again gives the flow for another one after a failure, or refuses.
+        """
+        self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
+        self._wanted = wanted
         try:
-            body = self._exchange.local_offer(await self.call.offer(wanted))
-            if self._over is None:
-                self.session = invite(body)
-                self._owner.pump()
-            await self._outcome
+            while self._over is None:
+                self._outcome = asyncio.get_running_loop().create_future()
+                self._accepted = self._early_answer = None
+                body = self._exchange.local_offer(await self.call.offer(wanted))
+                if self._over is None:
+                    self.session = invite(body)
+                    self._owner.pump()
+                failure = await self._outcome
+                if failure is None:
+                    return self.call
+                self.flow = await again(failure)
+            raise Refused(self._over)
         except Refused as refused:
             self.drop(refused.reason)
             raise
@@ -203,7 +279,6 @@ class SipCall:
             self._log_fault(error)
             self.drop(Reason.INTERNAL)
             raise Refused(Reason.INTERNAL) from error
-        return self.call
 
     # jobs
 
@@ -254,8 +329,10 @@ class SipCall:
         if self._over is not None:
             return
         self._over = reason
+        if self._retry is not None:
+            self._retry.cancel()
         if self._outcome is not None and not self._outcome.done():
-            self._outcome.set_exception(self._failure or Refused(reason))
+            self._outcome.set_exception(Refused(reason))
             self._outcome.exception()  # one who was cancelled will not fetch it
         self._start()
 
@@ -264,7 +341,9 @@ class SipCall:
             facts = call_facts(request, self.flow)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
-        self.call = await self._owner.desk.arrive(facts, self)
+        if self.replaced is not None:  # who takes another's place in a call comes where that one is
+            facts = replace(facts, called=self.replaced.called, pin=self.replaced.pin)
+        self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
         self._log().info("sip_call_arrived", peer=facts.source, called=facts.called, sip_call_id=facts.peer_call_id)
         if self._over is not None:
             return
@@ -299,21 +378,58 @@ class SipCall:
             self._awaits_answer = False
             if body is None:
                 raise Refused(Reason.BAD_DESCRIPTION, "the ACK holds no answer to our offer")
-            await self._accept(self._exchange.remote_answer(body))
+            await self._accept(body)
         await self._connect()
 
     async def _picked_up(self, body: bytes | None) -> None:
         if body is None:
             raise Refused(Reason.BAD_DESCRIPTION, "the 2xx holds no answer to our offer")
         self._answered = True
-        await self._accept(self._exchange.remote_answer(body))
+        if self._accepted is None:
+            await self._accept(body)
+        elif body != self._accepted:  # another phone answers than the one whose early media we heard
+            await self._take_answer(body)
         await self._connect()
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(None)
 
-    async def _accept(self, remote: MediaDescription) -> None:
+    async def _hear_early(self, body: bytes) -> None:
+        """Take the answer that comes before the call is answered; of several phones, the first one's."""
+        if self._accepted is None and not self._answered and self._over is None:
+            await self._accept(body)
+
+    async def _accept(self, body: bytes) -> None:
+        """Give the house the peer's answer to its offer."""
+        remote = self._exchange.remote_answer(body)
+        self._accepted = body
         if self.call is not None:
             await self.call.accept(remote)
+
+    async def _take_answer(self, body: bytes) -> None:
+        """Give the house another answer to an offer that it took one to already: it offers the same once more."""
+        if self.call is not None and self._over is None:
+            await self.call.offer(self._wanted)
+            await self._accept(body)
+
+    async def _renegotiate(self, wanted: Wanted) -> None:
+        if self.call is None or self.session is None or self._over is not None or not self._connected:
+            return
+        if self._owner.stack.busy(self.session):
+            self._renegotiate_later(wanted, BUSY_WAIT)
+            return
+        said = self._exchange.local_offer(await self.call.offer(wanted))
+        if self._owner.stack.reinvite(self.session, said, self._owner.now()):
+            self._renegotiating = self._wanted = wanted
+            self._owner.pump()
+        else:
+            self._exchange.withdraw()
+            self._renegotiate_later(wanted, BUSY_WAIT)
+
+    def _renegotiate_later(self, wanted: Wanted, delay: float) -> None:
+        self._renegotiations += 1
+        if self._over is None and self._renegotiations <= MAX_RENEGOTIATIONS:
+            loop = asyncio.get_running_loop()
+            self._retry = loop.call_later(delay, self._do, lambda: self._renegotiate(wanted))
 
     async def _connect(self) -> None:
         if not self._connected and self.call is not None:
@@ -389,6 +505,12 @@ def refusal_headers(reason: Reason, detail: str = "") -> HeaderList:
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "").replace('"', "'")
+
+
+def _version(body: bytes) -> bytes:
+    """Return session id and version of a description: who says the same says nothing new (RFC 3264 §8)."""
+    found = _ORIGIN.search(body)
+    return found[1] if found else b""
 
 
 def _description(message: Request | Response) -> bytes | None:

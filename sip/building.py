@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.reasons import Reason, from_q850, from_sip
 from sip.config import StackConfig
 from sip.headers import Headers, one_line, parse_parameters, quote
-from sip.message import Request, Response
+from sip.message import Message, Request, Response
 
 HeaderList = tuple[tuple[str, str], ...] | list[tuple[str, str]]
 _COPIED = frozenset(("Via", "From", "To", "Call-ID", "CSeq"))
@@ -57,14 +57,31 @@ def reason_headers(reason: Reason, text: str = "") -> list[tuple[str, str]]:
     return found
 
 
+_GENERAL = frozenset((480, 500, 502, 503, 504, 603))
+"""Refusals by which gateways mean many things, so that their Q.850 cause says more (RFC 6432, RFC 3398 §7.2)."""
+
+
+def reason_of_refusal(response: Response) -> Reason:
+    """Return why a request was refused: by its status, or the Q.850 cause where that says more."""
+    cause = _causes(response).get("Q.850") if response.status in _GENERAL else None
+    known = from_q850(cause) if cause is not None else Reason.INTERNAL
+    return from_sip(response.status) if known in (Reason.INTERNAL, Reason.NORMAL) else known
+
+
 def reason_of(request: Request) -> Reason:
     """Return what the Reason header of a BYE or CANCEL says; NORMAL where it says nothing that we know."""
+    causes = _causes(request)
+    if "Q.850" in causes:
+        return from_q850(causes["Q.850"])
+    return from_sip(causes["SIP"]) if "SIP" in causes else Reason.NORMAL
+
+
+def _causes(message: Message) -> dict[str, int]:
+    """Return the causes of Reason by protocol, the first of each (RFC 3326 §2)."""
     causes: dict[str, int] = {}
-    for value in request.headers.values("Reason"):
+    for value in message.headers.values("Reason"):
         protocol, _, parameters = value.partition(";")
         cause = parse_parameters(parameters).get("cause", "")
         if cause.isascii() and cause.isdigit() and len(cause) <= 3:
             causes.setdefault(protocol.strip().upper(), int(cause))
-    if "Q.850" in causes:
-        return from_q850(causes["Q.850"])
-    return from_sip(causes["SIP"]) if "SIP" in causes else Reason.NORMAL
+    return causes

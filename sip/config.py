@@ -7,6 +7,15 @@ from dataclasses import dataclass
 
 from sip.events import Transport
 
+EXPIRES = 1800
+"""Seconds of a session interval that we ask for (RFC 4028 §4)."""
+MIN_SE = 90
+"""Smallest session interval in seconds: what the RFC says nobody may go below (§4)."""
+
+
+BASIC_METHODS = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK")
+"""What calls need."""
+
 
 @dataclass(frozen=True, slots=True)
 class StackConfig:
@@ -21,12 +30,18 @@ class StackConfig:
     user: str = ""
     """User part of our Contact in calls that we place; in calls that arrive it is the one that was dialled."""
     user_agent: str = "Roombridge"
-    methods: tuple[str, ...] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE")
+    methods: tuple[str, ...] = BASIC_METHODS
     """Allow. Any further known method here is handed up as RequestReceived."""
-    supported: tuple[str, ...] = ()
+    supported: tuple[str, ...] = ("100rel", "replaces", "timer")
     """Option tags for Supported; a Require of any other is refused with 420."""
     accept: tuple[str, ...] = ("application/sdp",)
     """Accept of answers to OPTIONS and of 415; an INVITE body of another type is refused with 415."""
+    session_expires: int = EXPIRES
+    """Interval of session timers that we ask for (RFC 4028); 0 asks for none."""
+    min_se: int = MIN_SE
+    """Smallest interval that we take."""
+    focus: bool = False
+    """Say in Contact that a conference is spoken to (RFC 4579 §5.1)."""
     refuse_last_hop: bool = False
     """Refuse Max-Forwards 0 with 483 as a forwarding element does; an endpoint takes it (RFC 4475 §3.3.11)."""
     max_transactions: int = 10_000

@@ -44,6 +44,10 @@ class Dialog:
     flow: Flow | None = None
     direct: bool = False
     allowed: frozenset[str] = frozenset()
+    rseq: int = 0
+    """RSeq of the last reliable 1xx that we acknowledged in this early dialog (RFC 3262 §4)."""
+    described: bool = False
+    """Whether the INVITE's offer has its answer, so that either side may make a new one."""
 
     @property
     def key(self) -> DialogKey:
@@ -122,7 +126,7 @@ class Dialog:
         items += [("Route", route) for route in routes]
         items += [("From", self.local), ("To", self.remote), ("Call-ID", self.call_id)]
         items.append(("CSeq", f"{number} {method}"))
-        if method in ("INVITE", "UPDATE"):
+        if method in ("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"):
             items.append(("Contact", self.contact))
         return Request(method, target, Headers.trusted(items))
 

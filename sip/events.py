@@ -20,6 +20,10 @@ RequestId = NewType("RequestId", int)
 """One request without a session of its own, received or sent; never used again in the life of a stack."""
 
 
+SubscriptionId = NewType("SubscriptionId", int)
+"""One subscription of a peer; never used again in the life of a stack."""
+
+
 class Transport(StrEnum):
     """How a message travels; the value is the URI parameter (RFC 3261 §19.1.1, RFC 7118)."""
 
@@ -68,11 +72,13 @@ class Target:
     """Where to send when no flow is open: the shell resolves the host and connects where needed.
 
     host is a name or an IP literal without brackets. port None: by DNS (RFC 3263), else the transport's default.
+    name is what a certificate must name where that is not host: the domain that led here.
     """
 
     transport: Transport
     host: str
     port: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +95,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class InviteReceived:
-    """A new call; 100 is sent already. Answer with `accept`, `refuse`; before it `ringing` or `progress`."""
+    """A new call; 100 is sent already. Answer with `accept`, `refuse`; before it `ringing` or `progress`.
+
+    replaces is the call that it is to take the place of (RFC 3891): accepting it ends that one with REPLACED.
+    """
 
     session: SessionId
     request: Request
     flow: Flow
+    replaces: SessionId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,18 @@ class UpdateReceived:
 
     session: SessionId
     request_id: RequestId
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class PrackReceived:
+    """A PRACK with a description (RFC 3262 §5). request_id None: the answer to the offer in our 1xx; 200 is sent.
+
+    Else a new offer: `respond(request_id, 200, now, answer)`.
+    """
+
+    session: SessionId
+    request_id: RequestId | None
     request: Request
 
 
@@ -171,10 +193,15 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """A 101 to 199 to our INVITE; its body may describe early media."""
+    """A 101 to 199 to our INVITE; its body may describe early media.
+
+    reliable whether it is one of RFC 3262, so that its body is the answer itself; where our INVITE had no offer, the
+    body is one, and `prack_with` answers it.
+    """
 
     session: SessionId
     response: Response
+    reliable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +250,14 @@ class ReinviteRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A 2xx to a re-INVITE that only refreshed the session (RFC 4028); its body should say nothing new."""
+
+    session: SessionId
+    response: Response
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateAnswered:
     """A 2xx to our UPDATE."""
 
@@ -262,6 +297,40 @@ class RequestAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Resubscribed:
+    """A subscription of the peer was refreshed, or fell behind: it is to be sent the whole state."""
+
+    subscription: SubscriptionId
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded:
+    """A subscription of the peer is over: it expired, was ended (NORMAL), or the peer wants no more of it."""
+
+    subscription: SubscriptionId
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAnswered:
+    """What the peer said to our REFER; below 300 it tries, and `ReferProgress` tells how that goes."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """How the call goes that we referred the peer to; over says that nothing more will be heard of it."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NoAck:
     """The peer never acknowledged our 2xx; BYE is sent. `Ended` with NO_ACK follows."""
 
@@ -285,6 +354,7 @@ Event = (
     | Cancelled
     | ReinviteReceived
     | UpdateReceived
+    | PrackReceived
     | InfoReceived
     | ByeReceived
     | OptionsReceived
@@ -294,10 +364,15 @@ Event = (
     | Rejected
     | ReinviteAnswered
     | ReinviteRejected
+    | Refreshed
     | UpdateAnswered
     | UpdateRejected
     | InfoAnswered
     | RequestAnswered
+    | Resubscribed
+    | SubscriptionEnded
+    | ReferAnswered
+    | ReferProgress
     | NoAck
     | Ended
 )

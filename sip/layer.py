@@ -128,7 +128,9 @@ class TransactionLayer:
         """Return what a request's transaction is found by; ACK and CANCEL ask with method INVITE."""
         via = request.via
         method = method or request.method
-        if via.branch.startswith(MAGIC):
+        if via.branch.startswith(MAGIC) and len(via.branch) > len(
+            MAGIC
+        ):  # RFC 4475 §3.2.1: the cookie alone tells none
             return (via.branch, via.sent_by, method)
         number = str(request.cseq.number)
         return (request.target, request.from_.tag, request.call_id, number, via.sent_by, via.branch, method)

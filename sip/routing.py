@@ -101,10 +101,11 @@ def own_contact(config: StackConfig, way: Flow | Target, user: str, secure: bool
     """Return our Contact; user is written as it is (escaped). Raises ValueError as `own_address`."""
     host, port = own_address(config, way, known)
     at = f"{user}@" if user else ""
+    focus = ";isfocus" if config.focus else ""
     if secure:
-        return f"<sips:{at}{_host_port(host, port)}>"
+        return f"<sips:{at}{_host_port(host, port)}>{focus}"
     named = "" if way.transport is Transport.UDP else f";transport={way.transport}"
-    return f"<sip:{at}{_host_port(host, port)}{named}>"
+    return f"<sip:{at}{_host_port(host, port)}{named}>{focus}"
 
 
 def _host_port(host: str, port: int | None) -> str:

@@ -24,6 +24,8 @@ from sip.dialog import Dialog, DialogKey
 from sip.events import Ended, Event, Flow, RequestId, Send, SessionId
 from sip.layer import TransactionLayer
 from sip.message import Request
+from sip.refresh import Refresh
+from sip.reliable import Reliable
 from sip.timers import Timer
 from sip.transaction import Key, ServerTransaction
 
@@ -85,6 +87,11 @@ class Session:
     updating: bool = False
     asked: RequestId | None = None
     reason: Reason | None = None
+    reliable: Reliable | None = None
+    refresh: Refresh = field(default_factory=Refresh)
+    said: tuple[bytes, str] = (b"", "")
+    """Our latest description and its type: what a re-INVITE that only refreshes says again."""
+    replaces: SessionId | None = None
     login: Login | None = None
 
     @property
@@ -168,6 +175,8 @@ class Core:
             for timer in (session.incoming.timer, session.incoming.repeat):
                 if timer is not None:
                     timer.stop()
+        if session.reliable is not None:
+            session.reliable.stop()
         session.incoming = None
 
     def end(self, session: Session, reason: Reason) -> None:
@@ -175,6 +184,7 @@ class Core:
         if self.sessions.pop(session.id, None) is None:
             return
         session.phase = Phase.ENDED
+        session.refresh.stop()
         self.settle(session)
         self.answered(session)
         self.drop_early(session)

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from gateway.reasons import Reason
 from sip.building import abilities, reason_headers
 from sip.config import StackConfig
+from sip.dialog import Dialog
 from sip.digest_client import Login
-from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, Target
+from sip.events import Ended, Event, Flow, Rejected, RequestAnswered, RequestId, Send, SessionId, SubscriptionId, Target
 from sip.headers import Headers
 from sip.message import Message, Request, Response
+from sip.replaces import Replaces
 from sip.routing import own_contact
-from sip.sessions import Core, Phase
+from sip.sessions import Core, Phase, Session
 from sip.uac import UserAgentClient
 from sip.uas import KNOWN_METHODS, UserAgentServer
 from sip.uri import parse_uri
@@ -91,6 +93,7 @@ class Stack:
             "sessions": len(core.sessions),
             "dialogs": len(core.dialogs),
             "transactions": len(layer.clients) + len(layer.servers),
+            "subscriptions": len(self._uas.subscriptions),
             "questions": len(core.questions) + len(core.invites),
             "timers": len(core.timers),
         }
@@ -102,12 +105,12 @@ class Stack:
         return self._provisional(session, 180, b"", "", now)
 
     def progress(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
-        """Send 183 with early media."""
+        """Send 183 with early media; reliably where the caller knows RFC 3262, and then it is the answer itself."""
         return self._provisional(session, 183, body, content_type, now)
 
     def _provisional(self, session: SessionId, status: int, body: bytes, content_type: str, now: float) -> bool:
         found = self._core.sessions.get(session)
-        return found is not None and self._uas.provisional(found, status, body, content_type, now)
+        return found is not None and self._uas.provisionals.send(found, status, body, content_type, now)
 
     def accept(
         self,
@@ -214,14 +217,23 @@ class Stack:
         return True
 
     def update(self, session: SessionId, body: bytes, now: float, content_type: str = SDP) -> bool:
-        """Send an UPDATE (RFC 3311). False while another change is under way, or where the peer does not allow it."""
+        """Send an UPDATE with an offer (RFC 3311), also before the call is answered if the first offer was.
+
+        False while another change is under way, or where the peer does not allow it.
+        """
         found = self._core.sessions.get(session)
-        if found is None or found.phase is not Phase.CONFIRMED or found.busy or found.reason is not None:
+        dialog = _updatable(found) if found is not None else None
+        if found is None or dialog is None or "UPDATE" not in dialog.allowed or not body:
             return False
-        if found.dialog is None or "UPDATE" not in found.dialog.allowed:
-            return False
-        self._uac.update(found, body, content_type, now)
+        self._uac.update(found, dialog, body, content_type, now)
         return True
+
+    def prack_with(
+        self, session: SessionId, response: Response, body: bytes, now: float, content_type: str = SDP
+    ) -> bool:
+        """Acknowledge a reliable 1xx that held an offer, as our INVITE had none, with our answer (RFC 3262 §5)."""
+        found = self._core.sessions.get(session)
+        return found is not None and self._uac.prack_with(found, response.to.tag, body, content_type, now)
 
     def info(self, session: SessionId, content_type: str, body: bytes, now: float) -> RequestId | None:
         """Send an INFO; `InfoAnswered` tells what became of it. None where the session has no confirmed dialog."""
@@ -229,6 +241,20 @@ class Stack:
         if found is None or found.phase is not Phase.CONFIRMED or self._layer.crowded(reserve=True):
             return None
         return self._uac.info(found, body, content_type, now)
+
+    def refer(self, session: SessionId, target: str, now: float, headers: HeaderList = ()) -> RequestId | None:
+        """Ask the peer to call target, a URI or name-addr; `ReferAnswered` and `ReferProgress` tell how it goes.
+
+        None where the call is not up.
+        """
+        found = self._core.sessions.get(session)
+        return self._uas.subscriptions.refer(found, target, list(headers), now) if found is not None else None
+
+    def replaces(self, session: SessionId) -> Replaces | None:
+        """Return what names a call to its peer, for who is to take our place in it (RFC 3891); None before a 2xx."""
+        found = self._core.sessions.get(session)
+        dialog = found.dialog if found is not None and found.phase is Phase.CONFIRMED else None
+        return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag) if dialog is not None else None
 
     def busy(self, session: SessionId) -> bool:
         """Tell whether an offer is under way, so that `reinvite` and `update` would return False."""
@@ -249,6 +275,16 @@ class Stack:
     ) -> bool:
         """Answer an UPDATE, INFO, OPTIONS or other request. What nobody answers gets 500 after 30 s."""
         return self._uas.respond(request_id, status, now, body, content_type, text, list(headers))
+
+    def subscribe(self, request_id: RequestId, now: float, expires: int | None = None) -> SubscriptionId | None:
+        """Accept a SUBSCRIBE (200) or REFER (202); a state is to be given to `notify` at once. None: it is gone."""
+        return self._uas.subscriptions.accept(request_id, expires, now)
+
+    def notify(
+        self, subscription: SubscriptionId, body: bytes, now: float, content_type: str = "", end: str = ""
+    ) -> bool:
+        """Send a state to a subscriber; end says why it is the last one (RFC 6665 §4.1.3: noresource, rejected)."""
+        return self._uas.subscriptions.notify(subscription, body, content_type, end, now)
 
     def request(
         self,
@@ -305,6 +341,20 @@ class Stack:
         if body:
             made.add("Content-Type", content_type)
         return Request(method, target, made, body)
+
+
+def _updatable(session: Session) -> Dialog | None:
+    """Return the dialog in which an offer may be made now; of several early ones that which came last."""
+    if session.reason is not None or session.updating or session.asked is not None:
+        return None
+    if session.phase is Phase.CONFIRMED:
+        return None if session.busy else session.dialog
+    if session.phase is Phase.CALLING:
+        return next((one for one in reversed(session.early.values()) if one.described), None)
+    waits = session.reliable is not None and session.reliable.unacked is not None
+    if session.phase is not Phase.ARRIVED or session.dialog is None or waits:
+        return None
+    return session.dialog if session.dialog.described else None
 
 
 def _check_refusal(status: int) -> None:

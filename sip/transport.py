@@ -22,9 +22,11 @@ from twisted.internet.protocol import ClientFactory, Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sip.events import Flow, Send, Target, Transport
+from sip.resolver import Resolver
 from sip.tls import ServerContext, client_context
 from sip.transport_stream import Connection, StreamLimits
 from sip.transport_udp import MAX_DATAGRAM, Routes, UdpShell, plain_address
+from sip.uri import Uri
 
 log = structlog.get_logger()
 
@@ -71,18 +73,23 @@ class _Opening:
     callers: list[asyncio.Future[Flow]] = field(default_factory=list)
 
 
-_Key = tuple[Transport, str, int]
+_Key = tuple[Transport, str, int, str]
+"""Transport, address, port, and whom its certificate named where that was checked."""
 
 
 class Network:
     """All sockets of SIP."""
 
-    def __init__(self, config: NetworkConfig, user: NetworkUser, reactor: Any) -> None:
+    def __init__(
+        self, config: NetworkConfig, user: NetworkUser, reactor: Any, resolver: Resolver | None = None
+    ) -> None:
+        """Prepare. resolver finds the servers of names without port; without it they are taken as host names."""
         self.limits = config.limits
         self.ports: dict[Transport, int] = {}
         self._config = config
         self._user = user
         self._reactor = reactor
+        self._resolver = resolver
         self._routes = Routes(config.address)
         self._udp: UdpShell | None = None
         self._listeners: list[Any] = []
@@ -194,14 +201,14 @@ class Network:
             if self._udp is None:
                 raise OSError("UDP is turned off")
             return self._udp.flow(address, port)
-        key = (target.transport, address, port)
+        key = self._key(target, address, port)
         known = self._by_peer.get(key)
         if known is not None and known.is_ready and not known.closed:
             return known.flow
         if len(self._opening) >= MAX_LOOKUPS or self._stopped:
             raise OSError("too many connections are being opened")
         caller: asyncio.Future[Flow] = self._loop.create_future()
-        self._connect(key, target.host).callers.append(caller)
+        self._connect(key, target.name or target.host).callers.append(caller)
         return await caller
 
     def _send_to(self, send: Send, target: Target) -> None:
@@ -223,18 +230,23 @@ class Network:
         if target.transport is Transport.UDP:
             self._datagram(send, address, port)
             return
-        key = (target.transport, address, port)
+        key = self._key(target, address, port)
         known = self._by_peer.get(key)
         if known is not None and known.is_ready and not known.closed:
             known.send(send.data)
         elif len(self._opening) >= MAX_LOOKUPS and key not in self._opening:
             self._fail(send)
         else:
-            opening = self._connect(key, target.host)
+            opening = self._connect(key, target.name or target.host)
             if len(opening.waiting) < self.limits.waiting:
                 opening.waiting.append(send)
             else:
                 self._fail(send)
+
+    def _key(self, target: Target, address: str, port: int) -> _Key:
+        """Return what a connection is found by; one that proved to be one domain's is no other's (RFC 5922 §7.2)."""
+        proved = target.transport is Transport.TLS and self._config.authorities is not None
+        return (target.transport, address, port, (target.name or target.host).lower() if proved else "")
 
     def _datagram(self, send: Send, address: str, port: int) -> None:
         if self._udp is None or not self._udp.send(send.data, address, port):
@@ -250,6 +262,11 @@ class Network:
         literal = _literal(target.host)
         if literal is not None:
             return literal, port
+        if target.port is None and self._resolver is not None:
+            uri = Uri("sip", host=target.host, parameters={"transport": target.transport.value})
+            hops = await self._resolver.locate(uri, [target.transport])
+            if hops:
+                return hops[0].address, hops[0].port
         try:
             found = await self._loop.getaddrinfo(target.host, port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
@@ -277,7 +294,7 @@ class Network:
         if opening is not None:
             return opening
         opening = self._opening[key] = _Opening()
-        transport, address, port = key
+        transport, address, port, _ = key
         factory: Any = _Outgoing(self, key)
         try:
             if transport is Transport.TLS:
@@ -320,7 +337,7 @@ class Network:
     def ready(self, connection: Connection) -> None:
         """Let a connection's peer be reached by it, and send what waited."""
         flow = connection.flow
-        key = self._keys.get(flow.connection) or (flow.transport, flow.remote_address, flow.remote_port)
+        key = self._keys.get(flow.connection) or (flow.transport, flow.remote_address, flow.remote_port, "")
         self._by_peer[key] = connection
         opening = self._opening.pop(key, None)
         if opening is not None:
@@ -352,7 +369,7 @@ class Network:
         self._connections.pop(flow.connection, None)
         if self._stopped and not self._connections:
             self._empty.set()
-        key = self._keys.pop(flow.connection, None) or (flow.transport, flow.remote_address, flow.remote_port)
+        key = self._keys.pop(flow.connection, None) or (flow.transport, flow.remote_address, flow.remote_port, "")
         if self._by_peer.get(key) is connection:
             del self._by_peer[key]
         if connection.is_ready:

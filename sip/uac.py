@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.reasons import Reason, from_sip
-from sip.building import HeaderList, abilities, make_response, reason_headers
+from sip.building import HeaderList, abilities, make_response, reason_headers, reason_of_refusal
 from sip.dialog import Dialog
 from sip.digest_client import Attempt, Login
 from sip.events import (
@@ -20,6 +20,7 @@ from sip.events import (
     Flow,
     InfoAnswered,
     Provisional,
+    Refreshed,
     ReinviteAnswered,
     ReinviteRejected,
     Rejected,
@@ -32,6 +33,8 @@ from sip.events import (
 )
 from sip.headers import Headers
 from sip.message import Request, Response
+from sip.reliable import response_number
+from sip.session_timers import SessionTimers
 from sip.sessions import Core, Phase, Session
 from sip.timers import PATIENCE, Timer
 from sip.transaction import ClientTransaction, OnFailure, OnResponse
@@ -42,6 +45,10 @@ MAX_FORKS = 16
 MAX_RETRY = 300
 """Longest Retry-After in seconds that is passed on; later means never within a call."""
 
+GLARE_OURS = (210, 400)
+"""Hundredths of a second between which who owns the Call-ID waits after a 491 (§14.1)."""
+GLARE_THEIRS = (0, 200)
+"""The same for the other side."""
 CREDENTIALS = ("Authorization", "Proxy-Authorization")
 """Header fields that answer challenges."""
 
@@ -52,6 +59,7 @@ Done = Callable[[Response | None, int, float], None]
 class Outgoing:
     """An INVITE of ours. tag is the remote tag of the 2xx that counts; acks what acknowledged each 2xx, by tag.
 
+    contact is ours; forks are the early dialogs that it made, by tag; refresh whether it changes nothing.
     attempt answers challenges, None where we have no login for the peer.
     """
 
@@ -59,6 +67,9 @@ class Outgoing:
     request: Request
     offered: bool
     initial: bool
+    contact: str
+    refresh: bool = False
+    forks: dict[str, Dialog] = field(default_factory=dict)
     client: ClientTransaction | None = None
     provisional: bool = False
     cancelled: bool = False
@@ -76,6 +87,7 @@ class UserAgentClient:
         """Work on these tables."""
         self._core = core
         self._layer = core.layer
+        self.timers = SessionTimers(core, self)
 
     # INVITE
 
@@ -87,36 +99,66 @@ class UserAgentClient:
         session = core.open(caller=True)
         session.local_tag = request.from_.tag
         session.login = login
-        out = Outgoing(session, request, bool(request.body), initial=True, attempt=_attempt(login, request))
-        session.outgoing = out
-        out.timer = core.timers.start(now + core.config.ring_time, partial(self._rang_out, out))
-        on_response = partial(self._on_response, out, contact)
-        out.client = self._layer.send_request(request, way, None, on_response, partial(self._on_failure, out), now)
+        request.headers.extend(self.timers.asks(session))
+        attempt = _attempt(login, request)
+        self._send_invite(
+            Outgoing(session, request, bool(request.body), True, contact, attempt=attempt), way, None, now
+        )
         return session
 
-    def reinvite(self, session: Session, body: bytes, content_type: str, now: float) -> None:
-        """Send an INVITE within a call."""
+    def reinvite(self, session: Session, body: bytes, content_type: str, now: float, refresh: bool = False) -> None:
+        """Send an INVITE within a call; refresh: one that changes nothing."""
         dialog = session.dialog
         if dialog is None:
             return
-        request = self._dialog_request(dialog, "INVITE", body, content_type, abilities(self._core.config))
-        out = Outgoing(session, request, bool(body), initial=False, attempt=_attempt(session.login, request))
-        session.outgoing = out
-        on_response = partial(self._on_response, out, dialog.contact)
-        way, fallback = dialog.way()
-        on_failure = partial(self._on_failure, out)
-        out.timer = self._core.timers.start(now + self._core.config.ring_time, partial(self._given_up, out))
-        out.client = self._layer.send_request(request, way, fallback, on_response, on_failure, now)
+        extra = [*abilities(self._core.config), *self.timers.asks(session)]
+        request = self._dialog_request(dialog, "INVITE", body, content_type, extra)
+        attempt = _attempt(session.login, request)
+        out = Outgoing(session, request, bool(body), False, dialog.contact, refresh, attempt=attempt)
+        self._send_invite(out, *dialog.way(), now)
 
-    def _on_response(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
+    def _send_invite(self, out: Outgoing, way: Flow | Target, fallback: Target | None, now: float) -> None:
+        out.session.outgoing = out
+        given_up = self._rang_out if out.initial else self._given_up
+        out.timer = self._core.timers.start(now + self._core.config.ring_time, partial(given_up, out))
+        on_response, on_failure = partial(self._on_response, out), partial(self._on_failure, out)
+        out.client = self._layer.send_request(out.request, way, fallback, on_response, on_failure, now)
+
+    def _resend(self, out: Outgoing, headers: HeaderList, now: float) -> None:
+        """Send a refused INVITE again as a new one of the same call, with these headers in place of its own."""
+        old, session, sent = out.request, out.session, out.client.target if out.client is not None else None
+        if sent is None:
+            return
+        number = old.cseq.number + 1
+        if session.dialog is not None and not out.initial:
+            session.dialog.local_cseq = number = session.dialog.local_cseq + 1
+        fresh = {"Via", "CSeq", *CREDENTIALS, *(name for name, _ in headers)}
+        items = [item for item in old.headers if item[0] not in fresh]
+        made = Headers([*items, ("CSeq", f"{number} INVITE"), *headers])
+        request = Request("INVITE", old.target, made, old.body)
+        self._core.drop_early(session)
+        attempt = _attempt(session.login, request)
+        again = Outgoing(session, request, out.offered, out.initial, out.contact, out.refresh, attempt=attempt)
+        self._send_invite(again, sent.target, sent.fallback, now)
+
+    def refresh(self, session: Session, now: float) -> None:
+        """Refresh a call (RFC 4028 §7.4): by UPDATE where the peer allows that, else by re-INVITE."""
+        dialog = session.dialog
+        if dialog is not None and "UPDATE" in dialog.allowed:
+            self.update(session, dialog, b"", "", now)
+        else:
+            self.reinvite(session, *session.said, now, refresh=True)
+
+    def _on_response(self, out: Outgoing, response: Response, flow: Flow | None, now: float) -> None:
+        contact = out.contact
         if response.status < 200:
             self._on_provisional(out, contact, response, flow, now)
         elif response.status < 300:
             self._on_success(out, contact, response, flow, now)
-        elif not self._answer_challenge(out, contact, response, now):
-            self._on_refusal(out, response.status, response, from_sip(response.status), now)
+        elif not self._answer_challenge(out, response, now):
+            self._on_refusal(out, response.status, response, reason_of_refusal(response), now)
 
-    def _answer_challenge(self, out: Outgoing, contact: str, response: Response, now: float) -> bool:
+    def _answer_challenge(self, out: Outgoing, response: Response, now: float) -> bool:
         """Send the INVITE again with credentials, in a transaction of its own (§22.2); its early dialogs are gone."""
         session = out.session
         if out.attempt is None or out.client is None or session.phase not in (Phase.CALLING, Phase.CONFIRMED):
@@ -129,7 +171,7 @@ class UserAgentClient:
         if session.dialog is not None:
             session.dialog.local_cseq = request.cseq.number
         out.request, out.provisional = request, False
-        on_response, on_failure = partial(self._on_response, out, contact), partial(self._on_failure, out)
+        on_response, on_failure = partial(self._on_response, out), partial(self._on_failure, out)
         out.client = self._layer.send_request(request, sent.target, sent.fallback, on_response, on_failure, now)
         return True
 
@@ -145,14 +187,47 @@ class UserAgentClient:
         if response.status == 100 or not out.initial or session.phase is not Phase.CALLING:
             return
         tag = response.to.tag
+        dialog = None
         if tag and (tag in session.early or len(session.early) < MAX_FORKS):
             dialog = session.early.get(tag)
             if dialog is None:
-                dialog = session.early[tag] = Dialog.of_uac(out.request, response, contact, flow)
+                dialog = session.early[tag] = out.forks[tag] = Dialog.of_uac(out.request, response, contact, flow)
                 self._core.register(session, dialog)
             else:
                 dialog.answered(response, flow)
-        self._core.emit(Provisional(session.id, response))
+        number = response_number(response)
+        if number is not None and not self._reliable(out, dialog, number, response, now):
+            self._layer.counts["dropped.provisional"] += 1
+            return
+        self._core.emit(Provisional(session.id, response, number is not None))
+
+    def _reliable(self, out: Outgoing, dialog: Dialog | None, number: int, response: Response, now: float) -> bool:
+        """Acknowledge a reliable 1xx; False where it came before or is out of order (RFC 3262 §4)."""
+        if dialog is None or (dialog.rseq and number != dialog.rseq + 1):
+            return False
+        dialog.rseq = number
+        offer = bool(response.body) and not out.offered and not dialog.described
+        if not offer:
+            if response.body:
+                dialog.described = True
+                out.session.said = (out.request.body, out.request.headers.get("Content-Type") or "")
+            self._prack(out, dialog, b"", "", now)
+        return True
+
+    def prack_with(self, session: Session, tag: str, body: bytes, content_type: str, now: float) -> bool:
+        """Acknowledge a reliable 1xx that held an offer, with our answer."""
+        out, dialog = session.outgoing, session.early.get(tag)
+        if out is None or out.offered or dialog is None or dialog.described or session.phase is not Phase.CALLING:
+            return False
+        dialog.described = True
+        session.said = (body, content_type)
+        self._prack(out, dialog, body, content_type, now)
+        return True
+
+    def _prack(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str, now: float) -> None:
+        extra = [("RAck", f"{dialog.rseq} {out.request.cseq.number} INVITE")]
+        prack = self._dialog_request(dialog, "PRACK", body, content_type, extra)
+        self._send(prack, dialog.way(), _ignore_response, _ignore_failure, out.session.login, dialog, now)
 
     def _on_success(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
         tag = response.to.tag
@@ -187,6 +262,7 @@ class UserAgentClient:
             self.bye(session, session.reason or Reason.CANCELLED, now)
             return
         self._acknowledge_or_wait(out, dialog, now)
+        self.timers.answered(session, response, now)
         self._core.emit(Answered(session.id, response, flow))
 
     def _on_reinvite_answer(self, out: Outgoing, response: Response, flow: Flow | None, now: float) -> None:
@@ -199,10 +275,14 @@ class UserAgentClient:
             self._acknowledge(out, dialog, b"", "")
             return
         self._acknowledge_or_wait(out, dialog, now)
-        self._core.emit(ReinviteAnswered(session.id, response))
+        self.timers.answered(session, response, now)
+        kind = Refreshed if out.refresh else ReinviteAnswered
+        self._core.emit(kind(session.id, response))
 
     def _acknowledge_or_wait(self, out: Outgoing, dialog: Dialog, now: float) -> None:
         if out.offered:
+            out.session.said = (out.request.body, out.request.headers.get("Content-Type") or "")
+        if out.offered or (out.initial and dialog.described):
             self._acknowledge(out, dialog, b"", "")
         else:
             out.timer = self._core.timers.start(now + PATIENCE, partial(self._never_answered, out))
@@ -216,6 +296,7 @@ class UserAgentClient:
         out = session.outgoing
         if out is None or out.tag is None or session.dialog is None:
             return False
+        session.said = (body, content_type)
         self._acknowledge(out, session.dialog, body, content_type)
         return True
 
@@ -235,7 +316,8 @@ class UserAgentClient:
         """Acknowledge and end a dialog that nobody wants."""
         if len(out.acks) >= MAX_FORKS:
             return
-        dialog = Dialog.of_uac(out.request, response, contact, flow)
+        dialog = out.forks.get(response.to.tag) or Dialog.of_uac(out.request, response, contact, flow)
+        dialog.answered(response, flow)
         self._acknowledge(out, dialog, b"", "")
         bye = self._dialog_request(dialog, "BYE", b"", "", reason_headers(Reason.CANCELLED))
         self._layer.send_request(bye, *dialog.way(), _ignore_response, _ignore_failure, now)
@@ -247,23 +329,35 @@ class UserAgentClient:
             session.outgoing = None
         if session.phase is Phase.CANCELLING:
             self._core.end(session, session.reason or Reason.CANCELLED)
+        elif status == 422 and response is not None and self._may_raise(session, response):
+            self._resend(out, self.timers.asks(session), now)
         elif out.initial and session.phase is Phase.CALLING:
             contacts = _contacts(response) if response is not None and status < 400 else ()
             self._core.emit(Rejected(session.id, status, reason, response, contacts))
             self._core.end(session, reason)
         elif session.phase is Phase.CONFIRMED:
             retry = self._retry_after(session, status, response)
-            self._core.emit(ReinviteRejected(session.id, status, reason, retry, response))
+            if out.refresh:
+                self.timers.failed(session, retry, now)
+            else:
+                self._core.emit(ReinviteRejected(session.id, status, reason, retry, response))
             self._end_if_gone(session, status, response, now)
+
+    def _may_raise(self, session: Session, response: Response) -> bool:
+        """Take the larger interval that a 422 asks for (RFC 4028 §7.3)."""
+        alive = session.phase in (Phase.CALLING, Phase.CONFIRMED) and session.reason is None
+        return alive and self.timers.known and session.refresh.raised(response)
 
     def _end_if_gone(self, session: Session, status: int, response: Response | None, now: float) -> None:
         """Hang up where the answer shows that the peer has no such call any more (§12.2.1.2)."""
         if status == 408 or (status == 481 and response is not None):
+            if session.phase is Phase.CALLING and len(session.early) < 2:
+                self.cancel(session, Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE, now)
             self.bye(session, Reason.TIMEOUT if status == 408 else Reason.UNREACHABLE, now)
 
     def _retry_after(self, session: Session, status: int, response: Response | None) -> float | None:
         if status == 491:  # §14.1: the owner of the Call-ID waits longer
-            first, last = (210, 400) if session.caller else (0, 200)
+            first, last = GLARE_OURS if session.caller else GLARE_THEIRS
             return self._core.rng.randint(first, last) / 100
         value = response.headers.get("Retry-After") if response is not None and status in (500, 503) else None
         try:
@@ -327,28 +421,50 @@ class UserAgentClient:
             self._stop_timer(out)
             out.timer = self._core.timers.start(now + PATIENCE, partial(self._given_up, out))
         self._core.settle(session)
+        session.refresh.stop()
         session.phase = Phase.ENDING
         session.reason = reason
         extra = [*reason_headers(reason), *headers]
-        self._ask(session, "BYE", b"", "", extra, lambda response, status, when: self._core.end(session, reason), now)
+        self._ask(
+            session, dialog, "BYE", b"", "", extra, lambda response, status, when: self._core.end(session, reason), now
+        )
 
     # other requests in a call
 
-    def update(self, session: Session, body: bytes, content_type: str, now: float) -> None:
-        """Send an UPDATE (RFC 3311 §5.1)."""
-        session.updating = True
-        extra = abilities(self._core.config)
-        self._ask(session, "UPDATE", body, content_type, extra, partial(self._updated, session), now)
+    def update(self, session: Session, dialog: Dialog, body: bytes, content_type: str, now: float) -> None:
+        """Send an UPDATE (RFC 3311 §5.1); without body it only refreshes the session."""
+        session.updating = bool(body)
+        extra = [*abilities(self._core.config), *self.timers.asks(session)]
+        done = partial(self._updated, session, dialog, body, content_type)
+        self._ask(session, dialog, "UPDATE", body, content_type, extra, done, now)
 
-    def _updated(self, session: Session, response: Response | None, status: int, now: float) -> None:
-        session.updating = False
-        if session.phase is not Phase.CONFIRMED:
+    def _updated(
+        self,
+        session: Session,
+        dialog: Dialog,
+        body: bytes,
+        content_type: str,
+        response: Response | None,
+        status: int,
+        now: float,
+    ) -> None:
+        session.updating = session.updating and not body
+        if session.phase not in (Phase.CONFIRMED, Phase.CALLING, Phase.ARRIVED):
             return
         if response is not None and status < 300:
-            self._core.emit(UpdateAnswered(session.id, response))
+            self.timers.answered(session, response, now)
+            if body:
+                session.said = (body, content_type)
+                self._core.emit(UpdateAnswered(session.id, response))
+            return
+        if status == 422 and response is not None and self._may_raise(session, response):
+            self.update(session, dialog, body, content_type, now)
             return
         retry = self._retry_after(session, status, response)
-        self._core.emit(UpdateRejected(session.id, status, _reason(response, status), retry, response))
+        if body:
+            self._core.emit(UpdateRejected(session.id, status, _reason(response, status), retry, response))
+        else:
+            self.timers.failed(session, retry, now)
         self._end_if_gone(session, status, response, now)
 
     def info(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
@@ -359,7 +475,8 @@ class UserAgentClient:
             if session.phase is not Phase.ENDED:
                 self._core.emit(InfoAnswered(session.id, number, status, response))
 
-        self._ask(session, "INFO", body, content_type, (), done, now)
+        if session.dialog is not None:
+            self._ask(session, session.dialog, "INFO", body, content_type, (), done, now)
         return number
 
     def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:
@@ -407,6 +524,7 @@ class UserAgentClient:
     def _ask(
         self,
         session: Session,
+        dialog: Dialog,
         method: str,
         body: bytes,
         content_type: str,
@@ -415,12 +533,23 @@ class UserAgentClient:
         now: float,
     ) -> None:
         """Send a request other than INVITE within a call; done hears the one final outcome."""
-        dialog = session.dialog
-        if dialog is None:
-            return
+        self.ask_in(dialog, session.login, method, body, content_type, headers, done, now)
+
+    def ask_in(
+        self,
+        dialog: Dialog,
+        login: Login | None,
+        method: str,
+        body: bytes,
+        content_type: str,
+        headers: HeaderList,
+        done: Done,
+        now: float,
+    ) -> None:
+        """Send a request other than INVITE within a dialog; done hears the one final outcome."""
         request = self._dialog_request(dialog, method, body, content_type, headers)
         on_response, on_failure = _final(dialog, method, done)
-        self._send(request, dialog.way(), on_response, on_failure, session.login, dialog, now)
+        self._send(request, dialog.way(), on_response, on_failure, login, dialog, now)
 
     def _dialog_request(
         self, dialog: Dialog, method: str, body: bytes, content_type: str, headers: HeaderList

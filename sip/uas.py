@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 from gateway.reasons import Reason, from_sip
 from sip.building import HeaderList, abilities, make_response, reason_of
@@ -22,6 +23,7 @@ from sip.events import (
     InviteReceived,
     NoAck,
     OptionsReceived,
+    PrackReceived,
     ReinviteReceived,
     RequestId,
     RequestReceived,
@@ -31,8 +33,12 @@ from sip.events import (
 )
 from sip.layer import RETRY_AFTER
 from sip.message import Request
+from sip.provisional import Provisionals
+from sip.refresh import too_small
+from sip.replaces import REPLACES, parse_replaces
 from sip.routing import mark_source, own_contact
 from sip.sessions import ANSWER_TIME, Core, Incoming, Phase, Question, Session, Unacked
+from sip.subscriptions import Subscriptions
 from sip.timers import PATIENCE, T1, T2
 from sip.uac import UserAgentClient
 
@@ -43,8 +49,6 @@ KNOWN_METHODS = frozenset(
 """Methods that exist: 405 where we do not allow one, 501 for any other."""
 IN_DIALOG_ONLY = frozenset(("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"))
 """Methods that make no sense without a dialog: 481. (A NOTIFY of a subscription belongs to one.)"""
-REPEAT_RINGING = 60.0
-"""Seconds after which a ringing call says so again, so that no proxy gives it up (RFC 3261 §13.3.1.1)."""
 BUSY_WAIT = 10
 """Longest Retry-After in seconds of a 500 to a second offer (RFC 3261 §14.2, RFC 3311 §5.2)."""
 
@@ -57,10 +61,15 @@ class UserAgentServer:
         self._core = core
         self._layer = core.layer
         self._client = client
+        self.provisionals = Provisionals(core, self)
+        self.subscriptions = Subscriptions(core, client)
         self._in_dialog: dict[str, Callable[[Session, Request, Flow, float], None]] = {
             "INVITE": self._reinvite,
             "UPDATE": self._update,
             "BYE": self._bye,
+            "PRACK": self._prack,
+            "SUBSCRIBE": self._subscribed,
+            "NOTIFY": self._notified,
             "INFO": self._question,
             "OPTIONS": self._question,
         }
@@ -123,6 +132,11 @@ class UserAgentServer:
         if self._core.full():
             self._layer.refuse(request, 503, flow, now, [("Retry-After", str(RETRY_AFTER))])
             return
+        if self._too_small(request, flow, now):
+            return
+        replaced = self._replaced(request, flow, now)
+        if replaced is False:
+            return
         session = self._core.open(caller=False)
         secure = request.uri.scheme == "sips"
         contact = own_contact(self._core.config, flow, request.uri.user or "", secure)
@@ -132,42 +146,97 @@ class UserAgentServer:
         self._layer.answer(server, make_response(request, 100), now)
         give_up = self._core.timers.start(now + self._core.config.ring_time, partial(self._unanswered, session))
         self._core.asked(session, Incoming(request, server, flow), give_up)
-        self._core.emit(InviteReceived(session.id, request, flow))
+        session.replaces = replaced.id if replaced else None
+        self._core.emit(InviteReceived(session.id, request, flow, session.replaces))
+
+    def _too_small(self, request: Request, flow: Flow, now: float) -> bool:
+        """Refuse a session interval below our minimum (RFC 4028 §8.1)."""
+        least = self._core.config.min_se
+        if not self._client.timers.known or not too_small(request, least):
+            return False
+        self._layer.refuse(request, 422, flow, now, [("Min-SE", str(least))])
+        return True
+
+    def _replaced(self, request: Request, flow: Flow, now: float) -> Session | Literal[False] | None:
+        """Return the call that an INVITE is to replace (RFC 3891 §3), None where it names none, False if refused."""
+        if "Replaces" not in request.headers or REPLACES not in self._core.config.supported:
+            return None
+        named = parse_replaces(request)
+        found = self._core.dialogs.get(named.key) if named is not None else None
+        status = 0
+        if named is None or "Join" in request.headers:
+            status = 400
+        elif found is None or found[0].phase in (Phase.ARRIVED, Phase.CANCELLING):
+            status = 481  # an early dialog can only be replaced where it is ours
+        elif found[0].phase is Phase.ENDING or found[0].reason is not None:
+            status = 603
+        elif found[0].phase is Phase.CONFIRMED and named.early_only:
+            status = 486
+        if status or found is None:
+            self._layer.refuse(request, status, flow, now)
+            return False
+        return found[0]
 
     def _unanswered(self, session: Session, now: float) -> None:
         self.refuse(session, 480, now, reason=Reason.NO_ANSWER)
 
-    def provisional(self, session: Session, status: int, body: bytes, content_type: str, now: float) -> bool:
-        """Send 101 to 199, and again each minute until the answer."""
-        incoming = session.incoming
-        if session.phase is not Phase.ARRIVED or incoming is None:
-            return False
-        self._respond_invite(session, incoming, status, "", (), body, content_type, now)
-        if incoming.repeat is not None:
-            incoming.repeat.stop()
-        again = partial(self._again, session, status, body, content_type)
-        incoming.repeat = self._core.timers.start(now + REPEAT_RINGING, again)
-        return True
-
-    def _again(self, session: Session, status: int, body: bytes, content_type: str, now: float) -> None:
-        self.provisional(session, status, body, content_type, now)
-
     def accept(
         self, session: Session, phase: Phase, body: bytes, content_type: str, headers: HeaderList, now: float
     ) -> bool:
-        """Answer the peer's INVITE with 200 and repeat that until the ACK comes (§13.3.1.4)."""
-        incoming = session.incoming
+        """Answer the peer's INVITE with 200 and repeat that until the ACK comes (§13.3.1.4).
+
+        A description in a reliable 1xx needs its PRACK first (RFC 3262 §3); the 200 then goes out without a body.
+        """
+        incoming, reliable = session.incoming, session.reliable
         if incoming is None or session.phase is not phase:
             return False
-        self._core.answered(session)
-        session.phase = Phase.CONFIRMED
-        sent = self._respond_invite(session, incoming, 200, "", headers, body, content_type, now)
-        unacked = Unacked(incoming.request.cseq.number, sent, not incoming.request.body, T1, now + PATIENCE)
-        session.unacked = unacked
-        unacked.timer = self._core.timers.start(now + T1, partial(self._repeat_2xx, session))
+        if phase is Phase.ARRIVED and reliable is not None:
+            if reliable.accept is not None:
+                return False
+            if reliable.unacked is not None and reliable.unacked.described:
+                reliable.waiting.clear()
+                reliable.accept = partial(self._accept, session, incoming, body, content_type, headers)
+                return True
+        self._accept(session, incoming, body, content_type, headers, now)
         return True
 
-    def _respond_invite(
+    def _accept(
+        self,
+        session: Session,
+        incoming: Incoming,
+        body: bytes,
+        content_type: str,
+        headers: HeaderList,
+        now: float,
+    ) -> None:
+        first = session.phase is Phase.ARRIVED
+        described = first and session.dialog is not None and session.dialog.described
+        body = b"" if described else body
+        session.said = (body, content_type) if body else session.said
+        self._core.answered(session)
+        session.phase = Phase.CONFIRMED
+        headers = [*self._client.timers.answers(session, incoming.request, now), *headers]
+        sent = self.respond_invite(session, incoming, 200, "", headers, body, content_type, now)
+        offered = not incoming.request.body and not described
+        unacked = Unacked(incoming.request.cseq.number, sent, offered, T1, now + PATIENCE)
+        session.unacked = unacked
+        unacked.timer = self._core.timers.start(now + T1, partial(self._repeat_2xx, session))
+        if first and session.replaces is not None:
+            self._take_over(session.replaces, now)
+
+    def _take_over(self, replaced: SessionId, now: float) -> None:
+        """End the call that another took the place of (RFC 3891 §3)."""
+        old = self._core.sessions.get(replaced)
+        if old is None:
+            return
+        if old.phase is Phase.CALLING:
+            self._client.cancel(old, Reason.REPLACED, now)
+        elif old.unacked is not None:
+            old.reason = Reason.REPLACED
+        else:
+            self._client.bye(old, Reason.REPLACED, now)
+
+    def respond_invite(
         self,
         session: Session,
         incoming: Incoming,
@@ -178,6 +247,7 @@ class UserAgentServer:
         content_type: str,
         now: float,
     ) -> Send:
+        """Send a response to an INVITE that waits for its answer."""
         extra: list[tuple[str, str]] = []
         if status < 300 and session.dialog is not None:
             extra = [("Contact", session.dialog.contact), *abilities(self._core.config)]
@@ -242,7 +312,7 @@ class UserAgentServer:
         incoming = session.incoming
         if session.phase is not Phase.ARRIVED or incoming is None:
             return False
-        self._respond_invite(session, incoming, status, phrase, headers, b"", "", now)
+        self.respond_invite(session, incoming, status, phrase, headers, b"", "", now)
         self._core.end(session, reason or from_sip(status))
         return True
 
@@ -258,7 +328,7 @@ class UserAgentServer:
         if found is None or found.incoming is None:
             return
         if found.phase is Phase.ARRIVED:
-            self._respond_invite(found, found.incoming, 487, "", (), b"", "", now)
+            self.respond_invite(found, found.incoming, 487, "", (), b"", "", now)
             self._core.emit(Cancelled(found.id, request))
             self._core.end(found, Reason.CANCELLED)
         else:
@@ -269,7 +339,8 @@ class UserAgentServer:
     def _within(self, request: Request, flow: Flow, now: float) -> None:
         found = self._core.dialogs.get(_key(request))
         if found is None:
-            self._layer.refuse(request, 481, flow, now)
+            if not self._used(request, flow, now):
+                self._layer.refuse(request, 481, flow, now)
             return
         session, dialog = found
         if not dialog.in_order(request):
@@ -283,6 +354,20 @@ class UserAgentServer:
             dialog.flow = flow
             self._in_dialog.get(request.method, self._question)(session, request, flow, now)
 
+    def _used(self, request: Request, flow: Flow, now: float) -> bool:
+        """Take what belongs to a subscription or to a REFER of ours."""
+        if request.method == "NOTIFY":
+            return self.subscriptions.notified(request, flow, now)
+        return self.subscriptions.received(request, flow, now)
+
+    def _subscribed(self, session: Session, request: Request, flow: Flow, now: float) -> None:
+        if not self.subscriptions.received(request, flow, now):
+            self._question(session, request, flow, now)
+
+    def _notified(self, session: Session, request: Request, flow: Flow, now: float) -> None:
+        if not self.subscriptions.notified(request, flow, now):
+            self._layer.refuse(request, 481, flow, now)
+
     def _bye(self, session: Session, request: Request, flow: Flow, now: float) -> None:
         self._layer.answer(self._layer.open_server(request, flow), make_response(request, 200), now)
         if session.phase in (Phase.ENDING, Phase.CANCELLING):
@@ -295,11 +380,13 @@ class UserAgentServer:
             self._client.cancel(session, reason, now)
             return
         if session.incoming is not None:
-            self._respond_invite(session, session.incoming, 487, "", (), b"", "", now)
+            self.respond_invite(session, session.incoming, 487, "", (), b"", "", now)
         self._core.end(session, session.reason or reason)
 
     def _reinvite(self, session: Session, request: Request, flow: Flow, now: float) -> None:
-        if not self._may_offer(session, request, flow, now) or session.dialog is None:
+        if self._too_small(request, flow, now) or not self._may_offer(session, request, flow, now):
+            return
+        if session.dialog is None:
             return
         session.dialog.refresh(request, flow)
         server = self._layer.open_server(request, flow)
@@ -319,27 +406,57 @@ class UserAgentServer:
         if session.phase is not Phase.CONFIRMED or incoming is None:
             return False
         self._core.answered(session)
-        self._respond_invite(session, incoming, status, phrase, headers, b"", "", now)
+        self.respond_invite(session, incoming, status, phrase, headers, b"", "", now)
         return True
 
     def _update(self, session: Session, request: Request, flow: Flow, now: float) -> None:
-        if session.phase is not Phase.CONFIRMED:
-            self._too_early(request, flow, now)
+        found = self._core.dialogs.get(_key(request))
+        if found is None or self._too_small(request, flow, now):
             return
-        if not request.body:  # only tells a new target; nothing to ask above
-            if session.dialog is not None:
-                session.dialog.refresh(request, flow)
-                extra = [("Contact", session.dialog.contact), *abilities(self._core.config)]
-                server = self._layer.open_server(request, flow)
-                self._layer.answer(server, make_response(request, 200, headers=extra), now)
-            return
-        if self._may_offer(session, request, flow, now) and session.dialog is not None:
-            session.dialog.refresh(request, flow)
+        dialog = found[1]
+        if not request.body:  # only refreshes, or tells a new target; nothing to ask above
+            dialog.refresh(request, flow)
+            extra = [("Contact", dialog.contact), *abilities(self._core.config)]
+            extra += self._client.timers.answers(session, request, now)
+            server = self._layer.open_server(request, flow)
+            self._layer.answer(server, make_response(request, 200, headers=extra), now)
+        elif self._may_offer(session, request, flow, now):
+            dialog.refresh(request, flow)
             self._question(session, request, flow, now)
+
+    def _prack(self, session: Session, request: Request, flow: Flow, now: float) -> None:
+        """RFC 3262 §3: 481 where nothing waits for it. What it offers is asked above, what it answers is told."""
+        reliable = session.reliable
+        if reliable is None or not reliable.acknowledges(request):
+            self._layer.refuse(request, 481, flow, now)
+            return
+        offered = reliable.unacked is not None and reliable.unacked.offered
+        if not request.body or offered or session.phase is not Phase.ARRIVED:
+            self._layer.answer(self._layer.open_server(request, flow), make_response(request, 200), now)
+        elif self._may_offer(session, request, flow, now):
+            self._question(session, request, flow, now)
+        self.provisionals.acknowledged(session, request, now)
+
+    def _may_offer_early(self, session: Session, request: Request, flow: Flow, now: float) -> bool:
+        """Refuse an offer before the call is answered that meets another one (RFC 3311 §5.2)."""
+        found = self._core.dialogs.get(_key(request))
+        reliable = session.reliable
+        ours = session.updating or (reliable is not None and reliable.unacked is not None and reliable.unacked.offered)
+        if found is None or request.method == "INVITE" or session.asked is not None:
+            self._too_early(request, flow, now)
+        elif ours or (not found[1].described and session.phase is Phase.CALLING):
+            self._layer.refuse(request, 491, flow, now)
+        elif not found[1].described:
+            self._too_early(request, flow, now)
+        else:
+            return True
+        return False
 
     def _may_offer(self, session: Session, request: Request, flow: Flow, now: float) -> bool:
         """Refuse an offer that meets another one: 491 for ours, 500 for the peer's own (§14.2, RFC 3311 §5.2)."""
         unacked = session.unacked
+        if session.phase in (Phase.ARRIVED, Phase.CALLING):
+            return self._may_offer_early(session, request, flow, now)
         if session.phase is not Phase.CONFIRMED or session.incoming is not None or session.asked is not None:
             self._too_early(request, flow, now)
             return False
@@ -366,7 +483,7 @@ class UserAgentServer:
         server = self._layer.open_server(request, flow)
         timer = core.timers.start(now + ANSWER_TIME, partial(self._never_answered, number))
         core.questions[number] = Question(request, server, session.id if session else None, timer)
-        if session is not None and request.method == "UPDATE":
+        if session is not None and request.method in ("UPDATE", "PRACK"):
             session.asked = number
         core.emit(_event(session.id if session else None, number, request, flow))
 
@@ -393,8 +510,12 @@ class UserAgentServer:
         extra: list[tuple[str, str]] = []
         if request.method == "OPTIONS" and status < 300:
             extra = [*abilities(self._core.config), ("Accept", ", ".join(self._core.config.accept))]
-        elif request.method == "UPDATE" and status < 300 and session is not None and session.dialog is not None:
-            extra = [("Contact", session.dialog.contact), *abilities(self._core.config)]
+        elif request.method == "UPDATE" and 200 <= status < 300 and session is not None:
+            found = self._core.dialogs.get(_key(request))
+            extra = [("Contact", found[1].contact)] if found is not None else []
+            extra += [*abilities(self._core.config), *self._client.timers.answers(session, request, now)]
+        if session is not None and body and 200 <= status < 300 and session.asked == number:
+            session.said = (body, content_type)
         extra += [*headers, ("Server", self._core.config.user_agent)]
         response = make_response(
             request,
@@ -421,6 +542,8 @@ def _key(request: Request) -> tuple[str, str, str]:
 def _event(session: SessionId | None, number: RequestId, request: Request, flow: Flow) -> Event:
     if session is not None and request.method == "UPDATE":
         return UpdateReceived(session, number, request)
+    if session is not None and request.method == "PRACK":
+        return PrackReceived(session, number, request)
     if session is not None and request.method == "INFO":
         return InfoReceived(session, number, request)
     if request.method == "OPTIONS":

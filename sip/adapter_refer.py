@@ -1,0 +1,136 @@
+"""REFERs of peers in their calls: somebody is called on their behalf and joins the room (RFC 3515, RFC 3891, RFC 4579).
+
+Blind: the target is called. Attended: Refer-To holds a Replaces, and the new call takes the place of the referrer's
+with the target. The policy decides on each target; without one, only addresses of our own domain may be called, so
+that nobody dials out at our cost. The referrer hears by NOTIFY how it goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+from urllib.parse import unquote
+
+import structlog
+
+from gateway.calls import Call, CallFacts
+from gateway.reasons import Reason, Refused
+from sip.adapter_call import HeaderList, refusal_status
+from sip.events import RequestReceived, SubscriptionEnded, SubscriptionId
+from sip.headers import split_values
+from sip.message import PHRASES, Request
+from sip.replaces import Replaces, read_replaces
+from sip.stack import Stack
+from sip.subscriptions import FRAGMENT, fragment
+from sip.uri import BadUri, Uri
+from sip.values import BadValue, parse_address
+
+log = structlog.get_logger()
+
+MAX_TRANSFERS = 32
+"""Calls being placed for referrers; a meeting's host brings in a handful at a time."""
+
+ReferPolicy = Callable[[CallFacts, Uri], bool]
+"""Says whether who is told by the facts may have us call an address."""
+Dial = Callable[[str, CallFacts, HeaderList], Awaitable[Call]]
+
+
+class ReferOwner(Protocol):
+    """What is needed of the adapter."""
+
+    stack: Stack
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+
+    def pump(self) -> None:
+        """Send and report what the stack has to."""
+
+    def count(self, name: str) -> None:
+        """Count one thing that happened."""
+
+
+class Transfers:
+    """All REFERs under way."""
+
+    def __init__(self, owner: ReferOwner, dial: Dial, policy: ReferPolicy) -> None:
+        """dial places a call and brings it to the house."""
+        self.policy = policy
+        self._owner = owner
+        self._dial = dial
+        self._tasks: dict[SubscriptionId | None, asyncio.Task[None]] = {}
+
+    async def stop(self) -> None:
+        """Give up what is being placed."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def referred(self, event: RequestReceived, facts: CallFacts | None) -> None:
+        """Answer a REFER; facts are those of the call that it came in, None outside of any."""
+        stack, now, request = self._owner.stack, self._owner.now(), event.request
+        try:
+            uri, replaces = refer_target(request)
+        except (BadValue, BadUri):
+            stack.respond(event.request_id, 400, now)
+            return
+        if facts is None or not self.policy(facts, uri):
+            self._owner.count("refers_refused")
+            stack.respond(event.request_id, 403, now)
+            return
+        if len(self._tasks) >= MAX_TRANSFERS:
+            stack.respond(event.request_id, 503, now, headers=[("Retry-After", "10")])
+            return
+        subscription = stack.subscribe(event.request_id, now)
+        if subscription is None:
+            return
+        stack.notify(subscription, fragment(100, "Trying"), now, FRAGMENT)
+        headers: HeaderList = [("Referred-By", str(request.from_.with_tag("")))]
+        if replaces is not None:
+            headers += [("Replaces", str(replaces)), ("Require", "replaces")]
+        transfer = self._transfer(subscription, str(uri), facts, headers)
+        self._tasks[subscription] = asyncio.get_running_loop().create_task(transfer)
+
+    def ended(self, event: SubscriptionEnded) -> None:
+        """The referrer hears no more of it; the call goes on."""
+
+    async def _transfer(self, subscription: SubscriptionId, target: str, facts: CallFacts, headers: HeaderList) -> None:
+        """Call the target into the referrer's room, and say how that ended."""
+        status = 200
+        try:
+            wanted = replace(facts, caller=target, name="", agent="", peer_call_id="", resume=None)
+            await self._dial(target, wanted, headers)
+        except Refused as refused:
+            status = refusal_status(refused.reason)
+            log.info("sip_refer_failed", reason=refused.reason.value, detail=refused.detail)
+        except Exception as error:
+            status = refusal_status(Reason.INTERNAL)
+            self._owner.count("internal_errors")
+            log.error("sip_refer_fault", error=repr(error), exc_info=error)
+        finally:
+            self._tasks.pop(subscription, None)
+        body = fragment(status, PHRASES.get(status, "Unknown"))
+        self._owner.stack.notify(subscription, body, self._owner.now(), FRAGMENT, end="noresource")
+        self._owner.pump()
+
+
+def refer_target(request: Request) -> tuple[Uri, Replaces | None]:
+    """Return whom a REFER names, and the dialog to take over there. Raises BadValue or BadUri (RFC 3515 §2.4.2)."""
+    values = request.headers.values("Refer-To")
+    if len(values) != 1:
+        raise BadValue("one Refer-To is needed")
+    uri = parse_address(values[0]).uri
+    if not uri.is_sip or uri.parameters.get("method", "INVITE").upper() != "INVITE":
+        raise BadValue("only calls are placed for others")
+    replaces = None
+    for header in split_values(uri.headers, "&"):
+        name, _, value = header.partition("=")
+        if name.lower() == "replaces":
+            replaces = read_replaces(unquote(value))
+            if replaces is None:
+                raise BadValue("Replaces makes no sense")
+    parameters = {name: value for name, value in uri.parameters.items() if name != "method"}
+    return Uri(uri.scheme, uri.user, None, uri.host, uri.port, parameters), replaces
