@@ -42,9 +42,9 @@ def send(text: str) -> str:
 
 
 def scenario(*steps: str) -> str:
-    return (
-        "<?xml version='1.0' encoding='ISO-8859-1' ?>\n<scenario name='ours'>\n" + "\n".join(steps) + "\n</scenario>\n"
-    )
+    """Return a scenario; SIPp reads attributes in double quotes only."""
+    head = "<?xml version='1.0' encoding='ISO-8859-1' ?>\n<scenario name='ours'>\n"
+    return (head + "\n".join(steps) + "\n</scenario>\n").replace("'", '"')
 
 
 RELIABLE = scenario(
