@@ -367,8 +367,10 @@ class Leg:
         self._close_carriers(carriers)
 
     def key_frame(self) -> None:
-        """Send a key frame."""
-        self.conference.video.request_key_frame(self.id)
+        """Send a key frame: the peer asked by signalling."""
+        for stream in self.streams.values():
+            if isinstance(stream, VideoStream):
+                stream.key_frame_requested(self.conference.clock())
 
     def statistics(self) -> LegStatistics:
         """Return every stream's counters."""

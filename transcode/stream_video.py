@@ -24,6 +24,8 @@ log = structlog.get_logger()
 LOSSY = 0.01
 """Share of loss above which the packets of a key frame are sent twice to a peer that cannot ask for them again: of 30
 packets at 5 % one is lost in four of five key frames, of doubled ones in one of fourteen."""
+SUFFERING = 5.0
+"""Seconds in which a second request for a key frame tells of loss too: many such peers send no reports."""
 SLICE_SIZE = 1150
 """Octets of a NAL unit for receivers of single NAL unit packets; x264 overshoots a little, an MTU must hold it."""
 
@@ -47,6 +49,7 @@ class VideoStream(Stream):
         self._need = KeyFrameNeed()
         self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
+        self._requests = (float("-inf"), float("-inf"))
 
     @property
     def ssrcs(self) -> tuple[int, ...]:
@@ -166,7 +169,7 @@ class VideoStream(Stream):
         """See `Stream.react`."""
         match event:
             case KeyFrameRequested():
-                self._conference.video.request_key_frame(self.leg)
+                self.key_frame_requested(now)
             case NackReceived():
                 for packet in self.session.retransmissions():
                     self.carrier.send_rtp(packet)
@@ -229,13 +232,23 @@ class VideoStream(Stream):
         packets = [session.pack(payload_type, payload, timestamp, marker, now) for payload, marker in payloads]
         for packet in packets:
             send(packet)
-        if frame.key and session.loss_out > LOSSY and "nack" not in session.feedback:
+        if frame.key and self._lossy(now):
             # Nobody can ask for what is missing of it, and a key frame with a hole is followed by another two seconds
             # of waiting: so every packet goes twice, far enough apart that one burst does not take both.
             for packet in packets:
                 send(packet)
         self._frames_out += 1
         self._key_frames_out += frame.key
+
+    def key_frame_requested(self, now: float) -> None:
+        """The peer asked for a key frame, by RTCP or by signalling."""
+        self._requests = (self._requests[1], now)
+        self._conference.video.request_key_frame(self.leg)
+
+    def _lossy(self, now: float) -> bool:
+        """Whether packets get lost on the way to a peer that cannot ask for them again."""
+        suffers = self.session.loss_out > LOSSY or now - self._requests[0] < SUFFERING
+        return suffers and "nack" not in self.session.feedback
 
     # Telling
 

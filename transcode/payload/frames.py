@@ -34,8 +34,9 @@ MAX_WAIT = 0.150
 """Seconds that a hole waits at most; longer, and a new key frame is there as soon."""
 NACK_DELAY = 0.020
 """Seconds from the hole to the first NACK, as sessions allow for reordering."""
-PATIENCE = 2.0
-"""Seconds after which damaged frames are better than none; the bound for recovery that the house sets."""
+PATIENCE = 1.0
+"""Seconds after which damaged frames are better than none: a key frame that was asked for is here by then, unless it
+was lost as well; half of the 2 s in which a picture has to come back."""
 PROOF_FRAMES = 8
 """Frames whose marker must have ended them before the marker alone ends a frame of H.263 and H.261."""
 QUIET = 0.100
