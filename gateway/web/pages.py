@@ -76,6 +76,7 @@ class Pages:
 
 @router.api_route("/", methods=["GET", "HEAD"])
 @router.api_route("/r/{room}", methods=["GET", "HEAD"])
+@router.api_route("/r/{room}/", methods=["GET", "HEAD"])
 async def index(request: Request) -> Response:
     """Return the page to join by; it reads the room from its own address."""
     pages: Pages = request.app.state.client

@@ -28,7 +28,7 @@ def client_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("client_files")
 async def test_every_room_has_the_same_page() -> None:
     async with web_house(listening=False) as house, house.client(None) as client:
-        for path in ("/", "/r/100", "/r/no-such-room"):
+        for path in ("/", "/r/100", "/r/100/", "/r/no-such-room"):
             answer = await client.get(path)
             assert (answer.status_code, answer.text) == (200, "<!doctype html><title>Join</title>")
             assert answer.headers["content-type"] == "text/html; charset=utf-8"

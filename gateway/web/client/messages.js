@@ -29,6 +29,10 @@ const MESSAGES = {
   "timeout": ["The connection took too long", "Check your network connection and try again."],
   "transport-failed": ["The connection broke", "Check your network connection and try again."],
   "no-common-format": ["This browser has no codec that the room knows", "Try a newer or another browser."],
+  "bad-description": ["The room did not understand this browser", "Reload the page; if it stays so, try another one."],
+  "encryption-unsupported": ["No encryption that the room knows", "Try a newer or another browser."],
+  "bad-request": ["The gateway did not understand this page", "Reload it: the gateway may have been updated."],
+  "unreachable": ["It cannot be reached", "Try again in a few minutes."],
   "no-webrtc": ["This browser cannot hold meetings", "It has no WebRTC, or it is turned off. Try another browser."],
   "internal": ["Something went wrong in the gateway", "Try again; if it stays so, tell whoever runs it."],
 
