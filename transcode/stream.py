@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Owner:
     fail: Callable[[Exception], None]
 
 
-class Stream:
+class Stream(ABC):
     """One stream: packets come from its carrier through its session, and go the same way back.
 
     What goes wrong inside with one packet or picture ends the leg and nobody else's.
@@ -70,9 +71,9 @@ class Stream:
         self.carrier = carrier
         carrier.attach(self)
 
+    @abstractmethod
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """Take what was negotiated; bit_rate in bit/s bounds what is sent."""
-        raise NotImplementedError
 
     def on_rtp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTP packet."""
@@ -81,9 +82,9 @@ class Stream:
         except Exception as fault:
             self._owner.fail(fault)
 
+    @abstractmethod
     def take(self, data: bytes, arrival: float) -> None:
         """Do the work of `on_rtp`."""
-        raise NotImplementedError
 
     def on_rtcp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTCP compound."""
@@ -93,7 +94,7 @@ class Stream:
         except Exception as fault:
             self._owner.fail(fault)
 
-    def react(self, event: RtcpEvent, now: float) -> None:
+    def react(self, event: RtcpEvent, now: float) -> None:  # noqa: B027 - a stream may have nothing to do
         """Act on what the peer's RTCP says."""
 
     def poll(self, now: float) -> None:
@@ -106,13 +107,13 @@ class Stream:
         if self.session.packets_out:
             self.carrier.send_rtcp(self.session.bye(now))
 
+    @abstractmethod
     def formats(self) -> FormatsChanged | None:
         """Return what flows now; None while nothing is negotiated."""
-        raise NotImplementedError
 
+    @abstractmethod
     def statistics(self) -> StreamStatistics:
         """Return the stream's counters."""
-        raise NotImplementedError
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, by name."""

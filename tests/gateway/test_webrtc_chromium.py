@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import http.server
-import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -24,7 +23,6 @@ playwright = pytest.importorskip("playwright.async_api")
 CHROMIUM = "/usr/bin/chromium"
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="chromium is not installed"),
 ]
 FLAGS = [
     "--allow-loopback-in-peer-connection",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,7 +19,6 @@ from transcode.settings import PlaneSettings
 
 pytestmark = [
     pytest.mark.interop,
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="chromium is not installed"),
 ]
 
 JOIN = """async () => {

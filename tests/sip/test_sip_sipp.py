@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from gateway.reasons import Reason
 from sip.adapter import SipAdapter, SipConfig
 from transcode.media import Wanted
 
-pytestmark = [pytest.mark.interop, pytest.mark.skipif(shutil.which("sipp") is None, reason="SIPp is not installed")]
+pytestmark = pytest.mark.interop
 
 SDP = """v=0
       o=sipp 1 1 IN IP4 127.0.0.1
