@@ -17,7 +17,6 @@ from transcode.frames import EncodedFrame
 from transcode.media import Codec, Layout, LegId, LegPlan, RoomId, ViewPlan
 from transcode.video import studio
 from transcode.video.mixer import VideoMixer, Viewer
-from transcode.video.pacing import KEY_INTERVAL
 from transcode.video.pool import WorkerPool
 from transcode.video.source import VideoSource
 
@@ -172,7 +171,7 @@ def test_a_change_of_picture_is_a_key_frame_of_the_same_encoder() -> None:
     assert near(room.screens["a"].colour(0.75, 0.75), GREY)
 
 
-def test_a_storm_of_requests_gets_one_key_frame_each_interval() -> None:
+def test_a_storm_of_requests_gets_one_key_frame_a_second() -> None:
     room = Room()
     for name in "abc":
         room.join(name)
@@ -182,11 +181,10 @@ def test_a_storm_of_requests_gets_one_key_frame_each_interval() -> None:
         for name in "abc":
             room.mixer.request_key_frame(LegId(name))
         room.run(1 / 30)
-    most = 3.0 / KEY_INTERVAL + 1
-    assert 3 <= room.screens["a"].keys - keys <= most
+    assert 3 <= room.screens["a"].keys - keys <= 4
     room.mixer.request_key_frame(LegId("nobody"))
     room.run(3)
-    assert room.screens["a"].keys - keys <= most + 1
+    assert room.screens["a"].keys - keys <= 5
 
 
 def test_a_request_while_alone_is_answered_within_a_second() -> None:

@@ -6,9 +6,9 @@ rate while the machine cannot keep up. `now` is in seconds of a monotonic clock.
 
 from __future__ import annotations
 
-KEY_INTERVAL = 0.5
+KEY_INTERVAL = 1.0
 """Seconds between two key frames that viewers asked for: one costs as much as ten other pictures, and everybody who
-shares the encoder pays for it; but who lost one and cannot ask for its packets stands still until the next."""
+shares the encoder pays for it."""
 RISE_HOLD = 5.0
 """Seconds after a change of bit rate before it may rise: a path that was full needs about as long to empty."""
 FRAME_RATES = (30, 15, 10, 5)
