@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from starting import StartGateway
 
 from gateway.bench.process import GatewayProcess
-
-StartGateway = Callable[..., Awaitable[GatewayProcess]]
 
 
 @pytest_asyncio.fixture

@@ -11,8 +11,8 @@ import ssl
 import marks
 import party
 import pytest
-from conftest import StartGateway
 from peers.ours import Terminal
+from starting import StartGateway
 
 from gateway.bench.phone import media_lines
 from gateway.bench.process import GatewayProcess

@@ -9,12 +9,12 @@ from pathlib import Path
 import marks
 import party
 import pytest
-from conftest import StartGateway
 from peers.baresip import Baresip
 from peers.chromium import Chromium
 from peers.linphone import Linphone
 from peers.ours import Terminal
 from peers.sipp import Sipp
+from starting import StartGateway
 
 from gateway.bench import clip
 from gateway.bench.phone import CallRefused

@@ -9,10 +9,10 @@ from pathlib import Path
 import hearing
 import marks
 import pytest
-from conftest import StartGateway
 from lossy import LossyPath
 from peers.linphone import Linphone
 from peers.ours import Terminal
+from starting import StartGateway
 
 from gateway.bench import clip, sound
 from gateway.bench.process import GatewayProcess

@@ -10,9 +10,9 @@ from typing import Any
 
 import marks
 import pytest
-from conftest import StartGateway
 from peers.baresip import Baresip
 from peers.sipp import Sipp
+from starting import StartGateway
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
