@@ -4,6 +4,7 @@ An adapter that hears of a new call gathers `CallFacts`, brings them with a `Lin
 back or `Refused`. From then on it speaks to the call, and the house speaks to the call's line:
 
     call = await desk.arrive(facts, line)          # Refused: tell the peer why
+    await call.admitted()                          # the house may let the caller wait: a call to another terminal
     local = await call.answer(remote)              # or: local = await call.offer(wanted); await call.accept(remote)
     await call.connected()                         # the peer knows that we answered
     ...                                            # re-offers: answer() or offer()/accept() again
@@ -19,7 +20,7 @@ from enum import Enum
 from typing import NewType, Protocol
 
 from gateway.reasons import Reason
-from transcode.media import Candidate, LegId, MediaDescription, Wanted
+from transcode.media import Candidate, LegId, MediaDescription, SrtpPolicy, Wanted
 
 CallId = NewType("CallId", str)
 """The id of a call in logs, records and the API; never a protocol's own."""
@@ -47,6 +48,11 @@ class CallFacts:
     source is "address:port"; caller an address as the protocol writes it; name what to show of the caller; called
     the alias that was dialled, without host; pin None unless one was dialled with it; secure whether the signalling
     was encrypted; agent the peer's product; resume the participant id that a returning browser holds.
+
+    What the adapter found out itself: trunk is the name of the trunk or static peer that the call came through,
+    account the user whose password was checked; both empty if none. srtp is the encryption policy of the listener or
+    trunk, None leaves it to the house. diverted_from is the number that the call was diverted from (RFC 5806), empty
+    if it was not.
     """
 
     protocol: CallProtocol
@@ -60,6 +66,10 @@ class CallFacts:
     agent: str = ""
     peer_call_id: str = ""
     resume: str | None = None
+    trunk: str = ""
+    account: str = ""
+    srtp: SrtpPolicy | None = None
+    diverted_from: str = ""
 
 
 class Line(Protocol):
@@ -74,6 +84,15 @@ class Line(Protocol):
     async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
         """Pass on a local ICE candidate; adapters without trickle ignore it."""
 
+    async def ringing(self) -> None:
+        """Tell a caller who waits to be admitted that the one it wants is being rung; a second time does nothing."""
+
+    async def renegotiate(self, wanted: Wanted) -> None:
+        """Offer the peer new media in mid call: `Call.offer` and `Call.accept` follow."""
+
+    async def transfer(self, target: str) -> None:
+        """Have the peer call somewhere else and leave us (SIP: REFER). Raises `Refused`: UNSUPPORTED if it cannot."""
+
 
 class Call(Protocol):
     """One call in a room, as its adapter sees it. Methods that take or give descriptions may raise `Refused`."""
@@ -85,6 +104,12 @@ class Call(Protocol):
     @property
     def leg(self) -> LegId:
         """The id of the call's media."""
+
+    async def admitted(self) -> None:
+        """Wait until the call may be answered; at once for a room, when the other end answers for a gateway call.
+
+        Raises `Refused` with the reason that the peer is told. It may take minutes.
+        """
 
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take the peer's offer and return our answer."""

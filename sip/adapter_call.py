@@ -117,6 +117,7 @@ class SipCall:
         self._renegotiating: Wanted | None = None
         self._renegotiations = 0
         self._retry: asyncio.TimerHandle | None = None
+        self._rang = False
 
     # what the stack reports
 
@@ -241,6 +242,21 @@ class SipCall:
     async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
         """SIP has no trickle here: candidates stand in the description."""
 
+    async def ringing(self) -> None:
+        """Send 180, once."""
+        if self._over is None and self.session is not None and not self._answered and not self._rang:
+            self._rang = True
+            self._owner.stack.ringing(self.session, self._owner.now())
+            self._owner.pump()
+
+    async def transfer(self, target: str) -> None:
+        """Have the peer call elsewhere by REFER. Raises Refused: UNSUPPORTED where the call is not up."""
+        if self._over is not None or self.session is None or not self._connected:
+            raise Refused(Reason.UNSUPPORTED, "the call is not up")
+        if self._owner.stack.refer(self.session, target, self._owner.now()) is None:
+            raise Refused(Reason.UNSUPPORTED, "the peer takes no REFER now")
+        self._owner.pump()
+
     # placing a call
 
     async def place(
@@ -345,6 +361,7 @@ class SipCall:
             facts = replace(facts, called=self.replaced.called, pin=self.replaced.pin)
         self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
         self._log().info("sip_call_arrived", peer=facts.source, called=facts.called, sip_call_id=facts.peer_call_id)
+        await self.call.admitted()
         if self._over is not None:
             return
         body = _description(request)

@@ -55,6 +55,9 @@ class RoomCall:
         """What people read of the room."""
         return self.room.settings.title
 
+    async def admitted(self) -> None:
+        """Return at once: whoever has a call in a room may be answered."""
+
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take the peer's offer and return our answer."""
         self._living()

@@ -303,16 +303,15 @@ class BrowserSession:
 
     # From the house
 
-    async def renegotiate(self, wanted: Wanted) -> bool:
-        """Offer the browser what is wanted now; False if an offer is open already, so try again later."""
+    async def renegotiate(self, wanted: Wanted) -> None:
+        """Offer the browser what is wanted now. Raises `Refused` with GLARE if an offer is open already."""
         call = self.call
         if call is None or self.state is not State.JOINED or self._negotiation.turn is not Turn.IDLE:
-            return False
+            raise Refused(Reason.GLARE)
         local = await call.offer(wanted)
         if not self._is(State.JOINED) or self._negotiation.turn is not Turn.IDLE:
-            return False
+            raise Refused(Reason.GLARE)
         await self._say({"type": "offer", "sdp": self._negotiation.offer(local)})
-        return True
 
     async def hang_up(self, reason: Reason) -> None:
         """End the call from our side and tell the browser why."""
@@ -320,6 +319,13 @@ class BrowserSession:
 
     async def request_key_frame(self, stream: str) -> None:
         """Do nothing: browsers are asked by RTCP, which they all speak."""
+
+    async def ringing(self) -> None:
+        """Do nothing: a browser enters a room, which does not ring."""
+
+    async def transfer(self, target: str) -> None:
+        """Refuse: a browser calls nobody itself."""
+        raise Refused(Reason.UNSUPPORTED, "a browser cannot be transferred")
 
     async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
         """Pass on a candidate of ours."""

@@ -91,6 +91,15 @@ class RecordingLine:
     async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
         self.asked.append(candidate)
 
+    async def ringing(self) -> None:
+        self.asked.append("ringing")
+
+    async def renegotiate(self, wanted: Wanted) -> None:
+        self.asked.append(wanted)
+
+    async def transfer(self, target: str) -> None:
+        self.asked.append(target)
+
 
 def facts(called: str = "100", protocol: CallProtocol = CallProtocol.SIP, **more: str) -> CallFacts:
     return CallFacts(protocol, Direction.INCOMING, "127.0.0.1:5070", "sip:ann@example", "Ann", called, **more)

@@ -297,17 +297,19 @@ async def test_our_candidates_are_passed_on() -> None:
 async def test_we_may_offer_and_the_browser_answers() -> None:
     browser = Browser()
     await browser.talks()
-    assert await browser.session.renegotiate(Wanted())
+    await browser.session.renegotiate(Wanted())
     offer = browser.got[-1]
     assert offer["type"] == "offer"
-    assert not await browser.session.renegotiate(Wanted())
+    with pytest.raises(Refused) as refused:
+        await browser.session.renegotiate(Wanted())
+    assert refused.value.reason is Reason.GLARE
     glare = await browser.says("offer", sdp=OFFER)
     assert glare is not None
     assert (glare["reason"], glare["fatal"]) == ("glare", False)
     # The same lines with the DTLS role of an answer.
     await browser.says("answer", sdp=OFFER.replace("actpass", "active"))
     assert browser.asked[-1] == ("accept", ["0", "1", "2"])
-    assert await browser.session.renegotiate(Wanted())
+    await browser.session.renegotiate(Wanted())
 
 
 async def test_an_answer_that_nobody_asked_for_is_a_bad_request() -> None:

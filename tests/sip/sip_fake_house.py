@@ -139,6 +139,9 @@ class FakeCall:
             while self.said.count(what) < times:
                 await self._changed.wait()
 
+    async def admitted(self) -> None:
+        """Rooms answer at once."""
+
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         self.remote = remote
         await self._note("answer")
