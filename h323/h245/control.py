@@ -229,6 +229,15 @@ class Control:
             self.send(("command", ("endSessionCommand", ("disconnect", None))))
             self._ending = now + END_TIME
 
+    def stop(self) -> None:
+        """End the session here and now, for its call is over: nothing more is sent or told."""
+        self.ended = True
+        self._ending = None
+        for machine in self._machines():
+            machine.due = None
+        self._own.clear()
+        self._peer.clear()
+
     # what comes from the peer
 
     def receive(self, pdu: Pdu, now: float) -> None:
@@ -285,12 +294,8 @@ class Control:
     def _end(self) -> None:
         self._ending = None
         if not self.ended:
-            self.ended = True
             self.report(SessionEnded())
-            for machine in self._machines():
-                machine.due = None
-            self._own.clear()
-            self._peer.clear()
+            self.stop()
 
     def _drop_released(self) -> None:
         for table in (self._own, self._peer):
