@@ -55,6 +55,10 @@ MAX_CALLS = 2_000
 """Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
 MAX_WAITING_EVENTS = 1_000
 """Events that a slow subscriber may leave unread before it loses the oldest."""
+CROWD = 20
+"""Participants from which a room's plans are sent no faster than PLAN_PACE: making one costs by the head."""
+PLAN_PACE = 0.02
+"""Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
 
@@ -79,11 +83,18 @@ class HouseRules:
 
 @dataclass(slots=True)
 class _Directing:
-    """One room's plans on their way: how many were wanted, and up to which the media plane has them."""
+    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     wanted: int = 0
     sent: int = 0
+    sent_at: float = float("-inf")
+
+    async def rest(self) -> None:
+        """Wait until the next plan of a crowd may go."""
+        left = self.sent_at + PLAN_PACE - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
 
 
 class FrontDesk:
@@ -129,8 +140,7 @@ class FrontDesk:
         """End everybody's call and forget the room."""
         room = self.room(id)
         del self.rooms[id]
-        for one in room.participants:
-            await self.remove(room, one.id, Reason.ROOM_CLOSED)
+        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
@@ -245,18 +255,26 @@ class FrontDesk:
         directing.wanted += 1
         mine = directing.wanted
         async with directing.lock:
+            if directing.sent >= mine:
+                return
             room = self.rooms.get(id)
-            if room is None or directing.sent >= mine:
+            if room is not None and len(room.participants) > CROWD:
+                await directing.rest()
+                room = self.rooms.get(id)
+            if room is None:
                 return
             newest = directing.wanted
             await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
-            directing.sent = newest
+            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
-        for call in list(self.calls.values()):
-            with suppress(Refused):
-                await call.hang_up(Reason.SHUTDOWN)
+        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+
+    @staticmethod
+    async def _shut(call: RoomCall) -> None:
+        with suppress(Refused):
+            await call.hang_up(Reason.SHUTDOWN)
 
     # Events
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
-from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
 from gateway.rooms.model import Changed, Joined, KeyPressed, Left, Rank, RoomEvent, RoomSettings, SpeakerChanged
 from transcode.media import (
     Abilities,
@@ -370,3 +370,19 @@ async def test_calls_that_came_and_went_leave_no_table_behind() -> None:
             await call.ended(Reason.NORMAL)
     desk = house.desk
     assert not any((desk.calls, desk._legs, desk._resumable, desk._same, desk._calls_of))
+
+
+async def test_plans_of_a_crowd_go_no_faster_than_sound_is_mixed() -> None:
+    house = House(max_participants=500)
+    calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(CROWD + 10)]
+    for call in calls[:CROWD]:
+        await call.connected()
+    assert len(house.plane.plans) == CROWD
+    began = asyncio.get_running_loop().time()
+    for call in calls[CROWD:]:
+        await call.connected()
+    assert asyncio.get_running_loop().time() - began >= 9 * PLAN_PACE
+    house.plane.plans.clear()
+    await house.desk.close()
+    assert not house.desk.calls
+    assert len(house.plane.plans) <= CROWD + 2, "all who leave together share their plans"
