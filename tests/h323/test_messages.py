@@ -62,14 +62,14 @@ def test_unknown_additions_are_left_out() -> None:
 
 
 def test_unknown_alternatives_decode_and_are_refused_when_sent() -> None:
-    # request, addition 9 (1 0001001): an open type of one octet
-    value = decode(Kind.H245, bytes.fromhex("04c80155"))
+    # 0 00 request, 1 an addition, 0 001001 its number 9; then an open type of one octet
+    value = decode(Kind.H245, bytes.fromhex("11200155"))
     assert value == ("request", (None, None))
     with pytest.raises(EncodeError):
         encode(Kind.H245, value)
 
 
 def test_what_is_not_spoken_here_is_refused() -> None:
-    # request, multiplexEntrySend: a part of H.324
-    with pytest.raises(DecodeError, match="request.multiplexEntrySend: is not supported"):
-        decode(Kind.H245, bytes.fromhex("0300"))
+    # 0 00 request, 0 0110 multiplexEntrySend: a part of H.324
+    with pytest.raises(DecodeError, match=r"request\.multiplexEntrySend: is not supported"):
+        decode(Kind.H245, bytes.fromhex("0600"))
