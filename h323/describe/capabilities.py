@@ -21,6 +21,8 @@ ROLE = 1
 ROLE_PRESENTATION = 1
 MAX_ENTRIES = 512
 """Entries read of a set; H323Plus sends 37."""
+CLOCK = 8000
+"""Hz of the RTP clock of every sound format that H.245 names here, and so of key presses beside them."""
 MAX_JITTER = 250
 """Milliseconds of jitter that our buffers take, as told in h2250Capability."""
 _USER_INPUT = ("basicString", "dtmf")
@@ -137,7 +139,8 @@ def write_capabilities(local: MediaDescription, presents: bool = False) -> Value
             continue
         if stream.kind is Kind.AUDIO:
             add(("receiveAudioCapability", one) for one in map(write_audio, stream.receive) if one is not None)
-            keys = next((one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT), None)
+            pressed = (one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)
+            keys = next((one for one in pressed if one.clock_rate == CLOCK), None)
             if keys is not None:
                 event = {"dynamicRTPPayloadType": keys.payload_type, "audioTelephoneEvent": "0-16"}
                 add([("receiveRTPAudioTelephonyEventCapability", event)])
@@ -197,7 +200,10 @@ def read_capabilities(value: Value) -> PeerAbilities:
     presents = False
     packetization = read_packetization(value.get("multiplexCapability"))
     for one in (value.get("capabilityTable") or [])[:MAX_ENTRIES]:
-        name, capability = one.get("capability") or (None, None)
+        said = one.get("capability")
+        if said is None or said[0] is None or (said[1] is not None and said[1] == (None, None)):
+            continue  # an entry that is taken back, or of a kind that came later
+        name, capability = str(said[0]), said[1]
         kind = _RECEIVES.get(name)
         if kind is not None:
             entry = _read_entry(one["capabilityTableEntryNumber"], kind, capability, packetization)
@@ -217,20 +223,23 @@ def read_capabilities(value: Value) -> PeerAbilities:
 
 
 def _read_entry(number: int, kind: Kind, capability: Any, packetization: frozenset[str]) -> Entry | None:
-    if capability is None or capability[0] is None:
-        return None
     role, inner = read_role(capability)
+    if inner is None:
+        return None
     format = read_audio(inner) if kind is Kind.AUDIO else read_video(inner, packetization)
     if format is None:
         return None
     return Entry(number, kind, role, format, capability, bandwidth_of(inner) if kind is Kind.VIDEO else None)
 
 
-def read_role(capability: tuple[str, Any]) -> tuple[Role, tuple[str, Any]]:
-    """Return the role of a video capability, and the plain capability inside an extended one (H.239 §11.2)."""
+def read_role(capability: tuple[str, Any]) -> tuple[Role, tuple[str, Any] | None]:
+    """Return the role of a video capability, and the plain capability inside an extended one (H.239 §11.2).
+
+    None stands for one of a kind that came later.
+    """
     if capability[0] != "extendedVideoCapability":
         return Role.MAIN, capability
-    inner = next((one for one in capability[1]["videoCapability"] if one is not None and one[0]), (None, None))
+    inner = next((one for one in capability[1]["videoCapability"] if one[0] is not None), None)
     marked = any(
         one["capabilityIdentifier"] == ("standard", H239_VIDEO)
         for one in capability[1].get("videoCapabilityExtension") or ()

@@ -167,7 +167,7 @@ def _read_data(kind: Kind | None, inner: Any, parameters: Value) -> tuple[Role, 
         sound = read_audio(inner)
         return Role.MAIN, _numbered(sound, number), None
     role, plain = read_role(inner)
-    if plain[0] is None:
+    if plain is None:
         return role, None, None
     packed = _inside(parameters.get("mediaPacketization"), "rtpPayloadType")
     text = descriptor_text(packed["payloadDescriptor"]) if packed else ""
