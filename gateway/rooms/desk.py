@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -57,6 +57,10 @@ MAX_CALLS = 2_000
 """Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
 MAX_WAITING_EVENTS = 1_000
 """Events that a slow subscriber may leave unread before it loses the oldest."""
+CROWD = 20
+"""Participants from which a room's plans are sent no faster than PLAN_PACE: making one costs by the head."""
+PLAN_PACE = 0.02
+"""Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
 
@@ -79,6 +83,22 @@ class HouseRules:
         return self.abilities
 
 
+@dataclass(slots=True)
+class _Directing:
+    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    sent: int = 0
+    sent_at: float = float("-inf")
+
+    async def rest(self) -> None:
+        """Wait until the next plan of a crowd may go."""
+        left = self.sent_at + PLAN_PACE - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
+
+
 class FrontDesk:
     """Implements `gateway.calls.Desk`; one for the whole house."""
 
@@ -92,8 +112,10 @@ class FrontDesk:
         """How many calls ended or were refused, for what reason."""
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
+        self._same: dict[str, list[RoomCall]] = {}
+        self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing: dict[RoomId, asyncio.Lock] = {}
+        self._directing: dict[RoomId, _Directing] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
@@ -103,7 +125,7 @@ class FrontDesk:
         room = self.rooms.get(settings.id)
         if room is None:
             self.rooms[settings.id] = Room(settings)
-            self._directing[settings.id] = asyncio.Lock()
+            self._directing[settings.id] = _Directing()
             self.publish([RoomChanged(settings.id, settings)])
         else:
             self.publish(room.change_settings(settings))
@@ -121,8 +143,7 @@ class FrontDesk:
         """End everybody's call and forget the room."""
         room = self.room(id)
         del self.rooms[id]
-        for one in room.participants:
-            await self.remove(room, one.id, Reason.ROOM_CLOSED)
+        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
@@ -203,11 +224,13 @@ class FrontDesk:
         else:
             if len(self.calls) >= MAX_CALLS:
                 raise Refused(Reason.OVERLOAD)
-            waiting = sum(1 for call in self.calls.values() if call.room is room and not call.inside)
-            rank = room.admit(facts.pin, waiting)
+            # Each of the room's calls is a participant's or waits to become one.
+            rank = room.admit(facts.pin, max(0, self._calls_of[room] - len(room.participants)))
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token())
         self.calls[call.id] = call
         self._legs[call.leg] = call
+        self._same.setdefault(call.resume_token, []).append(call)
+        self._calls_of[room] += 1
         try:
             await self.plane.open(call.leg, room_id, self.rules.abilities_for(facts))
         except BaseException:
@@ -226,8 +249,16 @@ class FrontDesk:
 
     def forget(self, call: RoomCall) -> None:
         """Drop a call from every table; it is over."""
-        self.calls.pop(call.id, None)
+        if self.calls.pop(call.id, None) is None:
+            return
         self._legs.pop(call.leg, None)
+        self._calls_of[call.room] -= 1
+        if not self._calls_of[call.room]:
+            del self._calls_of[call.room]
+        same = self._same[call.resume_token]
+        same.remove(call)
+        if not same:
+            del self._same[call.resume_token]
         if self._resumable.get(call.resume_token) is call:
             del self._resumable[call.resume_token]
             # One that came back in vain must not take the token from the call that is still in the room.
@@ -236,27 +267,40 @@ class FrontDesk:
 
     def others_of(self, call: RoomCall) -> list[RoomCall]:
         """Return the other living calls of the same participant: a browser may come back more than once at a time."""
-        return [
-            other
-            for other in self.calls.values()
-            if other is not call and other.resume_token == call.resume_token and not other.over
-        ]
+        return [other for other in self._same.get(call.resume_token, ()) if other is not call and not other.over]
 
     async def direct(self, id: RoomId) -> None:
-        """Give the media plane a room's plan; plans of one room are sent one after the other, the newest last."""
-        lock = self._directing.get(id)
-        if lock is None:
+        """Give the media plane a room's plan, and return when it has it.
+
+        Plans of one room are sent one after the other. All that changed while one was under way goes with the next
+        one, so that a hundred people who come at once cost a few plans and not a hundred.
+        """
+        directing = self._directing.get(id)
+        if directing is None:
             return
-        async with lock:
+        directing.wanted += 1
+        mine = directing.wanted
+        async with directing.lock:
+            if directing.sent >= mine:
+                return
             room = self.rooms.get(id)
-            if room is not None:
-                await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            if room is not None and len(room.participants) > CROWD:
+                await directing.rest()
+                room = self.rooms.get(id)
+            if room is None:
+                return
+            newest = directing.wanted
+            await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
-        for call in list(self.calls.values()):
-            with suppress(Refused):
-                await call.hang_up(Reason.SHUTDOWN)
+        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+
+    @staticmethod
+    async def _shut(call: RoomCall) -> None:
+        with suppress(Refused):
+            await call.hang_up(Reason.SHUTDOWN)
 
     # Events
 
