@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -61,9 +61,9 @@ class Viewer:
         self._short.append(text)
         self._wake.set()
 
-    def tell(self, messages: Iterable[str]) -> None:
-        """Put messages of the chat before this viewer; one that is behind by more than the history loses the oldest."""
-        self._said.extend(messages)
+    def tell(self, message: str) -> None:
+        """Put a message of the chat before this viewer; one that falls behind the history loses the oldest."""
+        self._said.append(message)
         self._wake.set()
 
     async def _write(self) -> None:
@@ -110,7 +110,7 @@ class Board:
         if isinstance(event, Said):
             message = json.dumps(told_message(event))
             for viewer in viewers:
-                viewer.tell([message])
+                viewer.tell(message)
             return
         text = _short(event)
         if text is not None:
@@ -144,7 +144,8 @@ class Board:
         self._viewers.setdefault(viewer.room, set()).add(viewer)
         viewer.show(shared_list(room))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
-        viewer.tell(json.dumps(told_message(said)) for said in room.chat.recent)
+        recent = [told_message(said) for said in room.chat.recent]
+        viewer.say(json.dumps({"type": "chat", "history": True, "messages": recent}))
         return viewer
 
     async def detach(self, viewer: Viewer) -> None:
