@@ -21,7 +21,7 @@ from transcode.media import (
     Suite,
     Transport,
 )
-from transcode.negotiate import choose, choose_key, frame_limits
+from transcode.negotiate import choose, choose_keying, frame_limits
 
 PCMU = Format(Codec.PCMU, 0, 8000)
 OPUS = Format(Codec.OPUS, 96, 48000, 2)
@@ -154,10 +154,10 @@ def test_encryption_is_taken_refused_or_left_as_the_policy_says(
     one = stream(Kind.AUDIO, PCMU, transport=transport)
     if isinstance(outcome, Reason):
         with pytest.raises(Refused) as refusal:
-            choose_key(one, policy)
+            choose_keying(one, policy)
         assert refusal.value.reason is outcome
     else:
-        assert choose_key(one, policy) == outcome
+        assert choose_keying(one, policy) == outcome
 
 
 @pytest.mark.parametrize(
