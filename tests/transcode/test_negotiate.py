@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.reasons import Reason, Refused
@@ -145,11 +147,14 @@ WITH_DTLS = Transport("127.0.0.1", 4000, dtls=Dtls(Setup.ACTPASS, (Fingerprint("
         (MAYBE, SrtpPolicy.OFF, None),
         (MAYBE, SrtpPolicy.PREFER, KEY),
         (MAYBE, SrtpPolicy.REQUIRE, KEY),
-        (WITH_DTLS, SrtpPolicy.PREFER, Reason.ENCRYPTION_UNSUPPORTED),
+        (WITH_DTLS, SrtpPolicy.PREFER, WITH_DTLS.dtls),
+        (WITH_DTLS, SrtpPolicy.REQUIRE, WITH_DTLS.dtls),
+        (WITH_DTLS, SrtpPolicy.OFF, Reason.ENCRYPTION_UNSUPPORTED),
+        (replace(WITH_DTLS, optional=True), SrtpPolicy.OFF, None),
     ],
 )
 def test_encryption_is_taken_refused_or_left_as_the_policy_says(
-    transport: Transport, policy: SrtpPolicy, outcome: Reason | SrtpKey | None
+    transport: Transport, policy: SrtpPolicy, outcome: Reason | SrtpKey | Dtls | None
 ) -> None:
     one = stream(Kind.AUDIO, PCMU, transport=transport)
     if isinstance(outcome, Reason):
