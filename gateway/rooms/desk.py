@@ -29,6 +29,7 @@ from gateway.rooms.model import (
     RoomDeleted,
     RoomEvent,
     RoomSettings,
+    Said,
 )
 from gateway.rooms.room import Room
 from transcode.media import (
@@ -47,6 +48,7 @@ from transcode.media import (
     Speaker,
     SrtpPolicy,
     Talking,
+    Text,
 )
 
 log = structlog.get_logger()
@@ -77,7 +79,7 @@ class HouseRules:
     def abilities_for(self, facts: CallFacts) -> Abilities:
         """Return what one call's media may do: browsers speak ICE and always encrypt."""
         if facts.protocol is CallProtocol.WEBRTC:
-            return replace(self.abilities, ice=True, srtp=SrtpPolicy.REQUIRE)
+            return replace(self.abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
         return self.abilities
 
 
@@ -114,6 +116,7 @@ class FrontDesk:
         self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
         self._directing: dict[RoomId, _Directing] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
 
@@ -170,6 +173,29 @@ class FrontDesk:
         if call is None:
             raise Refused(Reason.NO_SUCH_USER, id)
         await call.hang_up(reason)
+
+    # Messages
+
+    def say(self, room: Room, who: Participant | None, text: str, name: str = "", by: str = "") -> Said:
+        """Bring a message to everybody in a room but the one who wrote it, and to its history.
+
+        who None with a name is nobody in the room; by tells such writers apart. Raises `Refused`: see `Chat.say`.
+        """
+        said = room.chat.say(who.id if who else None, who.name if who else name, text, self.clock(), by)
+        self.publish([said])
+        for call in self.calls.values():
+            browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
+            if call.room is room and call.inside and not browser and call.participant_id != said.participant:
+                task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+        return said
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
+        room = self.room(facts.called)
+        room.admit(facts.pin)
+        self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
 
@@ -322,6 +348,12 @@ class FrontDesk:
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
 
+    async def _wrote(self, call: RoomCall, event: Text) -> None:
+        try:
+            await call.wrote(event.text)
+        except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
+            log.debug("message_refused", call=call.id, reason=refused.reason.value)
+
     async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
         await call.line.request_key_frame(event.stream)
 
@@ -371,4 +403,5 @@ _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     CandidateFound: FrontDesk._candidate,
     FormatsChanged: FrontDesk._formats,
     Connected: FrontDesk._flowing,
+    Text: FrontDesk._wrote,
 }

@@ -148,4 +148,19 @@ class KeyPressed:
     digit: str
 
 
-RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Somebody wrote a message to the room: participant None is nobody in it, a program or an account.
+
+    number grows by one with each message of a room; at is in seconds since 1970.
+    """
+
+    room: RoomId
+    number: int
+    participant: ParticipantId | None
+    name: str
+    text: str = field(repr=False)
+    at: float
+
+
+RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed | Said

@@ -40,6 +40,8 @@ class RecordingPlane:
         self.closed: list[tuple[LegId, Reason]] = []
         self.plans: list[ViewPlan] = []
         self.refuse: Reason | None = None
+        self.deaf: set[LegId] = set()
+        self.texts: list[tuple[LegId, str]] = []
         self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
     async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
@@ -61,6 +63,12 @@ class RecordingPlane:
         self.plans.append(plan)
 
     async def key_frame(self, leg: LegId) -> None: ...
+
+    async def send_text(self, leg: LegId, text: str) -> bool:
+        if leg in self.deaf:
+            return False
+        self.texts.append((leg, text))
+        return True
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         return LegStatistics(leg, ())
@@ -96,6 +104,9 @@ class RecordingLine:
 
     async def renegotiate(self, wanted: Wanted) -> None:
         self.asked.append(wanted)
+
+    async def say(self, name: str, text: str) -> None:
+        self.asked.append((name, text))
 
     async def transfer(self, target: str) -> None:
         self.asked.append(target)
