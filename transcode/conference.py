@@ -71,12 +71,17 @@ class Conference:
         self.share_out()
         self.video.plan(plan)
 
+    @property
+    def echo(self) -> bool:
+        """Whether each leg hears and sees itself alone."""
+        return self._plan.echo
+
     def share_out(self) -> None:
         """Tell the mixer who is heard and who listens; a leg that the plan does not name does neither."""
         named = {one.leg: one for one in self._plan.legs}
         heard = {leg: leg in named and named[leg].heard for leg in self.legs}
         listens = {leg: leg in named and named[leg].listens for leg in self.legs}
-        self.mixer.plan(heard, listens)
+        self.mixer.plan(heard, listens, self._plan.echo)
 
     def tick(self, now: float) -> None:
         """Mix 20 ms of sound, and tell who talks."""

@@ -9,7 +9,7 @@ import structlog
 from gateway.calls import CallFacts, CallId, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.identity import make_id
-from gateway.rooms.model import Participant, ParticipantId, Rank, RoomEvent
+from gateway.rooms.model import Participant, ParticipantId, Rank, RoomEvent, RoomMode
 from gateway.rooms.room import Room
 from transcode.media import Candidate, LegId, MediaDescription, Wanted
 
@@ -112,6 +112,8 @@ class RoomCall:
         """Note a key that the peer pressed."""
         if self.inside:
             self._desk.pressed(self, digit)
+            if self.room.settings.mode is RoomMode.ECHO:
+                await self._desk.plane.confirm_key(self.leg, digit)
 
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         """Note that the peer muted or unmuted itself."""

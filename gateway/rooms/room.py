@@ -15,10 +15,14 @@ from gateway.rooms.model import (
     Rank,
     RoomChanged,
     RoomEvent,
+    RoomMode,
     RoomSettings,
     SpeakerChanged,
 )
 from transcode.media import FormatsChanged, LegId, LegPlan, ViewPlan
+
+ECHO_CAPTION = "Echo test: this is you, one second ago"
+"""What is written under everybody's own picture in an echo room."""
 
 
 class Room:
@@ -146,4 +150,6 @@ class Room:
             )
             for one in self._participants.values()
         )
-        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=dial)
+        echo = self.settings.mode is RoomMode.ECHO
+        slate = ECHO_CAPTION if echo else dial
+        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=slate, echo=echo)
