@@ -90,6 +90,9 @@ class Line(Protocol):
     async def renegotiate(self, wanted: Wanted) -> None:
         """Offer the peer new media in mid call: `Call.offer` and `Call.accept` follow."""
 
+    async def say(self, name: str, text: str) -> None:
+        """Show the peer what somebody else wrote in the room, if its protocol has a way for it."""
+
     async def transfer(self, target: str) -> None:
         """Have the peer call somewhere else and leave us (SIP: REFER). Raises `Refused`: UNSUPPORTED if it cannot."""
 
@@ -135,12 +138,21 @@ class Call(Protocol):
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         """The peer muted (True) or unmuted (False) its own sound or picture; None leaves it."""
 
+    async def wrote(self, text: str) -> None:
+        """The peer wrote a message to the room by signalling. Raises `Refused`: empty, too long, too many."""
+
     async def ended(self, reason: Reason) -> None:
         """Say that the call is over; calling it again does nothing."""
 
 
 class Desk(Protocol):
-    """Where calls arrive."""
+    """Where calls and messages arrive."""
 
     async def arrive(self, facts: CallFacts, line: Line) -> Call:
         """Decide on a new call. Raises `Refused` with the reason that the peer is told."""
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        """Take a message to a room from somebody who may have no call in it; facts are those of a call that would be.
+
+        Raises `Refused`: no such room, the door is closed, empty, too long, too many.
+        """

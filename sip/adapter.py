@@ -40,6 +40,7 @@ from sip.registrar import Binding
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
+from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.uri import Uri
 from sip.values import NameAddr
 from transcode.media import Wanted
@@ -307,6 +308,12 @@ class SipAdapter:
         return Exchange(self._advertised(flow), self._rng, self._config.user_agent)
 
     # the network
+
+    def join(
+        self, secure: bool, local: tuple[str, int], remote: tuple[str, int], write: Write, close: Close
+    ) -> WebSocketFlow | None:
+        """Take in a WebSocket that the web server has opened (RFC 7118); None turns it away."""
+        return self._network.join(secure, local, remote, write, close) if self._running else None
 
     def received(self, data: bytes, flow: Flow) -> None:
         """Take one message from the wire."""

@@ -249,6 +249,9 @@ class SipCall:
             self._owner.stack.ringing(self.session, self._owner.now())
             self._owner.pump()
 
+    async def say(self, name: str, text: str) -> None:
+        """Do nothing yet."""
+
     async def transfer(self, target: str) -> None:
         """Have the peer call elsewhere by REFER. Raises Refused: UNSUPPORTED where the call is not up."""
         if self._over is not None or self.session is None or not self._connected:

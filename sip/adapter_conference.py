@@ -16,7 +16,7 @@ import structlog
 
 from gateway.calls import CallProtocol, Direction
 from gateway.reasons import Refused
-from gateway.rooms.model import Participant, Rank, RoomEvent, RoomMode, RoomSettings
+from gateway.rooms.model import Participant, Rank, RoomEvent, RoomSettings
 from sip.adapter_call import HeaderList
 from sip.adapter_facts import dialled
 from sip.conference_info import CONTENT_TYPE, PACKAGE, ConferenceInfo, Person, RoomState
@@ -121,7 +121,7 @@ class ConferenceEvents:
             room: WatchedRoom = self._watch.room(room_of_call or dialled(event.request.uri)[0])
         except Refused as refused:
             return refused.reason.meaning.sip, []
-        if room.settings.mode is RoomMode.ECHO:
+        if room.settings.apart:
             return 403, []  # nobody is told of the others there
         inside = room_of_call is not None or _calls_from(room.participants, event.flow.remote_address)
         return (0 if inside else 403), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
 from transcode.frames import EncodedFrame
@@ -14,6 +14,7 @@ from transcode.media import (
     Dtmf,
     Format,
     LegId,
+    LegPlan,
     MediaEvent,
     RoomId,
     Speaker,
@@ -43,7 +44,8 @@ class Conference:
         self._cutting = pool.strand()
         self.legs: set[LegId] = set()
         self._emit = emit
-        self._plan = ViewPlan(())
+        self._named: dict[LegId, LegPlan] = {}
+        self._echo = False
         self._abilities: dict[LegId, Abilities] = {}
         self._packetizers: dict[tuple[object, ...], Packetizer] = {}
         self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
@@ -54,7 +56,6 @@ class Conference:
         """A leg was opened in this room; it neither hears nor is heard before a plan names it."""
         self.legs.add(leg)
         self._abilities[leg] = abilities
-        self.share_out()
 
     def leave(self, leg: LegId) -> None:
         """A leg is gone; its streams were closed before."""
@@ -67,21 +68,26 @@ class Conference:
 
     def direct(self, plan: ViewPlan) -> None:
         """Take who hears whom and who sees what."""
-        self._plan = plan
-        self.share_out()
+        self._named = {one.leg: one for one in plan.legs}
+        self._echo = plan.echo
+        self._share_out(self.legs)
         self.video.plan(plan)
 
     @property
     def echo(self) -> bool:
         """Whether each leg hears and sees itself alone."""
-        return self._plan.echo
+        return self._echo
 
-    def share_out(self) -> None:
-        """Tell the mixer who is heard and who listens; a leg that the plan does not name does neither."""
-        named = {one.leg: one for one in self._plan.legs}
-        heard = {leg: leg in named and named[leg].heard for leg in self.legs}
-        listens = {leg: leg in named and named[leg].listens for leg in self.legs}
-        self.mixer.plan(heard, listens, self._plan.echo)
+    def seat(self, leg: LegId) -> None:
+        """Tell the mixer whether a leg that came to it is heard and listens."""
+        self._share_out((leg,))
+
+    def _share_out(self, legs: Collection[LegId]) -> None:
+        """Tell the mixer who of these is heard and who listens; a leg that the plan does not name does neither."""
+        named = self._named
+        heard = {leg: leg in named and named[leg].heard for leg in legs}
+        listens = {leg: leg in named and named[leg].listens for leg in legs}
+        self.mixer.plan(heard, listens, self._echo)
 
     def tick(self, now: float) -> None:
         """Mix 20 ms of sound, and tell who talks."""

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -29,6 +29,7 @@ from gateway.rooms.model import (
     RoomDeleted,
     RoomEvent,
     RoomSettings,
+    Said,
 )
 from gateway.rooms.room import Room
 from transcode.media import (
@@ -47,6 +48,7 @@ from transcode.media import (
     Speaker,
     SrtpPolicy,
     Talking,
+    Text,
 )
 
 log = structlog.get_logger()
@@ -55,6 +57,10 @@ MAX_CALLS = 2_000
 """Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
 MAX_WAITING_EVENTS = 1_000
 """Events that a slow subscriber may leave unread before it loses the oldest."""
+CROWD = 20
+"""Participants from which a room's plans are sent no faster than PLAN_PACE: making one costs by the head."""
+PLAN_PACE = 0.02
+"""Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
 
@@ -73,8 +79,24 @@ class HouseRules:
     def abilities_for(self, facts: CallFacts) -> Abilities:
         """Return what one call's media may do: browsers speak ICE and always encrypt."""
         if facts.protocol is CallProtocol.WEBRTC:
-            return replace(self.abilities, ice=True, srtp=SrtpPolicy.REQUIRE)
+            return replace(self.abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
         return self.abilities
+
+
+@dataclass(slots=True)
+class _Directing:
+    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    sent: int = 0
+    sent_at: float = float("-inf")
+
+    async def rest(self) -> None:
+        """Wait until the next plan of a crowd may go."""
+        left = self.sent_at + PLAN_PACE - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
 
 
 class FrontDesk:
@@ -91,8 +113,11 @@ class FrontDesk:
         """How many calls ended or were refused, for what reason."""
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
+        self._same: dict[str, list[RoomCall]] = {}
+        self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing: dict[RoomId, asyncio.Lock] = {}
+        self._directing: dict[RoomId, _Directing] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
 
@@ -101,7 +126,7 @@ class FrontDesk:
         room = self.rooms.get(settings.id)
         if room is None:
             self.rooms[settings.id] = Room(settings)
-            self._directing[settings.id] = asyncio.Lock()
+            self._directing[settings.id] = _Directing()
             self.publish([RoomChanged(settings.id, settings)])
         else:
             self._forget_aliases(settings.id)
@@ -126,8 +151,7 @@ class FrontDesk:
         id = room.settings.id
         del self.rooms[id]
         self._forget_aliases(id)
-        for one in room.participants:
-            await self.remove(room, one.id, Reason.ROOM_CLOSED)
+        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
@@ -158,6 +182,31 @@ class FrontDesk:
             raise Refused(Reason.NO_SUCH_USER, id)
         await call.hang_up(reason)
 
+    # Messages
+
+    def say(self, room: Room, who: Participant | None, text: str, name: str = "", by: str = "") -> Said:
+        """Bring a message to everybody in a room but the one who wrote it, and to its history.
+
+        In a room where all are apart it comes back to the one who wrote it and to nobody else.
+        who None with a name is nobody in the room; by tells such writers apart. Raises `Refused`: see `Chat.say`.
+        """
+        said = room.chat.say(who.id if who else None, who.name if who else name, text, self.clock(), by)
+        self.publish([said])
+        apart = room.settings.apart
+        for call in self.calls.values():
+            browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
+            if call.room is room and call.inside and not browser and (call.participant_id == said.participant) is apart:
+                task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+        return said
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
+        room = self.room(facts.called)
+        room.admit(facts.pin)
+        self.say(room, None, text, facts.name, by=facts.account or facts.source)
+
     # Calls
 
     async def arrive(self, facts: CallFacts, line: Line) -> RoomCall:
@@ -186,11 +235,13 @@ class FrontDesk:
         else:
             if len(self.calls) >= MAX_CALLS:
                 raise Refused(Reason.OVERLOAD)
-            waiting = sum(1 for call in self.calls.values() if call.room is room and not call.inside)
-            rank = room.admit(facts.pin, waiting)
+            # Each of the room's calls is a participant's or waits to become one.
+            rank = room.admit(facts.pin, max(0, self._calls_of[room] - len(room.participants)))
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token())
         self.calls[call.id] = call
         self._legs[call.leg] = call
+        self._same.setdefault(call.resume_token, []).append(call)
+        self._calls_of[room] += 1
         try:
             await self.plane.open(call.leg, room_id, self.rules.abilities_for(facts))
         except BaseException:
@@ -209,8 +260,16 @@ class FrontDesk:
 
     def forget(self, call: RoomCall) -> None:
         """Drop a call from every table; it is over."""
-        self.calls.pop(call.id, None)
+        if self.calls.pop(call.id, None) is None:
+            return
         self._legs.pop(call.leg, None)
+        self._calls_of[call.room] -= 1
+        if not self._calls_of[call.room]:
+            del self._calls_of[call.room]
+        same = self._same[call.resume_token]
+        same.remove(call)
+        if not same:
+            del self._same[call.resume_token]
         if self._resumable.get(call.resume_token) is call:
             del self._resumable[call.resume_token]
             # One that came back in vain must not take the token from the call that is still in the room.
@@ -219,27 +278,40 @@ class FrontDesk:
 
     def others_of(self, call: RoomCall) -> list[RoomCall]:
         """Return the other living calls of the same participant: a browser may come back more than once at a time."""
-        return [
-            other
-            for other in self.calls.values()
-            if other is not call and other.resume_token == call.resume_token and not other.over
-        ]
+        return [other for other in self._same.get(call.resume_token, ()) if other is not call and not other.over]
 
     async def direct(self, id: RoomId) -> None:
-        """Give the media plane a room's plan; plans of one room are sent one after the other, the newest last."""
-        lock = self._directing.get(id)
-        if lock is None:
+        """Give the media plane a room's plan, and return when it has it.
+
+        Plans of one room are sent one after the other. All that changed while one was under way goes with the next
+        one, so that a hundred people who come at once cost a few plans and not a hundred.
+        """
+        directing = self._directing.get(id)
+        if directing is None:
             return
-        async with lock:
+        directing.wanted += 1
+        mine = directing.wanted
+        async with directing.lock:
+            if directing.sent >= mine:
+                return
             room = self.rooms.get(id)
-            if room is not None:
-                await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            if room is not None and len(room.participants) > CROWD:
+                await directing.rest()
+                room = self.rooms.get(id)
+            if room is None:
+                return
+            newest = directing.wanted
+            await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
-        for call in list(self.calls.values()):
-            with suppress(Refused):
-                await call.hang_up(Reason.SHUTDOWN)
+        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+
+    @staticmethod
+    async def _shut(call: RoomCall) -> None:
+        with suppress(Refused):
+            await call.hang_up(Reason.SHUTDOWN)
 
     # Events
 
@@ -286,6 +358,12 @@ class FrontDesk:
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
+
+    async def _wrote(self, call: RoomCall, event: Text) -> None:
+        try:
+            await call.wrote(event.text)
+        except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
+            log.debug("message_refused", call=call.id, reason=refused.reason.value)
 
     async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
         await call.line.request_key_frame(event.stream)
@@ -336,4 +414,5 @@ _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     CandidateFound: FrontDesk._candidate,
     FormatsChanged: FrontDesk._formats,
     Connected: FrontDesk._flowing,
+    Text: FrontDesk._wrote,
 }

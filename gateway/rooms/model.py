@@ -42,6 +42,11 @@ class RoomSettings:
     aliases: tuple[str, ...] = ()
 
     @property
+    def apart(self) -> bool:
+        """Whether everybody in it is alone: they neither hear, see nor read of each other."""
+        return self.mode is RoomMode.ECHO
+
+    @property
     def title(self) -> str:
         """What people read: the name, or the id where there is none."""
         return self.name or f"Room {self.id}"
@@ -157,4 +162,19 @@ class KeyPressed:
     digit: str
 
 
-RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Somebody wrote a message to the room: participant None is nobody in it, a program or an account.
+
+    number grows by one with each message of a room; at is in seconds since 1970.
+    """
+
+    room: RoomId
+    number: int
+    participant: ParticipantId | None
+    name: str
+    text: str = field(repr=False)
+    at: float
+
+
+RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed | Said

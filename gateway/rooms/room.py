@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 
 from gateway.reasons import Reason, Refused
+from gateway.rooms.chat import Chat
 from gateway.rooms.model import (
     Changed,
     Formats,
@@ -15,11 +16,10 @@ from gateway.rooms.model import (
     Rank,
     RoomChanged,
     RoomEvent,
-    RoomMode,
     RoomSettings,
     SpeakerChanged,
 )
-from transcode.media import FormatsChanged, LegId, LegPlan, ViewPlan
+from transcode.media import FormatsChanged, Kind, LegId, LegPlan, ViewPlan
 
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
@@ -31,6 +31,7 @@ class Room:
     def __init__(self, settings: RoomSettings) -> None:
         self.settings = settings
         self.speaker: ParticipantId | None = None
+        self.chat = Chat(settings.id)
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -90,6 +91,8 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        if not self._participants:
+            self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
         if self.speaker == id:
             self.speaker = None
@@ -124,7 +127,7 @@ class Room:
     def formats(self, event: FormatsChanged) -> list[RoomEvent]:
         """Note what a leg's stream carries."""
         who = self.by_leg(event.leg)
-        if who is None:
+        if who is None or event.kind not in (Kind.AUDIO, Kind.VIDEO):
             return []
         formats = Formats(
             event.codec_in, event.codec_out, event.width_in, event.height_in, event.width_out, event.height_out
@@ -150,6 +153,6 @@ class Room:
             )
             for one in self._participants.values()
         )
-        echo = self.settings.mode is RoomMode.ECHO
+        echo = self.settings.apart
         slate = ECHO_CAPTION if echo else dial
         return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=slate, echo=echo)

@@ -8,12 +8,14 @@ newest, and a bounded row of short messages, so that a slow browser costs nothin
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import (
     Changed,
@@ -22,7 +24,7 @@ from gateway.rooms.model import (
     Participant,
     RoomChanged,
     RoomEvent,
-    RoomMode,
+    Said,
     SpeakerChanged,
 )
 from gateway.rooms.room import Room
@@ -46,6 +48,7 @@ class Viewer:
         self._send = send
         self._list: str | None = None
         self._short: deque[str] = deque(maxlen=MAX_WAITING)
+        self._said: deque[str] = deque(maxlen=MAX_HISTORY)
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._write())
 
@@ -59,6 +62,11 @@ class Viewer:
         self._short.append(text)
         self._wake.set()
 
+    def tell(self, messages: Iterable[str]) -> None:
+        """Put messages of the chat before this viewer; one that is behind by more than the history loses the oldest."""
+        self._said.extend(messages)
+        self._wake.set()
+
     async def _write(self) -> None:
         with suppress(ConnectionError):
             while True:
@@ -69,6 +77,10 @@ class Viewer:
                     await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
                 while self._short:
                     await self._send(self._short.popleft())
+                if self._said:
+                    waiting = ",".join(self._said)
+                    self._said.clear()
+                    await self._send(f'{{"type":"chat","messages":[{waiting}]}}')
 
     async def close(self) -> None:
         """Send no more."""
@@ -95,6 +107,12 @@ class Board:
         """Tell the viewers of one room what happened in it."""
         viewers = self._viewers.get(event.room)
         if not viewers:
+            return
+        if isinstance(event, Said):
+            message, apart = json.dumps(told_message(event)), self._apart(event.room)
+            for viewer in viewers:
+                if not apart or viewer.me == event.participant:
+                    viewer.tell([message])
             return
         text = _short(event)
         if text is not None and not self._apart(event.room):
@@ -128,15 +146,17 @@ class Board:
     def _apart(self, id: RoomId) -> bool:
         """Whether those in a room are told of nobody but themselves."""
         room = self._desk.rooms.get(id)
-        return room is not None and room.settings.mode is RoomMode.ECHO
+        return room is not None and room.settings.apart
 
     def attach(self, room_id: str, me: str, send: SendText) -> Viewer:
         """Let one browser read a room's board from now on. Raises `Refused` if there is no such room."""
         room = self._desk.room(room_id)
         viewer = Viewer(room.settings.id, me, send)
         self._viewers.setdefault(viewer.room, set()).add(viewer)
-        viewer.show(shared_list(room, me if self._apart(viewer.room) else None))
+        viewer.show(shared_list(room, me if room.settings.apart else None))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
+        readable = (said for said in room.chat.recent if not room.settings.apart or said.participant == me)
+        viewer.tell(json.dumps(told_message(said)) for said in readable)
         return viewer
 
     async def detach(self, viewer: Viewer) -> None:
@@ -181,6 +201,18 @@ def shown(one: Participant) -> dict[str, Any]:
         "muted": one.muted,
         "muted_by_host": one.muted_by_host,
         "camera_off": one.camera_off,
+    }
+
+
+def told_message(said: Said) -> dict[str, Any]:
+    """Return what is told of a message; at is when it was written, by ISO 8601."""
+    at = datetime.datetime.fromtimestamp(said.at, datetime.UTC).isoformat(timespec="milliseconds")
+    return {
+        "number": said.number,
+        "participant": said.participant,
+        "name": said.name,
+        "text": said.text,
+        "at": at.replace("+00:00", "Z"),
     }
 
 

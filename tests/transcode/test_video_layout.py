@@ -200,3 +200,9 @@ def test_in_an_echo_room_each_sees_itself_with_the_slates_text() -> None:
     echo = replace(plan("ab"), echo=True)
     seen = views(echo, legs("ab"), Seating(), None)
     assert seen == {leg: PictureKey(Layout.SPEAKER, (leg,), (f"Name {leg}",), text="Hello") for leg in legs("ab")}
+
+
+def test_only_viewers_get_a_view_where_they_are_named() -> None:
+    everybody = views(plan("abc"), legs("ab"), Seating())
+    seen = views(plan("abc"), legs("ab"), Seating(), viewers=set(legs("c")))
+    assert seen == {LegId("c"): everybody[LegId("c")]}
