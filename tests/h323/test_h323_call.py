@@ -237,7 +237,7 @@ def test_a_facility_may_send_the_call_elsewhere_or_ask_for_a_service() -> None:
     body = {
         "reason": ("callForwarded", None),
         "alternativeAddress": address,
-        "alternativeAliasAddress": [("dialedDigits", "200")],
+        "alternativeAliasAddress": [("dialledDigits", "200")],
     }
     extra = {"h4501SupplementaryService": [b"\x01"]}
     pair.callee.call.facility(body, extra)
