@@ -26,10 +26,14 @@ HUGE = 1 << 30
 
 
 class Values:
-    """Makes values; knows of each type how deep its shallowest value is."""
+    """Makes values; knows of each type how deep its shallowest value is.
 
-    def __init__(self, rng: random.Random) -> None:
+    avoid: names of members and alternatives that shall not be in them.
+    """
+
+    def __init__(self, rng: random.Random, avoid: frozenset[str] = frozenset()) -> None:
         self.rng = rng
+        self.avoid = avoid
         self._heights: dict[int, int] = {}
 
     def height(self, type_: Type, above: tuple[int, ...] = ()) -> int:
@@ -78,12 +82,13 @@ class Values:
     def _there(self, member: Member, depth: int) -> bool:
         if not (member.optional or member.has_default):
             return True
-        if depth >= DEEP or self.height(member.type) >= HUGE:
+        if depth >= DEEP or self.height(member.type) >= HUGE or member.name in self.avoid:
             return False
         return self.rng.random() < 1.5 / (depth + 1)
 
     def _choice(self, type_: Choice, depth: int) -> tuple[str, Any]:
         members = [m for m in [*type_.root, *(type_.additions or [])] if self.height(m.type) < HUGE]
+        members = [m for m in members if m.name not in self.avoid]
         if depth >= DEEP:
             lowest = min(self.height(m.type) for m in members)
             members = [m for m in members if self.height(m.type) == lowest]
@@ -120,4 +125,4 @@ class Values:
         if isinstance(type_, BmpString):
             return "".join(rng.choice("aZ0é漢") for _ in range(self._count(type_.size, 20)))
         assert isinstance(type_, OctetText)
-        return "".join(rng.choice("aZ0é") for _ in range(rng.randint(0, 20)))
+        return "".join(rng.choice("aZ0 ") for _ in range(rng.randint(0, 20)))
