@@ -17,10 +17,10 @@ import structlog
 from gateway.calls import CallProtocol, Direction
 from gateway.reasons import Refused
 from gateway.rooms.model import Participant, Rank, RoomEvent, RoomSettings
-from sip.adapter_call import HeaderList
 from sip.adapter_facts import dialled
 from sip.conference_info import CONTENT_TYPE, PACKAGE, ConferenceInfo, Person, RoomState
 from sip.events import RequestReceived, Resubscribed, SubscriptionEnded, SubscriptionId
+from sip.refusals import HeaderList
 from sip.stack import Stack
 
 log = structlog.get_logger()
@@ -121,6 +121,8 @@ class ConferenceEvents:
             room: WatchedRoom = self._watch.room(room_of_call or dialled(event.request.uri)[0])
         except Refused as refused:
             return refused.reason.meaning.sip, []
+        if room.settings.apart:
+            return 403, []  # nobody is told of the others there
         inside = room_of_call is not None or _calls_from(room.participants, event.flow.remote_address)
         return (0 if inside else 403), []
 
