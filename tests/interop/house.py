@@ -53,9 +53,9 @@ async def calls(gateway: GatewayProcess) -> list[dict[str, Any]]:
     return list(found["calls"])
 
 
-async def holds(gateway: GatewayProcess, count: int, room: str = "100") -> None:
+async def holds(gateway: GatewayProcess, count: int, room: str = "100", within: float = WAIT) -> None:
     """Wait until so many are in a room. Raises AssertionError."""
-    deadline = asyncio.get_running_loop().time() + WAIT
+    deadline = asyncio.get_running_loop().time() + within
     while len(present := await gateway.participants(room)) != count:
         assert asyncio.get_running_loop().time() < deadline, f"wanted {count} in the room, found {present}"
         await asyncio.sleep(0.1)
