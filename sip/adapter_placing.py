@@ -21,6 +21,7 @@ from sip.dialling import Dialling, Servers, dialled_uri, own_ways
 from sip.events import Flow, SessionId, Target
 from sip.refusals import HeaderList
 from sip.registrar import Binding
+from sip.routing import target_of
 from sip.transport import Network
 from sip.uri import Uri
 from transcode.media import Wanted
@@ -68,6 +69,8 @@ class Placing:
     async def _dial_binding(
         self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, binding: Binding
     ) -> Call:
+        if target_of(binding.contact).transport.web:  # a browser takes nothing else (RFC 8827 §6.5, RFC 8834 §4.5)
+            wanted = replace(wanted, encrypted=True, dtls=True, ice=True, bundle=True)
         dialling = self._dialling(str(binding.contact), wanted, binding.ways)
         return await self._dial(dialling, binding.path, facts, wanted, display, headers)
 
