@@ -114,12 +114,17 @@ def bench(
     talking: Annotated[int, typer.Option(help="How many of them talk.")] = 3,
     video_legs: Annotated[int, typer.Option(help="SIP legs at 720p30 that share one picture.")] = 6,
     seconds: Annotated[int, typer.Option(help="Length of each measurement.")] = 20,
+    call_rate: Annotated[int, typer.Option(help="Calls a second that are set up and torn down; 0: none.")] = 100,
+    call_seconds: Annotated[int, typer.Option(help="Length of that, in each of two rounds.")] = 60,
+    users: Annotated[int, typer.Option(help="Users that register; 0: none.")] = 10_000,
     write: Annotated[Path | None, typer.Option(help="File for the table.")] = Path("docs/capacity.md"),
 ) -> None:
-    """Start a gateway, load it with calls, and print what they cost."""
+    """Start a gateway, load it with calls and registrations, and print what they cost."""
     from gateway.bench.run import BenchOptions, main
 
-    raise typer.Exit(main(BenchOptions(audio_legs, talking, video_legs, seconds, write)))
+    raise typer.Exit(
+        main(BenchOptions(audio_legs, talking, video_legs, seconds, write, call_rate, call_seconds, users))
+    )
 
 
 @app.command()

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from gateway.reasons import Reason, Refused
-from transcode.carrier import Carriers
+from transcode.carriers import Carriers
 from transcode.conference import Conference
 from transcode.lag import LagMeter
 from transcode.leg import Leg

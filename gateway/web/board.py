@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -62,9 +62,9 @@ class Viewer:
         self._short.append(text)
         self._wake.set()
 
-    def tell(self, messages: Iterable[str]) -> None:
-        """Put messages of the chat before this viewer; one that is behind by more than the history loses the oldest."""
-        self._said.extend(messages)
+    def tell(self, message: str) -> None:
+        """Put a message of the chat before this viewer; one that falls behind the history loses the oldest."""
+        self._said.append(message)
         self._wake.set()
 
     async def _write(self) -> None:
@@ -112,7 +112,7 @@ class Board:
             message, apart = json.dumps(told_message(event)), self._apart(event.room)
             for viewer in viewers:
                 if not apart or viewer.me == event.participant:
-                    viewer.tell([message])
+                    viewer.tell(message)
             return
         text = _short(event)
         if text is not None and not self._apart(event.room):
@@ -156,7 +156,8 @@ class Board:
         viewer.show(shared_list(room, me if room.settings.apart else None))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
         readable = (said for said in room.chat.recent if not room.settings.apart or said.participant == me)
-        viewer.tell(json.dumps(told_message(said)) for said in readable)
+        recent = [told_message(said) for said in readable]
+        viewer.say(json.dumps({"type": "chat", "history": True, "messages": recent}))
         return viewer
 
     async def detach(self, viewer: Viewer) -> None:
