@@ -78,7 +78,6 @@ class Worker:
         if one.isActive() and one.hasMedia() and (one.active or one.held):
             stream = one.getStreamInfo(0)
             told["codec"] = stream.codecName
-            told["encrypted"] = bool(stream.proto & pj.PJMEDIA_TP_PROFILE_SRTP)
         return told
 
     def account(self) -> Json:
