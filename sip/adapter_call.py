@@ -1,6 +1,6 @@
 """One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
 
-Theory of operation. What the stack reports becomes a job (`adapter_jobs`), so that the house hears everything in order
+Theory of operation. What the stack reports becomes a job (`gateway.jobs`), so that the house hears everything in order
 and an offer is never answered while another one is. Nobody else waits for them. A job that takes too long or raises
 what nobody expected ends this call with INTERNAL and no other.
 
