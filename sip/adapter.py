@@ -71,6 +71,7 @@ class SipAdapter:
         """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
         self.desk = desk
         self.stack: Stack
+        self.media = config.media
         self._config = config
         self._reactor = reactor
         self._rng = rng
@@ -103,7 +104,14 @@ class SipAdapter:
         wanted = {Transport.UDP: config.udp, Transport.TCP: config.tcp, Transport.TLS: config.tls}
         ports = {transport: port for transport, port in wanted.items() if port is not None}
         network_config = NetworkConfig(
-            config.address, ports, config.certificate, config.key, config.authorities, config.limits
+            config.address,
+            ports,
+            config.certificate,
+            config.key,
+            config.authorities,
+            config.limits,
+            client_certificates=config.client_certificates,
+            show_certificate=config.show_certificate,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)

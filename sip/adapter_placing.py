@@ -88,6 +88,7 @@ class Placing:
             direction=Direction.OUTGOING,
             source=source(flow),
             secure=flow.transport.secure,
+            srtp=self._owner.media.encryption(flow.transport, facts.srtp),
         )
         sender = self._owner.names.sender(facts.called, display, flow)
         self._owner.calls.begin(call)
