@@ -317,12 +317,16 @@ class LegPlan:
 
 @dataclass(frozen=True, slots=True)
 class ViewPlan:
-    """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard."""
+    """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard.
+
+    echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture.
+    """
 
     legs: tuple[LegPlan, ...]
     layout: Layout = Layout.AUTO
     title: str = ""
     slate: str = ""
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +514,9 @@ class MediaPlane(Protocol):
 
     async def key_frame(self, leg: LegId) -> None:
         """Send this leg a key frame: its peer asked by signalling."""
+
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        """Let a leg of an echo room hear, as two tones, that a key which it pressed was understood."""
 
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """Send one message on a leg's data channel; False if there is no such open channel, or too much waits."""

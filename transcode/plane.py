@@ -212,6 +212,10 @@ class Plane:
         """See `MediaPlane.key_frame`."""
         self._leg(leg).key_frame()
 
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        """See `MediaPlane.confirm_key`."""
+        self._leg(leg).conference.mixer.confirm(leg, digit)
+
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """See `MediaPlane.send_data`."""
         return self._leg(leg).send_data(label, data)
