@@ -88,8 +88,8 @@ class Sip(Section):
 
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
-    client_certificates: whether TLS peers may or must show one that the authorities (a PEM file) signed; the same
-    authorities are asked for of servers that are dialled over TLS.
+    client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
+    servers that are dialled over TLS must show such a one too.
     """
 
     udp: OptionalPort = 5060

@@ -1,7 +1,7 @@
 """TLS contexts of SIP connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996).
 
-Who connects may be asked for a certificate of its own; where one is demanded, or a wrong one is shown, the handshake
-fails. We show ours to servers that ask for it, if the operator gave us one.
+Who connects may be asked for a certificate of its own: one that the authorities did not sign counts as none, and where
+one is demanded the handshake fails without. We show ours to servers that ask for it, if the operator gave us one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import (
+    DNSName,
+    ExtensionNotFound,
+    IPAddress,
+    SubjectAlternativeName,
+    UniformResourceIdentifier,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -45,8 +53,9 @@ class ServerContext:
         authorities: Path | None = None,
         clients: ClientCertificates = ClientCertificates.OFF,
     ) -> None:
-        """Read PEM files; key None: it stands in the certificate's file. authorities are those who may have signed
-        the certificates of clients.
+        """Read PEM files; key None: it stands in the certificate's file.
+
+        authorities: those who sign the certificates that clients are asked for.
 
         Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
         """
@@ -80,11 +89,44 @@ class ServerContext:
         self._context.set_session_id(_SESSIONS)
         self._context.set_options(SSL.OP_NO_TICKET)
         demanded = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if clients is ClientCertificates.REQUIRE else 0
-        self._context.set_verify(SSL.VERIFY_PEER | demanded)
+        verdict = _refuse_wrong if clients is ClientCertificates.REQUIRE else _note_verdict
+        self._context.set_verify(SSL.VERIFY_PEER | demanded, verdict)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
         return SSL.Connection(self._context, None)
+
+
+def _note_verdict(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
+    """Let everybody in, and note on the connection whose certificate proves nothing."""
+    if not right:
+        connection.set_app_data(_UNPROVED)
+    return True
+
+
+_UNPROVED = object()
+
+
+def peer_names(connection: SSL.Connection) -> frozenset[str]:
+    """Return the names in a client's certificate, in lower case; none where it showed none that an authority signed."""
+    shown: Any = connection.get_peer_certificate(as_cryptography=True)
+    if shown is None or connection.get_app_data() is _UNPROVED:
+        return frozenset()
+    found = {str(one.value).lower() for one in shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    try:
+        names = shown.extensions.get_extension_for_class(SubjectAlternativeName).value
+    except ExtensionNotFound:
+        return frozenset(found)
+    found.update(name.lower() for name in names.get_values_for_type(DNSName))
+    found.update(str(address) for address in names.get_values_for_type(IPAddress))
+    for uri in names.get_values_for_type(UniformResourceIdentifier):
+        found.add(uri.lower().removeprefix("sip:"))
+    return frozenset(found)
+
+
+def _refuse_wrong(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
+    """Let nobody in whose certificate proves nothing."""
+    return bool(right)
 
 
 def client_context(host: str, authorities: Path | None, own: tuple[Path, Path | None] | None = None) -> Any:

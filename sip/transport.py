@@ -43,7 +43,7 @@ class NetworkConfig:
     """Where to listen: ports by transport (0 is any free one). address is an IP literal.
 
     certificate and key are PEM files for TLS; authorities, if given, is a PEM file of those who may have signed the
-    certificates of servers that we connect to, and of clients where those are asked for theirs. show_certificate lets
+    certificates of servers that we connect to; and of clients, where those are asked for one. show_certificate lets
     servers see ours that ask for it.
     """
 
@@ -52,8 +52,8 @@ class NetworkConfig:
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None
-    limits: StreamLimits = field(default_factory=StreamLimits)
     client_certificates: ClientCertificates = ClientCertificates.OFF
+    limits: StreamLimits = field(default_factory=StreamLimits)
     show_certificate: bool = False
 
 
@@ -187,6 +187,11 @@ class Network:
                 self._send_to(send, send.fallback)
             else:
                 self._fail(send)
+
+    def peer_names(self, flow: Flow) -> frozenset[str]:
+        """Return the names that the peer of a TLS connection proved by its certificate."""
+        connection = self._connections.get(flow.connection)
+        return connection.peer_names if isinstance(connection, Connection) else frozenset()
 
     def hold(self, flow: Flow) -> None:
         """Keep a flow's connection open through silence until `release`; for UDP nothing is to be done."""
@@ -326,6 +331,7 @@ class Network:
         if not self._room(address, key is not None):
             return None
         connection = Connection(self, transport, self._numbers, self._loop)
+        connection.asks_names = key is None and self._config.client_certificates is not ClientCertificates.OFF
         self._connections[self._numbers] = connection
         if key is not None:
             self._keys[self._numbers] = key

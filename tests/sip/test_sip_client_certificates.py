@@ -66,7 +66,7 @@ async def spoken(port: int, shown: Path | None) -> bool:
     ("clients", "verdicts"),
     [
         (ClientCertificates.OFF, (True, True, True)),
-        (ClientCertificates.ASK, (True, True, False)),
+        (ClientCertificates.ASK, (True, True, True)),
         (ClientCertificates.REQUIRE, (False, True, False)),
     ],
 )
