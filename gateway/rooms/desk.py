@@ -77,10 +77,10 @@ class HouseRules:
     no_media_timeout: float = 300.0
 
     def abilities_for(self, facts: CallFacts) -> Abilities:
-        """Return what one call's media may do: browsers speak ICE and always encrypt."""
+        """Return what one call's media may do: browsers speak ICE and always encrypt, others as their way in says."""
         if facts.protocol is CallProtocol.WEBRTC:
             return replace(self.abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
-        return self.abilities
+        return self.abilities if facts.srtp is None else replace(self.abilities, srtp=facts.srtp)
 
 
 @dataclass(slots=True)

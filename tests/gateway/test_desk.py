@@ -274,6 +274,14 @@ async def test_browsers_get_ice_and_must_encrypt() -> None:
     assert abilities.srtp is SrtpPolicy.REQUIRE
 
 
+async def test_a_call_s_way_in_may_say_whether_it_is_encrypted() -> None:
+    house = House()
+    call = await house.desk.arrive(facts(srtp=SrtpPolicy.REQUIRE), RecordingLine())  # type: ignore[arg-type]
+    assert house.plane.opened[call.leg].srtp is SrtpPolicy.REQUIRE
+    call = await house.desk.arrive(facts(), RecordingLine())
+    assert house.plane.opened[call.leg].srtp is SrtpPolicy.PREFER
+
+
 async def test_what_the_host_muted_the_participant_cannot_unmute() -> None:
     house = House()
     call = await house.desk.arrive(facts(), RecordingLine())
