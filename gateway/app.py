@@ -151,6 +151,7 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
@@ -169,6 +170,8 @@ class House:
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
                 authenticate=Policy(sip.authenticate),
+                messages=MessagePolicy(sip.messages),
+                send_messages=SendMessages(sip.send_messages),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,

@@ -62,7 +62,8 @@ class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
-    must prove who they come from; off, registered (those that claim to come from an account), or all.
+    must prove who they come from; off, registered (those that claim to come from an account), or all. messages: whose
+    MESSAGE a room's chat takes; send_messages: who is sent the chat by MESSAGE.
     """
 
     udp: OptionalPort = 5060
@@ -74,8 +75,10 @@ class Sip(Section):
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     authenticate: Literal["off", "registered", "all"] = "off"
+    messages: Literal["off", "participants", "accounts"] = "participants"
+    send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", mode="before")(_off)
+    _off = field_validator("authenticate", "messages", mode="before")(_off)
 
 
 class H323(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from gateway.store.registrations import RegistrationStore
@@ -10,6 +11,25 @@ from sip.accounts import Account
 from sip.digest import Algorithm
 from sip.gate import Policy
 from sip.transport_stream import StreamLimits
+
+
+class MessagePolicy(Enum):
+    """Whose messages a room takes: nobody's, those of its participants, or those of accounts without a call too."""
+
+    OFF = "off"
+    PARTICIPANTS = "participants"
+    ACCOUNTS = "accounts"
+
+
+class SendMessages(Enum):
+    """Who is sent a room's messages by MESSAGE: nobody, who sent one, or everybody who allows the method.
+
+    Who has real-time text reads them there, whatever this says.
+    """
+
+    NEVER = "never"
+    ANSWER = "answer"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +42,8 @@ class SipConfig:
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
     are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
     give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
-    who sends them. registrations keeps what is registered; None: only as long as the process lives.
+    who sends them. messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what
+    is registered; None: only as long as the process lives.
     """
 
     address: str = "0.0.0.0"
@@ -40,4 +61,6 @@ class SipConfig:
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
+    messages: MessagePolicy = MessagePolicy.PARTICIPANTS
+    send_messages: SendMessages = SendMessages.ANSWER
     limits: StreamLimits = field(default_factory=StreamLimits)
