@@ -118,6 +118,8 @@ class RoomCall:
         """Note a key that the peer pressed."""
         if self.inside:
             self._desk.pressed(self, digit)
+            if self.room.settings.apart:
+                await self._desk.plane.confirm_key(self.leg, digit)
 
     async def wrote(self, text: str) -> None:
         """Bring what the peer wrote to the room. Raises `Refused`."""

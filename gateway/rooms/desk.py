@@ -107,6 +107,7 @@ class FrontDesk:
         self.rules = rules
         self.clock = clock
         self.rooms: dict[RoomId, Room] = {}
+        self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
         self.outcomes: Counter[tuple[CallProtocol, Reason]] = Counter()
         """How many calls ended or were refused, for what reason."""
@@ -128,7 +129,12 @@ class FrontDesk:
             self._directing[settings.id] = _Directing()
             self.publish([RoomChanged(settings.id, settings)])
         else:
+            self._forget_aliases(settings.id)
             self.publish(room.change_settings(settings))
+        self._aliases.update(dict.fromkeys(settings.aliases, settings.id))
+
+    def _forget_aliases(self, id: RoomId) -> None:
+        self._aliases = {alias: room for alias, room in self._aliases.items() if room != id}
 
     async def set_room(self, settings: RoomSettings) -> None:
         """Change a room's settings while people are in it."""
@@ -142,14 +148,16 @@ class FrontDesk:
     async def close_room(self, id: RoomId) -> None:
         """End everybody's call and forget the room."""
         room = self.room(id)
+        id = room.settings.id
         del self.rooms[id]
+        self._forget_aliases(id)
         await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
     def room(self, id: str) -> Room:
-        """Return a room. Raises `Refused` with NO_SUCH_ROOM."""
-        room = self.rooms.get(RoomId(id))
+        """Return a room by its id or an alias of it. Raises `Refused` with NO_SUCH_ROOM."""
+        room = self.rooms.get(RoomId(id)) or self.rooms.get(self._aliases.get(id, RoomId("")))
         if room is None:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
@@ -179,13 +187,15 @@ class FrontDesk:
     def say(self, room: Room, who: Participant | None, text: str, name: str = "", by: str = "") -> Said:
         """Bring a message to everybody in a room but the one who wrote it, and to its history.
 
+        In a room where all are apart it comes back to the one who wrote it and to nobody else.
         who None with a name is nobody in the room; by tells such writers apart. Raises `Refused`: see `Chat.say`.
         """
         said = room.chat.say(who.id if who else None, who.name if who else name, text, self.clock(), by)
         self.publish([said])
+        apart = room.settings.apart
         for call in self.calls.values():
             browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
-            if call.room is room and call.inside and not browser and call.participant_id != said.participant:
+            if call.room is room and call.inside and not browser and (call.participant_id == said.participant) is apart:
                 task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
                 self._telling.add(task)
                 task.add_done_callback(self._telling.discard)
@@ -218,6 +228,7 @@ class FrontDesk:
 
     async def _admit(self, room_id: RoomId, facts: CallFacts, line: Line) -> RoomCall:
         room = self.room(room_id)
+        room_id = room.settings.id
         earlier = self._resumable.get(facts.resume) if facts.resume else None
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
