@@ -31,6 +31,8 @@ from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.adapter_reports import Reports
+from sip.adapter_stranded import Stranded
+from sip.adapter_trunks import Trunks
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Servers
@@ -40,6 +42,7 @@ from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
+from sip.trunk import TrunkInfo
 from sip.uri import Uri
 from transcode.media import Wanted
 
@@ -77,6 +80,8 @@ class SipAdapter:
         self._rng = rng
         self._network: Network
         self.registrar: Registrations | None = None
+        self.trunks: Trunks
+        self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
         self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
         self.messages = Messages(self, config.messages)
@@ -84,6 +89,7 @@ class SipAdapter:
         self.calls: CallTable
         self.names: Names
         self.stopping = False
+        self.stranded = Stranded(self)
         self._reports = Reports(self)
         self._placing: Placing
         self._loop: asyncio.AbstractEventLoop
@@ -106,7 +112,13 @@ class SipAdapter:
         wanted = {Transport.UDP: config.udp, Transport.TCP: config.tcp, Transport.TLS: config.tls}
         ports = {transport: port for transport, port in wanted.items() if port is not None}
         network_config = NetworkConfig(
-            config.address, ports, config.certificate, config.key, config.authorities, config.limits
+            config.address,
+            ports,
+            config.certificate,
+            config.key,
+            config.authorities,
+            any(trunk.certificates for trunk in config.trunks),
+            config.limits,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -132,8 +144,11 @@ class SipAdapter:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
             stack_config = replace(stack_config, methods=methods, supported=supported)
+        self.stack_config = stack_config
         self.stack = Stack(stack_config, self._rng)
         self._running = True
+        self.trunks = Trunks(config.trunks, self, self._network, resolver, rng)
+        self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
 
     async def stop(self) -> None:
@@ -142,9 +157,10 @@ class SipAdapter:
             return
         self.stopping = True
         self.conferences.stop()
+        self.stranded.stop()
         await self.transfers.stop()
         await self.messages.stop()
-        await self.calls.end(Reason.SHUTDOWN, STOP_TIME)
+        await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False
         if self._timer is not None:
@@ -169,6 +185,10 @@ class SipAdapter:
     def registrations(self) -> tuple[RegistrationInfo, ...]:
         """Return all that is registered, by account."""
         return self.registrar.listing() if self.registrar is not None else ()
+
+    def trunk_states(self) -> tuple[TrunkInfo, ...]:
+        """Return how each trunk is."""
+        return self.trunks.listing()
 
     @property
     def ports(self) -> MappingProxyType[Transport, int]:
@@ -202,17 +222,29 @@ class SipAdapter:
         wanted: Wanted | None = None,
         display: str = "",
         headers: HeaderList | None = None,
+        trunk: str = "",
+        caller: str = "",
+        private: bool = False,
     ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
         display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
-        leads to where that is registered, one contact after the other. Raises Refused with the reason that the peer
-        or the house gave.
+        leads to where that is registered, one contact after the other.
+
+        trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
+        not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
+        who is called.
+
+        Raises Refused with the reason that the peer or the house gave; where the trunk has no room: BUSY, OVERLOAD.
         """
         if not self._running or self.stopping:
             raise Refused(Reason.SHUTDOWN)
-        return await self._placing.dial(target, facts, wanted or Wanted(), display, headers or [])
+        wanted, headers = wanted or Wanted(), headers or []
+        if trunk:
+            line = self.trunks.get(trunk)
+            return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
+        return await self._placing.dial(target, facts, wanted, display, headers)
 
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""
@@ -236,8 +268,10 @@ class SipAdapter:
 
     def _closed(self, flow: Flow, now: float) -> None:
         self.stack.closed(flow, now)
+        self.stranded.lost(flow)
         if self.registrar is not None:
             self.registrar.closed(flow)
+        self.trunks.closed(flow)
 
     def unreachable(self, send: Send) -> None:
         """Take back a message that could not be sent."""

@@ -20,11 +20,12 @@ from typing import Protocol
 import structlog
 
 from gateway.calls import Call, CallFacts, Desk
+from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from sip.adapter_config import SendMessages
 from sip.adapter_facts import call_facts
-from sip.adapter_jobs import Job, Jobs
 from sip.adapter_saying import Saying
+from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
     DTMF_RELAY,
@@ -40,6 +41,7 @@ from sip.hunt import Failure
 from sip.message import Request, Response
 from sip.refusals import HeaderList, refusal_headers, refusal_status
 from sip.stack import Stack
+from sip.trunk_limits import Slot
 from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
@@ -78,7 +80,8 @@ class CallOwner(Protocol):
 class SipCall:
     """One call. flow is the one that it began on; session None until the stack has given one.
 
-    replaced are the facts of the call that this one takes the place of.
+    replaced are the facts of the call that this one takes the place of. line is the trunk that it came through, slot
+    its place in the trunk either way.
     """
 
     def __init__(
@@ -115,6 +118,8 @@ class SipCall:
         self._renegotiations = 0
         self._retry: asyncio.TimerHandle | None = None
         self._rang = False
+        self.line: TrunkLine | None = None
+        self.slot: Slot | None = None
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -329,6 +334,8 @@ class SipCall:
             return
         self._over = reason
         self.saying.over()
+        if self.slot is not None:
+            self.slot.release()
         if self._retry is not None:
             self._retry.cancel()
         if self._outcome is not None and not self._outcome.done():
@@ -342,7 +349,8 @@ class SipCall:
 
     async def _arrive(self, request: Request) -> None:
         try:
-            facts = call_facts(request, self.flow)
+            read = call_facts if self.line is None else self.line.call_facts
+            facts = read(request, self.flow)
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is

@@ -11,6 +11,7 @@ from sip.accounts import Account
 from sip.digest import Algorithm
 from sip.gate import Policy
 from sip.transport_stream import StreamLimits
+from sip.trunk import Trunk
 
 
 class MessagePolicy(Enum):
@@ -43,7 +44,8 @@ class SipConfig:
     are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
     give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
     who sends them. messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what
-    is registered; None: only as long as the process lives.
+    is registered; None: only as long as the process lives. trunks are the carriers and static peers that calls come
+    from and go through.
     """
 
     address: str = "0.0.0.0"
@@ -63,4 +65,5 @@ class SipConfig:
     user_agent: str = "Roombridge"
     messages: MessagePolicy = MessagePolicy.PARTICIPANTS
     send_messages: SendMessages = SendMessages.ANSWER
+    trunks: tuple[Trunk, ...] = ()
     limits: StreamLimits = field(default_factory=StreamLimits)

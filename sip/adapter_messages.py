@@ -21,6 +21,7 @@ from sip.adapter_calls import CallTable
 from sip.adapter_config import MessagePolicy
 from sip.adapter_facts import call_facts, dialled
 from sip.adapter_registrations import Registrations
+from sip.adapter_trunks import Trunks
 from sip.events import Flow, RequestReceived
 from sip.message import Request
 from sip.message_bodies import ACCEPTED, BadBody, read_message
@@ -40,6 +41,7 @@ class MessagesOwner(Protocol):
     stack: Stack
     calls: CallTable
     registrar: Registrations | None
+    trunks: Trunks
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -71,7 +73,8 @@ class Messages:
             return
         request, flow = event.request, event.flow
         user = ""
-        if call is None and self._owner.registrar is not None:
+        trusted = self._owner.trunks.recognise(request, flow) is not None  # a trunk proves itself by where it is
+        if call is None and not trusted and self._owner.registrar is not None:
             verdict = self._owner.registrar.screen(request, flow)
             if verdict.status:
                 respond(verdict.status, list(verdict.headers))

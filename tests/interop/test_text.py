@@ -89,14 +89,11 @@ async def test_baresip_writes_messages_and_reads_them(gateway: GatewayProcess, p
     await baresip.begin()
     try:
         await baresip.dial(room)
-        await write(page, "Nobody who wrote nothing is written to")
-        await expect(page.locator(".message.own")).to_have_count(1)
         await baresip.write("/message Hello from a telephone")
         await until_said(gateway, "Bob", "Hello from a telephone")
         await expect(page.locator(".message:not(.own) .message-text")).to_have_text(["Hello from a telephone"])
         await write(page, "Hello telephone")
         await baresip.expect("Ann: Hello telephone", 10)
-        assert "Nobody who wrote" not in baresip.output
         await baresip.hang_up()
         await baresip.write("/message From outside")
         await baresip.expect("403|Forbidden", 10)
