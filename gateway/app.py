@@ -155,6 +155,7 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
         from sip.tls import ClientCertificates
 
@@ -178,6 +179,8 @@ class House:
                 client_certificates=ClientCertificates(sip.client_certificates),
                 show_certificate=sip.certificate is not None,
                 media=sip_media(self.config),
+                messages=MessagePolicy(sip.messages),
+                send_messages=SendMessages(sip.send_messages),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,

@@ -89,7 +89,8 @@ class Sip(Section):
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
     client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
-    servers that are dialled over TLS must show such a one too.
+    servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
+    send_messages: who is sent the chat by MESSAGE.
     """
 
     udp: OptionalPort = 5060
@@ -106,7 +107,10 @@ class Sip(Section):
     client_certificates: Literal["off", "ask", "require"] = "off"
     authorities: Path | None = None
 
-    _off = field_validator("authenticate", "client_certificates", mode="before")(_off)
+    messages: Literal["off", "participants", "accounts"] = "participants"
+    send_messages: Literal["never", "answer", "always"] = "answer"
+
+    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
