@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
 
@@ -80,6 +81,7 @@ class Sip(Section):
     certificate: Path | None = None
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
+    authorities: Path | None = None
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     authenticate: Literal["off", "registered", "all"] = "off"
 
@@ -220,7 +222,7 @@ class Config(BaseSettings):
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
-    trunks: tuple[dict[str, Any], ...] = ()
+    trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     api: Api = Api()
 
     @model_validator(mode="after")
@@ -231,6 +233,9 @@ class Config(BaseSettings):
         users = [account.user for account in self.accounts]
         if len(users) != len(set(users)):
             raise ValueError("two accounts have the same user")
+        check_trunks(self.trunks)
+        if self.sip.authorities is None and any(trunk.certificates for trunk in self.trunks):
+            raise ValueError("certificates of trunks need sip.authorities, who signed them")
         return self
 
     @classmethod
