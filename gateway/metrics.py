@@ -32,6 +32,7 @@ HELP = {
     "trunk_up": "Whether a trunk answers, by trunk; left out while that is not known",
     "trunk_registered": "Whether we are registered with a trunk, by trunk",
     "trunk_calls": "Calls through a trunk now, by trunk",
+    "sip_open": "SIP sessions, dialogs, transactions, subscriptions, open questions and timers there are now",
     "sip_messages_total": "SIP messages by direction and kind",
     "web_sockets": "WebSockets of browsers open now",
     "event_streams": "Event streams of the API open now",
