@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 METHODS = frozenset(
     {
-        "open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "send_data", "statistics", "counters",
-        "close",
+        "open", "offer", "answer", "accept", "candidate", "direct", "move", "press", "key_frame", "send_data",
+        "statistics", "counters", "close",
     }
 )  # fmt: skip
 """What may be called from outside."""
