@@ -197,11 +197,13 @@ class House:
                 certificate=certificate,
                 key=key,
                 tokens=tokens,
+                sip_origins=web.sip_origins,
             ),
             self.desk,
             self.metrics,
             dial=self._dial,
             book=self.book,
+            sip=self.sip.join if web.sip else None,
         )
         try:
             await self.web.start()

@@ -17,6 +17,7 @@ back or `Refused`. From then on it speaks to the call, and the house speaks to t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType, Protocol
@@ -59,7 +60,8 @@ class CallFacts:
     account the user whose password was checked; both empty if none. srtp is the encryption policy of the listener or
     trunk, None leaves it to the house. diverted_from is the number that the call was diverted from (RFC 5806), empty
     if it was not. video is False where the caller surely sends and takes no pictures. hops is how often the call may
-    still be passed on (RFC 3261 §8.1.1.6), so that it does not go round for ever.
+    still be passed on (RFC 3261 §8.1.1.6), so that it does not go round for ever. instead_of is the call whose place
+    it takes (RFC 3891), None for most.
     """
 
     protocol: CallProtocol
@@ -79,6 +81,7 @@ class CallFacts:
     diverted_from: str = ""
     video: bool = True
     hops: int = MAX_HOPS
+    instead_of: CallId | None = None
 
 
 class Line(Protocol):
@@ -98,6 +101,9 @@ class Line(Protocol):
 
     async def renegotiate(self, wanted: Wanted) -> None:
         """Offer the peer new media in mid call: `Call.offer` and `Call.accept` follow."""
+
+    async def say(self, name: str, text: str) -> None:
+        """Show the peer what somebody else wrote in the room, if its protocol has a way for it."""
 
     async def press(self, digit: str, duration: int) -> None:
         """Press a key at the peer by signalling, where media cannot carry it; duration in ms."""
@@ -164,15 +170,24 @@ class Call(Protocol):
         reason is NORMAL where it was answered, None while that is open, else why it failed; over: no more is told.
         """
 
+    async def wrote(self, text: str) -> None:
+        """The peer wrote a message to the room by signalling. Raises `Refused`: empty, too long, too many."""
+
     async def ended(self, reason: Reason) -> None:
         """Say that the call is over; calling it again does nothing."""
 
 
 class Desk(Protocol):
-    """Where calls arrive."""
+    """Where calls and messages arrive."""
 
     async def arrive(self, facts: CallFacts, line: Line) -> Call:
         """Decide on a new call. Raises `Refused` with the reason that the peer is told."""
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        """Take a message to a room from somebody who may have no call in it; facts are those of a call that would be.
+
+        Raises `Refused`: no such room, the door is closed, empty, too long, too many.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +219,17 @@ class Dialler(Protocol):
         facts.called is the room; protocol, source and secure are filled in by the adapter. Cancelling gives the call
         up. Raises `Refused` with the reason that the peer or the house gave.
         """
+
+
+Place = Callable[[Order, CallFacts], Awaitable[Call]]
+"""Places a call as `Dialler.dial` does."""
+
+
+class Referrals(Protocol):
+    """Decides on the calls that those who are in one ask for (REFER); implemented by `gateway.rooms`."""
+
+    def may_refer(self, call: Call, target: str) -> bool:
+        """Tell whether who is in this call may have us call an address."""
+
+    async def refer(self, call: Call, target: str, dial: Place) -> Call:
+        """Have an address called into the room of this call; dial places it. Raises `Refused`."""

@@ -265,6 +265,27 @@ def unlock_room(client: Client, room: Room) -> None:
     client.done(f"Room {room} is open.", client.ask("PATCH", "rooms", room, body={"locked": False}))
 
 
+@rooms.command("say")
+@speaks
+def say(
+    client: Client,
+    room: Room,
+    text: Annotated[str, typer.Argument(help="What to say.")],
+    name: Annotated[str | None, typer.Option(help="Who the others read that it comes from.")] = None,
+) -> None:
+    """Write a message to everybody in a room."""
+    body = {"text": text} | ({} if name is None else {"name": name})
+    client.done("Said.", client.ask("POST", "rooms", room, "messages", body=body))
+
+
+@rooms.command("messages")
+@speaks
+def list_messages(client: Client, room: Room) -> None:
+    """List the latest messages of a room."""
+    answer = client.ask("GET", "rooms", room, "messages")
+    client.show(answer, {"WHEN": "at", "WHO": "name", "MESSAGE": "text"}, answer["messages"])
+
+
 @rooms.command("delete")
 @speaks
 def delete_room(client: Client, room: Room) -> None:

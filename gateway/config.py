@@ -25,6 +25,7 @@ from transcode.media import Layout, SrtpPolicy
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
 Digest = Literal["MD5", "SHA-256", "SHA-512-256"]
+Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^\s/@]{1,255})$")]
 MAX_ACCOUNTS = 10_000
 """Accounts in one configuration: what one machine is a registrar for."""
 MAX_ROOMS = 10_000
@@ -89,11 +90,16 @@ class H323(Section):
 
 
 class Web(Section):
-    """HTTPS: browser application and API; without a certificate a self-signed one is made and kept."""
+    """HTTPS: browser application, API and SIP over WebSocket; without a certificate a self-signed one is made and kept.
+
+    sip: whether pages may speak SIP at /sip; sip_origins are the other servers whose pages may, beside our own.
+    """
 
     port: OptionalPort = 8443
     certificate: Path | None = None
     key: Path | None = None
+    sip: bool = True
+    sip_origins: tuple[Origin, ...] = ()
 
 
 class Media(Section):

@@ -198,6 +198,38 @@ def from_q850(cause: int) -> Reason:
     return _FROM_Q850.get(cause, Reason.INTERNAL)
 
 
+_FROM_H225: dict[str, Reason] = {
+    "noBandwidth": Reason.OVERLOAD,
+    "gatekeeperResources": Reason.OVERLOAD,
+    "unreachableDestination": Reason.UNREACHABLE,
+    "destinationRejection": Reason.DECLINED,
+    "invalidRevision": Reason.UNSUPPORTED,
+    "noPermission": Reason.NOT_ALLOWED,
+    "unreachableGatekeeper": Reason.UNREACHABLE,
+    "gatewayResources": Reason.OVERLOAD,
+    "badFormatAddress": Reason.NO_SUCH_USER,
+    "adaptiveBusy": Reason.BUSY,
+    "inConf": Reason.BUSY,
+    "facilityCallDeflection": Reason.UNREACHABLE,
+    "securityDenied": Reason.AUTHENTICATION_NEEDED,
+    "calledPartyNotRegistered": Reason.NO_SUCH_USER,
+    "callerNotRegistered": Reason.NOT_ALLOWED,
+    "neededFeatureNotSupported": Reason.UNSUPPORTED,
+    "tunnelledSignallingRejected": Reason.UNSUPPORTED,
+    "securityError": Reason.AUTHENTICATION_NEEDED,
+    "hopCountExceeded": Reason.LOOP,
+}
+
+
+def from_h225(reason: str, cause: int | None = None) -> Reason:
+    """Return what an H.225.0 ReleaseCompleteReason that a peer sent means here; the Q.850 cause says it where that
+    says nothing (H.225.0 Table 5)."""
+    known = _FROM_H225.get(reason)
+    if known is not None:
+        return known
+    return Reason.NORMAL if cause is None else from_q850(cause)
+
+
 class Refused(Exception):
     """Something was refused or failed for a reason that the peer and the log are told.
 

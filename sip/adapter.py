@@ -21,7 +21,7 @@ from urllib.parse import quote as escape
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
+from gateway.calls import MAX_HOPS, Call, CallFacts, CallProtocol, Desk, Direction, Order, Referrals
 from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_call import HeaderList, SipCall, refusal_headers, refusal_status
@@ -40,6 +40,7 @@ from sip.registrar import Binding
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
+from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.uri import Uri
 from sip.values import NameAddr
 from transcode.media import Wanted
@@ -69,8 +70,13 @@ class SipAdapter:
         rng: random.Random | None = None,
         watch: RoomWatch | None = None,
         refer_policy: ReferPolicy | None = None,
+        referrals: Referrals | None = None,
     ) -> None:
-        """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
+        """watch lets participants subscribe to their room.
+
+        referrals decide on and place the calls that participants ask for by REFER; without them refer_policy says
+        whom they may have us call.
+        """
         self.desk = desk
         self.stack: Stack
         self._config = config
@@ -79,7 +85,7 @@ class SipAdapter:
         self._network: Network
         self._registrations: Registrations | None = None
         self._conferences = ConferenceEvents(self, watch)
-        self._transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
+        self._transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer, referrals)
         self._loop: asyncio.AbstractEventLoop
         self._calls: dict[SessionId, SipCall] = {}
         self._working: set[SipCall] = set()
@@ -215,23 +221,41 @@ class SipAdapter:
         wanted: Wanted | None = None,
         display: str = "",
         headers: HeaderList | None = None,
+        sender: str = "",
     ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
-        leads to where that is registered, one contact after the other. Raises Refused with the reason that the peer
-        or the house gave.
+        display is the name that the peer is shown, sender the user part of the address that calls, by default the
+        room's; headers go into the INVITE. An address of one of our accounts, or user:NAME, leads to where that is
+        registered, one contact after the other. Raises Refused with the reason that the peer or the house gave.
         """
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         wanted = wanted or Wanted()
-        uri = dialled_uri(target)
         headers = headers or []
-        bindings = self._registered(uri)
+        scheme, _, user = target.partition(":")
+        uri = None if scheme == "user" else dialled_uri(target)
+        bindings = self._bindings(user) if uri is None else self._registered(uri)
+        sender = sender or facts.called
         if bindings is not None:
-            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display, headers))
-        return await self._dial(self._dialling(str(uri), wanted), (), facts, wanted, display, headers)
+            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display, headers, sender))
+        return await self._dial(self._dialling(str(uri), wanted), (), facts, wanted, display, headers, sender)
+
+    async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
+        """Place a call that the house ordered, as `dial` does."""
+        return await self.dial(order.target, facts, order.wanted, order.display, headers, order.sender)
+
+    def user_of(self, target: str) -> str | None:
+        """Return the account of ours that a SIP URI means; None where it means somebody else."""
+        try:
+            uri = dialled_uri(target)
+        except Refused:
+            return None
+        return None if self._registered(uri) is None else uri.name
+
+    def _bindings(self, user: str) -> list[Binding]:
+        return self._registrations.bindings(user) if self._registrations is not None else []
 
     def _dialling(self, uri: str, wanted: Wanted, fixed: Sequence[Flow | Target] = ()) -> Dialling:
         return Dialling(uri, self._ways(wanted.video), self._servers, self._network, self.now, fixed)
@@ -249,10 +273,10 @@ class SipAdapter:
         return known.bindings(uri.name)
 
     async def _dial_binding(
-        self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, binding: Binding
+        self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, sender: str, binding: Binding
     ) -> Call:
         dialling = self._dialling(str(binding.contact), wanted, binding.ways)
-        return await self._dial(dialling, binding.path, facts, wanted, display, headers)
+        return await self._dial(dialling, binding.path, facts, wanted, display, headers, sender)
 
     async def _dial(
         self,
@@ -262,6 +286,7 @@ class SipAdapter:
         wanted: Wanted,
         display: str,
         headers: HeaderList,
+        user: str,
     ) -> Call:
         flow = await dialling.next()
         call = SipCall(self, None, flow, self._exchange(flow))
@@ -272,7 +297,7 @@ class SipAdapter:
             source=source(flow),
             secure=flow.transport.secure,
         )
-        sender = self._sender(facts.called, display, flow)
+        sender = self._sender(user, display, flow)
         self._working.add(call)
         try:
             return await call.place(
@@ -289,7 +314,10 @@ class SipAdapter:
         self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes, headers: HeaderList
     ) -> SessionId:
         try:
-            session = self.stack.invite(call.flow, uri, sender, self.now(), body, route=route, headers=headers)
+            hops = call.facts.hops if call.facts is not None else MAX_HOPS
+            session = self.stack.invite(
+                call.flow, uri, sender, self.now(), body, route=route, headers=headers, max_forwards=hops
+            )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         self._keep(session, call)
@@ -307,6 +335,12 @@ class SipAdapter:
         return Exchange(self._advertised(flow), self._rng, self._config.user_agent)
 
     # the network
+
+    def join(
+        self, secure: bool, local: tuple[str, int], remote: tuple[str, int], write: Write, close: Close
+    ) -> WebSocketFlow | None:
+        """Take in a WebSocket that the web server has opened (RFC 7118); None turns it away."""
+        return self._network.join(secure, local, remote, write, close) if self._running else None
 
     def received(self, data: bytes, flow: Flow) -> None:
         """Take one message from the wire."""
@@ -416,6 +450,10 @@ class SipAdapter:
                 call.progressed(event.response)
             case events.Refreshed():
                 call.refreshed(event.response)
+            case events.ReferAnswered():
+                call.refer_goes(event.status if event.status >= 300 else 100, event.status >= 300)
+            case events.ReferProgress():
+                call.refer_goes(event.status, event.over)
             case events.ReinviteAnswered():
                 call.reinvite_answered(event.response)
             case events.ReinviteRejected():
@@ -440,7 +478,7 @@ class SipAdapter:
             self.stack.refuse(event.session, verdict.status, self.now(), headers=verdict.headers)
             return
         old = self._calls.get(event.replaces) if event.replaces is not None else None
-        call = SipCall(self, event.session, event.flow, self._exchange(event.flow), old.facts if old else None)
+        call = SipCall(self, event.session, event.flow, self._exchange(event.flow), old.replaceable if old else None)
         self._keep(event.session, call)
         call.invited(event.request)
 
@@ -452,10 +490,10 @@ class SipAdapter:
         if self._stopping:
             self.stack.respond(event.request_id, 503, self.now())
         elif method == "SUBSCRIBE":
-            room = facts.called if facts is not None else None
+            room = call.room if call is not None else None
             self._conferences.subscribe(event, room, self._entity(room or event.request.uri.name, event.flow))
         elif method == "REFER":
-            self._transfers.referred(event, facts)
+            self._transfers.referred(event, facts, call.call if call is not None else None)
         elif method == "MESSAGE":  # nobody here reads it
             self.stack.respond(event.request_id, 403, self.now())
         else:

@@ -1,6 +1,6 @@
 """From a session description to the media description that it spells (RFC 3264, RFC 8866).
 
-Only audio and video over RTP become streams; other lines (application, text, image, BFCP) are the answer's business
+Only audio, video and text over RTP become streams; other lines (application, image, BFCP) are the answer's business
 alone, see `describe_write`. A line that could be a stream but holds nothing that is known here becomes a refused one
 (port 0), so that the positions and ids of the others stay. Directions are turned into format lists: what the
 describing side takes and what it will send.
@@ -38,7 +38,7 @@ from transcode.media import (
     Transport,
 )
 
-KINDS = {"audio": Kind.AUDIO, "video": Kind.VIDEO}
+KINDS = {"audio": Kind.AUDIO, "video": Kind.VIDEO, "text": Kind.TEXT}
 PROFILES = frozenset(
     {
         "RTP/AVP",
@@ -136,7 +136,7 @@ def usable(session: Session, media: Media) -> bool:
     return "SAVP" not in media.protocol.upper() or bool(read_crypto_lines(media)) or _dtls(session, media) is not None
 
 
-_COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX})
+_COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX, Codec.RED})
 """Formats that go along with another and make no stream alone."""
 
 

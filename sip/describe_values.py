@@ -32,6 +32,8 @@ CLOCKS = {
     Codec.H263: 90_000,
     Codec.H263P: 90_000,
     Codec.H261: 90_000,
+    Codec.T140: 1_000,
+    Codec.RED: 1_000,
 }
 """Clock rates in Hz of the codecs that have just one."""
 STATIC = {

@@ -1,7 +1,7 @@
 """From a media description to the m= lines that spell it (RFC 3264, RFC 4566 family).
 
 An answer's line is spelled after the offered one: the same protocol, the peer's own names of codecs and crypto
-suites, its mid. What the peer offered and we do not do at all (application, text, image, BFCP) is answered with port
+suites, its mid. What the peer offered and we do not do at all (application, image, BFCP) is answered with port
 0 and its own formats (RFC 3264 §6).
 """
 

@@ -155,6 +155,8 @@ class Dialog:
     def way(self) -> tuple[Flow | Target, Target | None]:
         """Return where our requests go, and where to else if that flow is gone."""
         flow = self.flow
+        if flow is not None and flow.transport.web:
+            return flow, None  # nothing else leads to who is behind a WebSocket (RFC 7118 §5)
         hop = self._first_route() or self.remote_target
         target = target_of(hop, flow.transport if flow else None)
         if flow is None:

@@ -25,7 +25,7 @@ SubscriptionId = NewType("SubscriptionId", int)
 
 
 class Transport(StrEnum):
-    """How a message travels; the value is the URI parameter (RFC 3261 §19.1.1, RFC 7118)."""
+    """How a message travels; the value in upper case is what Via says (RFC 3261 §20.42, RFC 7118 §4.1)."""
 
     UDP = "udp"
     TCP = "tcp"
@@ -42,6 +42,16 @@ class Transport(StrEnum):
     def secure(self) -> bool:
         """Whether it is encrypted."""
         return self in (Transport.TLS, Transport.WSS)
+
+    @property
+    def web(self) -> bool:
+        """Whether it is a WebSocket, which only the peer opens (RFC 7118)."""
+        return self in (Transport.WS, Transport.WSS)
+
+    @property
+    def parameter(self) -> str:
+        """What a URI's transport parameter says: "ws" for both kinds of WebSocket (RFC 7118 §4.2)."""
+        return "ws" if self.web else self.value
 
     @property
     def default_port(self) -> int:

@@ -403,7 +403,7 @@ class Registrar:
 
 def _translated(contact: Uri, flow: Flow) -> bool:
     """Tell whether a phone's own address is not the one that we see: only its flow leads to it."""
-    return is_private(contact.host) is None or contact.host != flow.remote_address
+    return flow.transport.web or is_private(contact.host) is None or contact.host != flow.remote_address
 
 
 def _leads_to(flow: Flow, path: tuple[str, ...]) -> bool:

@@ -55,7 +55,7 @@ def reply_way(request: Request, flow: Flow) -> tuple[Flow, Target | None]:
     via = request.via
     port = via.port or flow.transport.default_port
     if flow.transport.reliable:
-        if flow.transport in (Transport.WS, Transport.WSS):
+        if flow.transport.web:
             return flow, None
         return flow, Target(flow.transport, flow.remote_address, port)
     if "rport" in via.parameters or hidden(via.host, flow) or port == flow.remote_port:
@@ -69,7 +69,7 @@ def target_of(uri: Uri, preferred: Transport | None = None) -> Target:
     if named in _TRANSPORTS:
         transport = _TRANSPORTS[named]
         if uri.scheme == "sips":
-            transport = Transport.WSS if transport in (Transport.WS, Transport.WSS) else Transport.TLS
+            transport = Transport.WSS if transport.web else Transport.TLS
     elif uri.scheme == "sips":
         transport = Transport.TLS
     else:
@@ -102,9 +102,9 @@ def own_contact(config: StackConfig, way: Flow | Target, user: str, secure: bool
     host, port = own_address(config, way, known)
     at = f"{user}@" if user else ""
     focus = ";isfocus" if config.focus else ""
+    named = "" if way.transport is Transport.UDP else f";transport={way.transport.parameter}"
     if secure:
-        return f"<sips:{at}{_host_port(host, port)}>{focus}"
-    named = "" if way.transport is Transport.UDP else f";transport={way.transport}"
+        return f"<sips:{at}{_host_port(host, port)}{named if way.transport.web else ''}>{focus}"
     return f"<sip:{at}{_host_port(host, port)}{named}>{focus}"
 
 

@@ -3,8 +3,9 @@
 Theory of operation. A `Flow` names a UDP peer or one connection. What the stack sends to a flow goes there; where its
 connection is gone, a response goes to its fallback (RFC 3261 §18.2.2) and a request is reported as unreachable. What
 it sends to a `Target` uses a connection that is open to that address (RFC 5923's reuse, by remote address), or opens
-one; messages that wait for it are bounded. Over the bound of connections the one that was silent longest and holds
-no call is closed for a new one; if all are held, the new one is refused.
+one; messages that wait for it are bounded. WebSockets are handed over by the web server and never opened. Over the
+bound of connections the one that was silent longest and holds no call is closed for a new one; if all are held, the
+new one is refused.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from sip.events import Flow, Send, Target, Transport
 from sip.resolver import Resolver
 from sip.tls import ServerContext, client_context
-from sip.transport_stream import Connection, StreamLimits
+from sip.transport_stream import Connection, Link, StreamLimits
 from sip.transport_udp import MAX_DATAGRAM, Routes, UdpShell, plain_address
+from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.uri import Uri
 
 log = structlog.get_logger()
@@ -93,8 +95,8 @@ class Network:
         self._routes = Routes(config.address)
         self._udp: UdpShell | None = None
         self._listeners: list[Any] = []
-        self._connections: dict[int, Connection] = {}
-        self._by_peer: dict[_Key, Connection] = {}
+        self._connections: dict[int, Link] = {}
+        self._by_peer: dict[_Key, Link] = {}
         self._opening: dict[_Key, _Opening] = {}
         self._keys: dict[int, _Key] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,7 +154,7 @@ class Network:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), self.limits.connect_time)
         for connection in tuple(self._connections.values()):
-            connection.transport.abortConnection()
+            connection.abort()
 
     def local_address(self, remote: str) -> str:
         """Return our address on the way to an IP literal."""
@@ -196,6 +198,8 @@ class Network:
 
     async def open(self, target: Target) -> Flow:
         """Return a flow to a target, connecting where needed. Raises OSError."""
+        if target.transport.web:
+            raise OSError("who is behind a WebSocket is reached by its own connection alone")
         address, port = await self._resolve(target)
         if target.transport is Transport.UDP:
             if self._udp is None:
@@ -213,7 +217,9 @@ class Network:
 
     def _send_to(self, send: Send, target: Target) -> None:
         literal = _literal(target.host)
-        if literal is None:
+        if target.transport.web:
+            self._fail(send)
+        elif literal is None:
             self._look_up(send, target)
         else:
             self._send_address(send, target, literal, target.port or target.transport.default_port)
@@ -309,15 +315,8 @@ class Network:
 
     def admit(self, transport: Transport, address: str, key: _Key | None = None) -> Connection | None:
         """Make the protocol of a new connection, at the cost of an idle one if need be; None refuses it."""
-        if self._stopped:
+        if not self._room(address, key is not None):
             return None
-        here = [one for one in self._connections.values() if one.flow.remote_address == address]
-        if key is None and len(here) >= self.limits.per_address:
-            if not self._evict(here):
-                return None
-        elif len(self._connections) >= self.limits.connections and not self._evict(list(self._connections.values())):
-            return None
-        self._numbers += 1
         connection = Connection(self, transport, self._numbers, self._loop)
         self._connections[self._numbers] = connection
         if key is not None:
@@ -325,7 +324,33 @@ class Network:
         self.count("connections_out" if key else "connections_in")
         return connection
 
-    def _evict(self, among: list[Connection]) -> bool:
+    def join(
+        self, secure: bool, local: tuple[str, int], remote: tuple[str, int], write: Write, close: Close
+    ) -> WebSocketFlow | None:
+        """Take in a WebSocket that the web server has opened, as `admit` does; None refuses it."""
+        address = plain_address(remote[0])
+        if not self._room(address, False):
+            return None
+        transport = Transport.WSS if secure else Transport.WS
+        flow = Flow(transport, plain_address(local[0]), local[1], address, remote[1], self._numbers)
+        connection = self._connections[self._numbers] = WebSocketFlow(self, flow, write, close, self._loop)
+        self.count("connections_in")
+        return connection
+
+    def _room(self, address: str, ours: bool) -> bool:
+        """Make room and a number for a connection, at the cost of an idle one if need be; False: there is none."""
+        if self._stopped:
+            return False
+        here = [one for one in self._connections.values() if one.flow.remote_address == address]
+        if not ours and len(here) >= self.limits.per_address:
+            if not self._evict(here):
+                return False
+        elif len(self._connections) >= self.limits.connections and not self._evict(list(self._connections.values())):
+            return False
+        self._numbers += 1
+        return True
+
+    def _evict(self, among: list[Link]) -> bool:
         idle = [one for one in among if not one.holds and not one.closed]
         if not idle:
             self.count("connections_refused")
@@ -334,7 +359,7 @@ class Network:
         min(idle, key=lambda one: one.heard).end("connections_evicted", abort=True)
         return True
 
-    def ready(self, connection: Connection) -> None:
+    def ready(self, connection: Link) -> None:
         """Let a connection's peer be reached by it, and send what waited."""
         flow = connection.flow
         key = self._keys.get(flow.connection) or (flow.transport, flow.remote_address, flow.remote_port, "")
@@ -363,7 +388,7 @@ class Network:
         """Hand on a message that a connection brought."""
         self._user.received(data, flow)
 
-    def gone(self, connection: Connection) -> None:
+    def gone(self, connection: Link) -> None:
         """Forget a connection; one that never became ready fails what waited for it."""
         flow = connection.flow
         self._connections.pop(flow.connection, None)

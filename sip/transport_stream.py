@@ -46,35 +46,54 @@ class StreamLimits:
     per_address: int = 100
 
 
+class Link(Protocol):
+    """A connection of whatever kind.
+
+    holds counts the calls and registrations on it. heard is the loop's time of the last sign of life.
+    """
+
+    flow: Flow
+    holds: int
+    heard: float
+    is_ready: bool
+    closed: bool
+
+    def send(self, data: bytes) -> None:
+        """Send; a peer that does not read is cut off once too much waits for it."""
+
+    def end(self, why: str, abort: bool = False) -> None:
+        """Close, and count under `why`. What was sent before still goes out, unless aborted."""
+
+    def abort(self) -> None:
+        """Close at once, whatever waits; also while closing already."""
+
+
 class ConnectionOwner(Protocol):
     """Who has the connections: the network shell."""
 
     limits: StreamLimits
 
-    def ready(self, connection: Connection) -> None:
+    def ready(self, connection: Link) -> None:
         """The connection can send now."""
 
     def received(self, data: bytes, flow: Flow) -> None:
         """One whole message came."""
 
-    def gone(self, connection: Connection) -> None:
+    def gone(self, connection: Link) -> None:
         """The connection is closed; called once for each that was admitted."""
 
     def count(self, name: str) -> None:
         """Count what happened to a connection."""
 
 
-def _is_sip(message: bytes) -> bool:
+def is_sip(message: bytes) -> bool:
     """Tell whether a start line is one of SIP, of any version; another protocol's client is not worth an answer."""
     return b"SIP/" in message[: message.find(b"\n") + 1].upper()
 
 
 @implementer(IHandshakeListener)
 class Connection(StreamProtocol):
-    """One connection, ours or the peer's.
-
-    holds counts the calls and registrations on it. heard is the loop's time of the last sign of life.
-    """
+    """One connection, ours or the peer's."""
 
     transport: Any
 
@@ -135,7 +154,7 @@ class Connection(StreamProtocol):
         if framed.messages or framed.reply or framed.pongs:
             self.heard = self._loop.time()
         for message in framed.messages:
-            if not _is_sip(message):
+            if not is_sip(message):
                 self._broken("not SIP")
                 return
             self.has_spoken = True
@@ -186,6 +205,10 @@ class Connection(StreamProtocol):
             self.transport.loseConnection()
             # A peer that does not read would keep the closing connection for ever.
             self._timer = self._loop.call_later(self._owner.limits.connect_time, self.transport.abortConnection)
+
+    def abort(self) -> None:
+        """Close at once, whatever waits; also while closing already."""
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 (Twisted's name)
         """Tell the owner, once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
 from transcode.frames import EncodedFrame
@@ -14,6 +14,7 @@ from transcode.media import (
     Dtmf,
     Format,
     LegId,
+    LegPlan,
     MediaEvent,
     RoomId,
     Speaker,
@@ -43,7 +44,7 @@ class Conference:
         self._cutting = pool.strand()
         self.legs: set[LegId] = set()
         self._emit = emit
-        self._plan = ViewPlan(())
+        self._named: dict[LegId, LegPlan] = {}
         self._abilities: dict[LegId, Abilities] = {}
         self._packetizers: dict[tuple[object, ...], Packetizer] = {}
         self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
@@ -54,7 +55,6 @@ class Conference:
         """A leg was opened in this room; it neither hears nor is heard before a plan names it."""
         self.legs.add(leg)
         self._abilities[leg] = abilities
-        self.share_out()
 
     def leave(self, leg: LegId) -> None:
         """A leg is gone; its streams were closed before."""
@@ -67,15 +67,19 @@ class Conference:
 
     def direct(self, plan: ViewPlan) -> None:
         """Take who hears whom and who sees what."""
-        self._plan = plan
-        self.share_out()
+        self._named = {one.leg: one for one in plan.legs}
+        self._share_out(self.legs)
         self.video.plan(plan)
 
-    def share_out(self) -> None:
-        """Tell the mixer who is heard and who listens; a leg that the plan does not name does neither."""
-        named = {one.leg: one for one in self._plan.legs}
-        heard = {leg: leg in named and named[leg].heard for leg in self.legs}
-        listens = {leg: leg in named and named[leg].listens for leg in self.legs}
+    def seat(self, leg: LegId) -> None:
+        """Tell the mixer whether a leg that came to it is heard and listens."""
+        self._share_out((leg,))
+
+    def _share_out(self, legs: Collection[LegId]) -> None:
+        """Tell the mixer who of these is heard and who listens; a leg that the plan does not name does neither."""
+        named = self._named
+        heard = {leg: leg in named and named[leg].heard for leg in legs}
+        listens = {leg: leg in named and named[leg].listens for leg in legs}
         self.mixer.plan(heard, listens)
 
     def tick(self, now: float) -> None:

@@ -44,6 +44,7 @@ from transcode.negotiate import Chosen, choose, choose_answered
 from transcode.offers import keep_numbers, offered_streams
 from transcode.stream import Owner, Stream
 from transcode.stream_audio import AudioStream
+from transcode.stream_text import TextStream
 from transcode.stream_video import VideoStream
 
 log = structlog.get_logger()
@@ -174,6 +175,8 @@ class Leg:
         """Describe all that we can do, on ports that are bound from now on."""
         async with self._lock:
             self._check_open()
+            if any(stream.kind is Kind.TEXT for stream in self.streams.values()):
+                wanted = replace(wanted, text=True)  # what the peer brought in stays
             streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
             ways = _Ways({}, {}, [])
             try:
@@ -278,8 +281,7 @@ class Leg:
             if known.carrier is not carrier:
                 known.ride(carrier)
             return known
-        make = AudioStream if stream.kind is Kind.AUDIO else VideoStream
-        made = self.streams[stream.id] = make(self._owner, stream.id, carrier, shared)
+        made = self.streams[stream.id] = _STREAMS[stream.kind](self._owner, stream.id, carrier, shared)
         return made
 
     def _keep(self, chosen: dict[str, Chosen]) -> None:
@@ -315,16 +317,22 @@ class Leg:
         """Send one message on a data channel; False if that cannot be done now."""
         return any(carrier.send_data(label, data) for carrier in dict.fromkeys(self._data.values()))
 
+    # Text
+
+    def send_text(self, text: str) -> bool:
+        """Send a line of real-time text; False if there is no stream for it, or too much waits."""
+        return any(stream.write(text) for stream in self.streams.values() if isinstance(stream, TextStream))
+
     # Life
 
     @property
-    def has_video(self) -> bool:
-        """Whether it has a picture stream, whose timers are short."""
-        return any(stream.kind is Kind.VIDEO for stream in self.streams.values())
+    def is_prompt(self) -> bool:
+        """Whether it has a picture or text stream, whose timers are short."""
+        return any(stream.kind is not Kind.AUDIO for stream in self.streams.values())
 
     def poll(self, now: float) -> None:
         """Send what is due and tell what changed; called some times a second."""
-        if not any(stream.chosen is not None and stream.chosen.receive for stream in self.streams.values()):
+        if not any(_is_missed(stream) for stream in self.streams.values()):
             self._opened = now  # on hold, or not described yet: nothing is to come, so nothing is missed
         heard = self._opened
         for stream in self.streams.values():
@@ -378,7 +386,7 @@ class Leg:
             except Exception as fault:
                 self.fail(fault)
             before.leave(self.id)
-            conference.share_out()
+            conference.seat(self.id)
 
     def press(self, digit: str, duration: int) -> bool:
         """Press a key at the peer, for so many ms; False where its sound cannot carry it."""
@@ -420,6 +428,14 @@ class Leg:
         for carrier in self._closing:
             await carrier.closed()
         self._closing.clear()
+
+
+_STREAMS: dict[Kind, type[Stream]] = {Kind.AUDIO: AudioStream, Kind.VIDEO: VideoStream, Kind.TEXT: TextStream}
+
+
+def _is_missed(stream: Stream) -> bool:
+    """Whether silence on a stream says that something is wrong; who writes nothing sends nothing."""
+    return stream.chosen is not None and bool(stream.chosen.receive) and stream.kind is not Kind.TEXT
 
 
 def _transport_of(remote: MediaDescription, stream: StreamDescription) -> StreamDescription:

@@ -34,6 +34,7 @@ class Kind(Enum):
 
     AUDIO = "audio"
     VIDEO = "video"
+    TEXT = "text"
     DATA = "data"
 
 
@@ -61,6 +62,8 @@ class Codec(Enum):
     H263P = "H263-1998"
     H261 = "H261"
     RTX = "rtx"
+    T140 = "t140"
+    RED = "red"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +253,7 @@ class Abilities:
     """What the house lets one leg do: the frame inside which descriptions are negotiated.
 
     bandwidth in bit/s bounds each video stream; width and height in pixels and frame_rate in pictures/s bound what
-    is sent to it.
+    is sent to it. text says whether real-time text (RFC 4103) is spoken.
     """
 
     srtp: SrtpPolicy = SrtpPolicy.PREFER
@@ -260,6 +263,7 @@ class Abilities:
     width: int = 1280
     height: int = 720
     frame_rate: int = 30
+    text: bool = True
     ice: bool = False
     local_address: str | None = None
     public_address: str | None = None
@@ -272,6 +276,7 @@ class Wanted:
     audio: bool = True
     video: bool = True
     encrypted: bool = False
+    text: bool = False
 
 
 class Layout(Enum):
@@ -440,6 +445,14 @@ class DataMessage:
     data: str | bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A leg wrote something as real-time text (T.140): one line, or what stood there when it paused."""
+
+    leg: LegId
+    text: str
+
+
 MediaEvent = (
     Talking
     | Speaker
@@ -451,6 +464,7 @@ MediaEvent = (
     | CandidateFound
     | FormatsChanged
     | DataMessage
+    | Text
 )
 
 
@@ -495,6 +509,9 @@ class MediaPlane(Protocol):
 
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """Send one message on a leg's data channel; False if there is no such open channel, or too much waits."""
+
+    async def send_text(self, leg: LegId, text: str) -> bool:
+        """Send a line of real-time text to a leg; False if it has no open text stream, or too much waits."""
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """Return a leg's counters."""

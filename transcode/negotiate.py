@@ -39,6 +39,8 @@ MAX_LEVEL = 31
 """H.264 level 3.1: 720p30, what we ask for at 720p (Table A-1)."""
 MAX_LEVEL_1080 = 40
 """H.264 level 4.0: 1080p30."""
+TEXT_RATE = 90
+"""Characters a second that we say we take, three times the default, for pasted text (RFC 4103 §6, RFC 9071)."""
 NOBODY = ("0.0.0.0", "::")
 """Addresses that put a stream on hold in the way of old (RFC 2543 §B.5, RFC 3264 §8.4)."""
 
@@ -49,7 +51,8 @@ class Chosen:
 
     described are the formats as our answer spells them. telephone_event and rtx are payload types of the sending
     direction, None where the peer takes none; rtx_receive maps a retransmission payload type to the one that it
-    repeats. sctp_port is the peer's, for a data stream.
+    repeats. plain is the t140 format of the sending direction, for a text stream; send is then it or red. sctp_port is
+    the peer's, for a data stream.
     """
 
     stream: StreamDescription
@@ -59,6 +62,7 @@ class Chosen:
     telephone_event: int | None = None
     rtx: int | None = None
     rtx_receive: tuple[tuple[int, int], ...] = ()
+    plain: Format | None = None
     sctp_port: int | None = None
 
     @property
@@ -92,9 +96,13 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
         transport = stream.transport
         spoken = abilities.ice and transport.ice is not None and transport.sctp_port is not None
         return Chosen(stream, (), None, sctp_port=transport.sctp_port) if spoken else None
+    if stream.kind is Kind.TEXT and not abilities.text:
+        return None
     listed = stream.receive or stream.send
     if not listed:  # inactive in both directions: the line stays, nothing flows
         return Chosen(stream, (), None)
+    if stream.kind is Kind.TEXT:
+        return _choose_text(stream, listed)
     main = best(listed, stream.kind, abilities)
     if main is None:
         return None
@@ -110,6 +118,24 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
         rtx=_first(both, Codec.RTX) if takes else None,
         rtx_receive=tuple((one.payload_type, main.payload_type) for one in both if one.codec is Codec.RTX),
     )
+
+
+def _choose_text(stream: StreamDescription, listed: tuple[Format, ...]) -> Chosen | None:
+    """Choose plain text, and redundancy for it where the peer knows it (RFC 4103 §5.2, §10)."""
+    plain = next((one for one in listed if one.codec is Codec.T140), None)
+    if plain is None:
+        return None
+    red = next((one for one in listed if one.codec is Codec.RED and _repeats_only(one, plain)), None)
+    ours = replace(plain, parameters=(("cps", str(TEXT_RATE)),), feedback=())
+    both = (ours,) if red is None else (replace(red, feedback=()), ours)
+    takes = bool(stream.receive) and not on_hold(stream)
+    return Chosen(stream, both if stream.send else (), (red or plain) if takes else None, both, plain=plain)
+
+
+def _repeats_only(red: Format, plain: Format) -> bool:
+    """Whether all blocks of a redundant format are this text (RFC 4102 §2); a peer that names none means so."""
+    listed = next((name for name, value in red.parameters if not value and name), "")
+    return not listed or set(listed.split("/")) == {str(plain.payload_type)}
 
 
 def on_hold(stream: StreamDescription) -> bool:
@@ -271,6 +297,9 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
     listed = tuple(one for one in theirs.receive or theirs.send if one.codec in known)
     if not listed:
         return None if theirs.receive or theirs.send else Chosen(theirs, (), None)
+    if theirs.kind is Kind.TEXT:
+        one = _choose_text(theirs, listed)
+        return None if one is None else replace(one, receive=ours.receive if theirs.send else ())
     main = best(listed, theirs.kind, abilities)
     if main is None:
         return None

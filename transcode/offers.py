@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transcode.media import Abilities, Codec, Format, Kind, StreamDescription, Transport, Wanted
-from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080
+from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE
 
 EVENTS = (("0-16", ""),)
 """telephone-event: the twelve keys, A to D, and flash (RFC 4733 §3.2)."""
@@ -17,6 +17,11 @@ _AUDIO = {
     Codec.PCMU: Format(Codec.PCMU, 0, 8000),
     Codec.PCMA: Format(Codec.PCMA, 8, 8000),
 }
+_TEXT = (
+    Format(Codec.RED, 104, 1000, parameters=(("105/105/105", ""),)),
+    Format(Codec.T140, 105, 1000, parameters=(("cps", str(TEXT_RATE)),)),
+)
+"""Text with two redundant generations, and plain (RFC 4103 §10)."""
 _OLD_SIZES = (("cif", "1"), ("qcif", "1"))
 
 
@@ -37,6 +42,9 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
         formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
         number = str(len(streams))
         streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth))
+    if wanted.text and abilities.text:
+        number = str(len(streams))
+        streams.append(StreamDescription(number, Kind.TEXT, _TEXT, _TEXT, _NOWHERE))
     return tuple(streams)
 
 

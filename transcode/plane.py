@@ -1,8 +1,8 @@
 """The media plane itself: legs and rooms on one event loop, implementing `transcode.media.MediaPlane`.
 
-One clock drives it: every 20 ms each room mixes its sound, and each leg's timers are looked at (pictures' streams in
-every tick, so that a lost packet is asked for at once; sound's about once a second). Codec work on pictures runs in
-the worker pool's threads and comes back to the loop as coded frames.
+One clock drives it: every 20 ms each room mixes its sound, and each leg's timers are looked at (those of
+pictures and text in every tick, so that a lost packet is asked for at once; those of sound about once a second). Codec
+work on pictures runs in the worker pool's threads and comes back to the loop as coded frames.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Plane:
     def _poll(self, now: float) -> None:
         self._turn = (self._turn + 1) % AUDIO_TURN
         for number, leg in enumerate(self._legs.values()):
-            if leg.has_video or number % AUDIO_TURN == self._turn:
+            if leg.is_prompt or number % AUDIO_TURN == self._turn:
                 try:
                     leg.poll(now)
                 except Exception as fault:  # likewise: one leg's fault ends nobody else's timers
@@ -240,6 +240,10 @@ class Plane:
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """See `MediaPlane.send_data`."""
         return self._leg(leg).send_data(label, data)
+
+    async def send_text(self, leg: LegId, text: str) -> bool:
+        """See `MediaPlane.send_text`."""
+        return self._leg(leg).send_text(text)
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""

@@ -226,6 +226,10 @@ class RemotePlane:
         """See `MediaPlane.send_data`."""
         return await self._call("send_data", leg, label, data)  # type: ignore[no-any-return]
 
+    async def send_text(self, leg: LegId, text: str) -> bool:
+        """See `MediaPlane.send_text`."""
+        return await self._call("send_text", leg, text)  # type: ignore[no-any-return]
+
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""
         return await self._call("statistics", leg)  # type: ignore[no-any-return]

@@ -39,7 +39,7 @@ class AudioStream(Stream):
             self.session.set_clock_rates(received, received if chosen.send is None else chosen.send.clock_rate)
             self._receiver.set_formats(chosen.receive)
         self._configure_sending(chosen)
-        self._conference.share_out()
+        self._conference.seat(self.leg)
 
     def _configure_sending(self, chosen: Chosen) -> None:
         wish = chosen.stream.packet_time or 20

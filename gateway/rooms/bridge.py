@@ -47,17 +47,19 @@ class Bridge:
         self.up = False
         self.over = False
         self._board = board
+        self._members: list[RoomCall] = []
         self._caller: RoomCall | None = None
         self._dialling: asyncio.Task[RoomCall] | None = None
 
     @property
     def calls(self) -> list[RoomCall]:
         """The calls in this room, those that are on their way too."""
-        return [call for call in self._board.desk.calls.values() if call.room is self.room and not call.over]
+        return [call for call in self._members if call.room is self.room and not call.over]
 
-    def began(self, caller: RoomCall) -> None:
-        """Take the call that came in."""
-        self._caller = caller
+    def take(self, call: RoomCall) -> None:
+        """Take a call into the room; the first one is the caller's."""
+        self._members = [*self.calls, call]
+        self._caller = self._caller or call
 
     async def put_through(self, caller: RoomCall) -> None:
         """Call the other one and return when it has answered. Raises `Refused` with the reason it did not."""

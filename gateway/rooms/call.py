@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from gateway.rooms.desk import FrontDesk
 
 log = structlog.get_logger()
+
+MAX_UNHEARD = 20
+"""Messages that wait to be shown to one peer; one that falls further behind loses the newest."""
 
 
 class RoomCall:
@@ -66,6 +70,8 @@ class RoomCall:
         self._desk = desk
         self._muted = False
         self._camera_off = False
+        self._hearing = asyncio.Lock()
+        self._unheard = 0
 
     @property
     def room_name(self) -> str:
@@ -152,6 +158,27 @@ class RoomCall:
             self._desk.pressed(self, digit)
             if self.bridge is not None:
                 await self.bridge.pressed(self, digit, duration)
+
+    async def wrote(self, text: str) -> None:
+        """Bring what the peer wrote to the room. Raises `Refused`."""
+        one = self.room.participant(self.participant_id) if self.inside else None
+        if one is None:
+            raise Refused(Reason.BAD_REQUEST, "not in the room yet")
+        self._desk.say(self.room, one, text)
+
+    async def hear(self, name: str, text: str) -> None:
+        """Show the peer what somebody else wrote: as real-time text if it has that, else as its line can."""
+        if self._unheard >= MAX_UNHEARD:
+            return
+        self._unheard += 1
+        try:
+            async with self._hearing:
+                if not self.over and not await self._desk.plane.send_text(self.leg, f"{name}: {text}"):
+                    await self.line.say(name, text)
+        except Refused as refused:
+            log.info("message_not_shown", call=self.id, reason=refused.reason.value)
+        finally:
+            self._unheard -= 1
 
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         """Note that the peer muted or unmuted itself."""

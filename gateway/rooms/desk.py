@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -32,6 +32,7 @@ from gateway.rooms.model import (
     RoomDeleted,
     RoomEvent,
     RoomSettings,
+    Said,
 )
 from gateway.rooms.outbound import Asker
 from gateway.rooms.policy import NOTHING_SAID, Decision
@@ -53,6 +54,7 @@ from transcode.media import (
     Speaker,
     SrtpPolicy,
     Talking,
+    Text,
 )
 
 log = structlog.get_logger()
@@ -61,6 +63,10 @@ MAX_CALLS = 2_000
 """Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
 MAX_WAITING_EVENTS = 1_000
 """Events that a slow subscriber may leave unread before it loses the oldest."""
+CROWD = 20
+"""Participants from which a room's plans are sent no faster than PLAN_PACE: making one costs by the head."""
+PLAN_PACE = 0.02
+"""Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
 
@@ -82,8 +88,24 @@ class HouseRules:
         if bandwidth is not None:
             abilities = replace(abilities, bandwidth=min(abilities.bandwidth, bandwidth))
         if facts.protocol is CallProtocol.WEBRTC:
-            return replace(abilities, ice=True, srtp=SrtpPolicy.REQUIRE)
+            return replace(abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
         return abilities
+
+
+@dataclass(slots=True)
+class _Directing:
+    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    sent: int = 0
+    sent_at: float = float("-inf")
+
+    async def rest(self) -> None:
+        """Wait until the next plan of a crowd may go."""
+        left = self.sent_at + PLAN_PACE - asyncio.get_running_loop().time()
+        if left > 0:
+            await asyncio.sleep(left)
 
 
 class FrontDesk:
@@ -101,9 +123,11 @@ class FrontDesk:
         self._private: dict[RoomId, Room] = {}
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
+        self._same: dict[str, list[RoomCall]] = {}
+        self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing: dict[RoomId, asyncio.Lock] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._directing: dict[RoomId, _Directing] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
 
@@ -112,7 +136,7 @@ class FrontDesk:
         room = self.rooms.get(settings.id)
         if room is None:
             self.rooms[settings.id] = Room(settings)
-            self._directing[settings.id] = asyncio.Lock()
+            self._directing[settings.id] = _Directing()
             self.publish([RoomChanged(settings.id, settings)])
         else:
             self.publish(room.change_settings(settings))
@@ -130,8 +154,7 @@ class FrontDesk:
         """End everybody's call and forget the room."""
         room = self.room(id)
         del self.rooms[id]
-        for one in room.participants:
-            await self.remove(room, one.id, Reason.ROOM_CLOSED)
+        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
@@ -145,7 +168,7 @@ class FrontDesk:
     def keep_private(self, room: Room) -> None:
         """Take the room of a gateway call, which nobody can dial."""
         self._private[room.settings.id] = room
-        self._directing[room.settings.id] = asyncio.Lock()
+        self._directing[room.settings.id] = _Directing()
 
     def forget_private(self, id: RoomId) -> None:
         """Forget the room of a gateway call."""
@@ -197,6 +220,8 @@ class FrontDesk:
             raise Refused(Reason.NO_SUCH_USER, id)
         self.publish(room.leave(id, Reason.MOVED))
         call.room = to
+        self._count(room, -1)
+        self._count(to, 1)
         self.publish(to.join(one.but(talking=False, joined=self.clock())))
         log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)
         await self.direct(room.settings.id)
@@ -220,6 +245,29 @@ class FrontDesk:
         except BaseException:
             call.transferring = ""
             raise
+
+    # Messages
+
+    def say(self, room: Room, who: Participant | None, text: str, name: str = "", by: str = "") -> Said:
+        """Bring a message to everybody in a room but the one who wrote it, and to its history.
+
+        who None with a name is nobody in the room; by tells such writers apart. Raises `Refused`: see `Chat.say`.
+        """
+        said = room.chat.say(who.id if who else None, who.name if who else name, text, self.clock(), by)
+        self.publish([said])
+        for call in self.calls.values():
+            browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
+            if call.room is room and call.inside and not browser and call.participant_id != said.participant:
+                task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+        return said
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
+        room = self.room(facts.called)
+        room.admit(facts.pin)
+        self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
 
@@ -246,6 +294,9 @@ class FrontDesk:
             if found is None:
                 raise Refused(Reason.CANCELLED, "the room is gone")
             return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
+        old = self.calls.get(facts.instead_of) if facts.instead_of is not None else None
+        if old is not None and not old.over:
+            return await self._admit(old.room, facts, line, Decision(rank=old.rank), old.bridge)
         destination, decision = await self.switchboard.where(facts)
         facts = decision.applied(facts)
         if isinstance(destination, ToRoom):
@@ -256,12 +307,10 @@ class FrontDesk:
     async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         bridge = self.switchboard.bridge(facts, to)
         try:
-            call = await self._admit(bridge.room, facts, line, decision, bridge)
+            return await self._admit(bridge.room, facts, line, decision, bridge)
         except BaseException:
             self.switchboard.closed(bridge)
             raise
-        bridge.began(call)
-        return call
 
     async def _admit(
         self, room: Room, facts: CallFacts, line: Line, decision: Decision, bridge: Bridge | None = None
@@ -272,17 +321,22 @@ class FrontDesk:
         else:
             if len(self.calls) >= MAX_CALLS:
                 raise Refused(Reason.OVERLOAD)
-            waiting = sum(1 for call in self.calls.values() if call.room is room and not call.inside)
+            # Each of the room's calls is a participant's or waits to become one.
+            waiting = max(0, self._calls_of[room] - len(room.participants))
             rank = room.admit(facts.pin, waiting, decision.rank, decision.participants)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         self.calls[call.id] = call
         self._legs[call.leg] = call
+        self._same.setdefault(call.resume_token, []).append(call)
+        self._count(room, 1)
         try:
             await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
         except BaseException:
             self.forget(call)
             raise
         self._resumable[call.resume_token] = call
+        if bridge is not None:
+            bridge.take(call)
         if decision.seconds is not None:
             limit = asyncio.get_running_loop().call_later(decision.seconds, self._too_long, call)
             call.at_end(limit.cancel)
@@ -298,42 +352,66 @@ class FrontDesk:
 
     def _too_long(self, call: RoomCall) -> None:
         task = asyncio.get_running_loop().create_task(call.hang_up(Reason.TIME_LIMIT))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def forget(self, call: RoomCall) -> None:
         """Drop a call from every table; it is over."""
-        self.calls.pop(call.id, None)
+        if self.calls.pop(call.id, None) is None:
+            return
         self._legs.pop(call.leg, None)
+        self._count(call.room, -1)
+        same = self._same[call.resume_token]
+        same.remove(call)
+        if not same:
+            del self._same[call.resume_token]
         if self._resumable.get(call.resume_token) is call:
             del self._resumable[call.resume_token]
             # One that came back in vain must not take the token from the call that is still in the room.
             for other in self.others_of(call):
                 self._resumable[call.resume_token] = other
 
+    def _count(self, room: Room, more: int) -> None:
+        self._calls_of[room] += more
+        if not self._calls_of[room]:
+            del self._calls_of[room]
+
     def others_of(self, call: RoomCall) -> list[RoomCall]:
         """Return the other living calls of the same participant: a browser may come back more than once at a time."""
-        return [
-            other
-            for other in self.calls.values()
-            if other is not call and other.resume_token == call.resume_token and not other.over
-        ]
+        return [other for other in self._same.get(call.resume_token, ()) if other is not call and not other.over]
 
     async def direct(self, id: RoomId) -> None:
-        """Give the media plane a room's plan; plans of one room are sent one after the other, the newest last."""
-        lock = self._directing.get(id)
-        if lock is None:
+        """Give the media plane a room's plan, and return when it has it.
+
+        Plans of one room are sent one after the other. All that changed while one was under way goes with the next
+        one, so that a hundred people who come at once cost a few plans and not a hundred.
+        """
+        directing = self._directing.get(id)
+        if directing is None:
             return
-        async with lock:
+        directing.wanted += 1
+        mine = directing.wanted
+        async with directing.lock:
+            if directing.sent >= mine:
+                return
             room = self._anywhere(id)
-            if room is not None:
-                await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            if room is not None and len(room.participants) > CROWD:
+                await directing.rest()
+                room = self._anywhere(id)
+            if room is None:
+                return
+            newest = directing.wanted
+            await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
-        for call in list(self.calls.values()):
-            with suppress(Refused):
-                await call.hang_up(Reason.SHUTDOWN)
+        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+
+    @staticmethod
+    async def _shut(call: RoomCall) -> None:
+        with suppress(Refused):
+            await call.hang_up(Reason.SHUTDOWN)
 
     # Events
 
@@ -380,6 +458,12 @@ class FrontDesk:
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.dtmf(event.digit, event.duration)
+
+    async def _wrote(self, call: RoomCall, event: Text) -> None:
+        try:
+            await call.wrote(event.text)
+        except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
+            log.debug("message_refused", call=call.id, reason=refused.reason.value)
 
     async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
         await call.line.request_key_frame(event.stream)
@@ -430,4 +514,5 @@ _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     CandidateFound: FrontDesk._candidate,
     FormatsChanged: FrontDesk._formats,
     Connected: FrontDesk._flowing,
+    Text: FrontDesk._wrote,
 }

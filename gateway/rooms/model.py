@@ -149,6 +149,21 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """Somebody wrote a message to the room: participant None is nobody in it, a program or an account.
+
+    number grows by one with each message of a room; at is in seconds since 1970.
+    """
+
+    room: RoomId
+    number: int
+    participant: ParticipantId | None
+    name: str
+    text: str = field(repr=False)
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ringing:
     """Somebody whom the house calls is being rung."""
 
@@ -193,4 +208,5 @@ RoomEvent = (
     | Ringing
     | CallFailed
     | TransferGoes
+    | Said
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 
 from gateway.reasons import Reason, Refused
+from gateway.rooms.chat import Chat
 from gateway.rooms.model import (
     Changed,
     Formats,
@@ -18,7 +19,7 @@ from gateway.rooms.model import (
     RoomSettings,
     SpeakerChanged,
 )
-from transcode.media import FormatsChanged, LegId, LegPlan, ViewPlan
+from transcode.media import FormatsChanged, Kind, LegId, LegPlan, ViewPlan
 
 
 class Room:
@@ -31,6 +32,7 @@ class Room:
         self.settings = settings
         self.private = private
         self.speaker: ParticipantId | None = None
+        self.chat = Chat(settings.id)
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -91,6 +93,8 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        if not self._participants:
+            self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
         if self.speaker == id:
             self.speaker = None
@@ -125,7 +129,7 @@ class Room:
     def formats(self, event: FormatsChanged) -> list[RoomEvent]:
         """Note what a leg's stream carries."""
         who = self.by_leg(event.leg)
-        if who is None:
+        if who is None or event.kind not in (Kind.AUDIO, Kind.VIDEO):
             return []
         formats = Formats(
             event.codec_in, event.codec_out, event.width_in, event.height_in, event.width_out, event.height_out

@@ -6,13 +6,13 @@ go on. The desk asks it about each call that arrives; calls out of the house are
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Dialler, Direction, Order
+from gateway.calls import Call, CallFacts, CallProtocol, Dialler, Direction, Order, Place
 from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.dial_plan import Destination, DialPlan, Refuse, ToCall, ToMenu
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from gateway.rooms.desk import FrontDesk
 
 log = structlog.get_logger()
-
-Dial = Callable[[Order, CallFacts], Awaitable[Call]]
-"""Places a call, as `Dialler.dial` does."""
 
 
 def _nobody(user: str) -> bool:
@@ -87,7 +84,9 @@ class Switchboard:
 
     # calls out of the house
 
-    async def place(self, asker: Asker, order: Order, room: Room, name: str = "", dial: Dial | None = None) -> RoomCall:
+    async def place(
+        self, asker: Asker, order: Order, room: Room, name: str = "", dial: Place | None = None
+    ) -> RoomCall:
         """Call somebody into a room for one who may do so; return the call when it was answered.
 
         name is what the others read of the one who is called; dial places the call instead of the house's dialler.
@@ -217,7 +216,7 @@ class Switchboard:
             self.outbound.permit(asker, known).give_back()
         return known.text
 
-    async def refer(self, call: Call, target: str, dial: Dial) -> Call:
+    async def refer(self, call: Call, target: str, dial: Place) -> Call:
         """Call an address into the room of somebody who asked for it (REFER). Raises `Refused`."""
         mine = self.desk.calls.get(call.id)
         if mine is None:

@@ -11,13 +11,17 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.calls import Call
 from gateway.reasons import Reason, Refused
-from gateway.rooms.model import Participant, ParticipantId, RoomSettings
+from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
+from gateway.web.board import told_message
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
     Invitation,
+    MessageList,
+    MessageShape,
+    NewMessage,
     NewRoom,
     ParticipantChange,
     ParticipantDetail,
@@ -93,6 +97,18 @@ async def delete_room(office: InOffice, room: RoomKey) -> Response:
     await office.forget_room(id)
     await office.desk.close_room(id)
     return Response(status_code=204)
+
+
+@router.get("/rooms/{room}/messages", dependencies=READ, tags=["messages"])
+async def list_messages(office: InOffice, room: RoomKey) -> MessageList:
+    """List the latest messages of a room's chat, oldest first. They are forgotten when the last participant leaves."""
+    return MessageList(messages=[_message(said) for said in office.desk.room(room).chat.recent])
+
+
+@router.post("/rooms/{room}/messages", dependencies=ROOMS, tags=["messages"], status_code=201)
+async def say_something(office: InOffice, room: RoomKey, asked: NewMessage) -> MessageShape:
+    """Write a message to everybody in a room: to browsers, to terminals with real-time text, and by SIP MESSAGE."""
+    return _message(office.desk.say(office.desk.room(room), None, asked.text, asked.name, by=f"api {asked.name}"))
 
 
 @router.get("/rooms/{room}/participants", dependencies=READ, tags=["participants"])
@@ -184,6 +200,10 @@ async def _gone(request: Request) -> None:
 
 def _tell(office: Office, room: Room) -> RoomShape:
     return room_shape(room, "api" if room.settings.id in office.made else "configuration")
+
+
+def _message(said: Said) -> MessageShape:
+    return MessageShape(**told_message(said))
 
 
 def _somebody(room: Room, id: str) -> Participant:

@@ -8,12 +8,14 @@ newest, and a bounded row of short messages, so that a slow browser costs nothin
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import (
     Changed,
@@ -22,6 +24,7 @@ from gateway.rooms.model import (
     Participant,
     RoomChanged,
     RoomEvent,
+    Said,
     SpeakerChanged,
 )
 from gateway.rooms.room import Room
@@ -44,6 +47,7 @@ class Viewer:
         self._send = send
         self._list: str | None = None
         self._short: deque[str] = deque(maxlen=MAX_WAITING)
+        self._said: deque[str] = deque(maxlen=MAX_HISTORY)
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._write())
 
@@ -57,6 +61,11 @@ class Viewer:
         self._short.append(text)
         self._wake.set()
 
+    def tell(self, messages: Iterable[str]) -> None:
+        """Put messages of the chat before this viewer; one that is behind by more than the history loses the oldest."""
+        self._said.extend(messages)
+        self._wake.set()
+
     async def _write(self) -> None:
         with suppress(ConnectionError):
             while True:
@@ -67,6 +76,10 @@ class Viewer:
                     await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
                 while self._short:
                     await self._send(self._short.popleft())
+                if self._said:
+                    waiting = ",".join(self._said)
+                    self._said.clear()
+                    await self._send(f'{{"type":"chat","messages":[{waiting}]}}')
 
     async def close(self) -> None:
         """Send no more."""
@@ -93,6 +106,11 @@ class Board:
         """Tell the viewers of one room what happened in it."""
         viewers = self._viewers.get(event.room)
         if not viewers:
+            return
+        if isinstance(event, Said):
+            message = json.dumps(told_message(event))
+            for viewer in viewers:
+                viewer.tell([message])
             return
         text = _short(event)
         if text is not None:
@@ -126,6 +144,7 @@ class Board:
         self._viewers.setdefault(viewer.room, set()).add(viewer)
         viewer.show(shared_list(room))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
+        viewer.tell(json.dumps(told_message(said)) for said in room.chat.recent)
         return viewer
 
     async def detach(self, viewer: Viewer) -> None:
@@ -170,6 +189,18 @@ def shown(one: Participant) -> dict[str, Any]:
         "muted": one.muted,
         "muted_by_host": one.muted_by_host,
         "camera_off": one.camera_off,
+    }
+
+
+def told_message(said: Said) -> dict[str, Any]:
+    """Return what is told of a message; at is when it was written, by ISO 8601."""
+    at = datetime.datetime.fromtimestamp(said.at, datetime.UTC).isoformat(timespec="milliseconds")
+    return {
+        "number": said.number,
+        "participant": said.participant,
+        "name": said.name,
+        "text": said.text,
+        "at": at.replace("+00:00", "Z"),
     }
 
 

@@ -20,9 +20,11 @@ from gateway.rooms.model import (
     RoomChanged,
     RoomDeleted,
     RoomEvent,
+    Said,
     SpeakerChanged,
 )
 from gateway.web.access import READ, REFUSALS, InOffice
+from gateway.web.board import told_message
 from gateway.web.office import Office
 from gateway.web.shapes import participant_shape
 
@@ -47,8 +49,8 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, key-pressed. The data of each is
-    a JSON object with "room". A stream that is read too slowly loses the oldest events.
+    Events: joined, changed, left, said, speaker, room-changed, room-deleted, call-refused, key-pressed. The data of
+    each is a JSON object with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -111,5 +113,7 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             facts = event.facts
             who = {"protocol": facts.protocol.value, "source": facts.source, "caller": facts.caller, "name": facts.name}
             return "call-refused", {**who, "reason": event.reason.value}
+        case Said():
+            return "said", told_message(event)
         case KeyPressed():
             return "key-pressed", {"participant": event.participant, "digit": event.digit}

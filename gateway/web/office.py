@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.calls import Call
 from gateway.metrics import Metrics
@@ -19,11 +19,36 @@ from transcode.media import Sample
 Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
 """Place a call: target address, room id, name to show of the one who is called. Raises `Refused`."""
 
+Write = Callable[[bytes], int]
+"""Queue one message; returns how many octets wait by now."""
+Close = Callable[[int, bool], None]
+"""Close with a code; True: without sending what waits."""
+
+
+class SipLink(Protocol):
+    """One connection as SIP sees it."""
+
+    def received(self, data: bytes) -> None:
+        """One whole message came."""
+
+    def lost(self) -> None:
+        """The WebSocket is closed; said once."""
+
+
+class SipDoor(Protocol):
+    """Takes in connections that speak SIP; None turns one away."""
+
+    def __call__(
+        self, secure: bool, local: tuple[str, int], remote: tuple[str, int], write: Write, close: Close
+    ) -> SipLink | None:
+        """secure: it is encrypted; local and remote are address and port of both ends."""
+
 
 @dataclass(slots=True)
 class Office:
     """The desk, and what the web server keeps beside it.
 
+    sip takes in WebSockets that speak SIP, None: there is no SIP; sip_origins are pages elsewhere that may open one.
     book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
     WebSockets by address, streams event streams, dialling calls that are being placed.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
@@ -36,6 +61,8 @@ class Office:
     board: Board
     dial: Dial | None = None
     book: RecordBook | None = None
+    sip: SipDoor | None = None
+    sip_origins: frozenset[str] = frozenset()
     made: set[str] = field(default_factory=set)
     refusals: dict[str, int] = field(default_factory=dict)
     rubbish: dict[str, int] = field(default_factory=dict)

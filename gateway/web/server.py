@@ -19,12 +19,12 @@ from gateway.config import Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web import api, browser, calls, events, health, pages
+from gateway.web import api, browser, calls, events, health, pages, sip_socket
 from gateway.web.board import Board
 from gateway.web.errors import tell_errors
 from gateway.web.guard import Application, Guard
 from gateway.web.keyring import Keyring
-from gateway.web.office import Dial, Office
+from gateway.web.office import Dial, Office, SipDoor
 from gateway.web.pages import Pages
 from gateway.web.protocols import MAX_HEAD, counting
 from gateway.webrtc.messages import MAX_MESSAGE_SIZE
@@ -49,6 +49,7 @@ class WebSettings:
     """Where to listen; port 0 takes any free one. Without certificate and key (PEM files) it is plain HTTP.
 
     Plain HTTP is for a proxy on the same machine and for tests: browsers give no camera to a page that came by it.
+    sip_origins are the origins ("https://host[:port]", "*" for any) of other servers' pages that may speak SIP to us.
     """
 
     address: str = "0.0.0.0"
@@ -56,13 +57,14 @@ class WebSettings:
     certificate: Path | None = None
     key: Path | None = None
     tokens: tuple[Token, ...] = ()
+    sip_origins: tuple[str, ...] = ()
 
 
 class WebServer:
     """From start to stop; `port` is the bound one.
 
     dial places calls, without it the API answers that it cannot; book keeps rooms and records, without it rooms that
-    the API makes last as long as the house.
+    the API makes last as long as the house; sip takes in WebSockets that speak SIP, without it there are none.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class WebServer:
         *,
         dial: Dial | None = None,
         book: RecordBook | None = None,
+        sip: SipDoor | None = None,
     ) -> None:
         self.settings = settings
         self.port = settings.port
-        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial, book)
+        origins = frozenset(origin.lower() for origin in settings.sip_origins)
+        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial, book, sip, origins)
         self.app: Application = Guard(make_app(self.office), self.office)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -193,7 +197,15 @@ def make_app(office: Office) -> FastAPI:
     app.state.client = Pages(pages.CLIENT)
     app.state.docs = Pages(pages.DOCS)
     tell_errors(app)
-    for part in (health.router, browser.router, api.router, calls.router, events.router, pages.router):
+    for part in (
+        health.router,
+        browser.router,
+        sip_socket.router,
+        api.router,
+        calls.router,
+        events.router,
+        pages.router,
+    ):
         app.include_router(part)
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return app

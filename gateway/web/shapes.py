@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.model import Formats, Participant
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
@@ -94,6 +95,29 @@ class RoomChange(Asked):
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class NewMessage(Asked):
+    """A message to a room; name is who the others read that it comes from."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+    name: Called = "Roombridge"
+
+
+class MessageShape(Shape):
+    """A message of a room's chat. participant is None for one that came from outside the room."""
+
+    number: int
+    participant: str | None
+    name: str
+    text: str
+    at: datetime.datetime
+
+
+class MessageList(Shape):
+    """The latest messages of a room, oldest first."""
+
+    messages: list[MessageShape]
 
 
 class AudioShape(Shape):

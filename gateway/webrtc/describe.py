@@ -52,7 +52,8 @@ DATA_FORMAT = "webrtc-datachannel"
 FEEDBACK = frozenset({"nack", "nack pli", "ccm fir", "ccm tmmbr", "goog-remb"})
 """The rtcp-fb values that are kept; what we do not speak is not answered."""
 
-_CODECS = {codec.value.lower(): codec for codec in Codec}
+_CODECS = {codec.value.lower(): codec for codec in Codec if codec not in (Codec.T140, Codec.RED)}
+"""Codecs by name. Browsers write no T.140, and what they call red is redundant sound, which is not spoken here."""
 _STATIC = {
     "0": (Codec.PCMU, 8000),
     "8": (Codec.PCMA, 8000),

@@ -25,6 +25,8 @@ MAX_ROOM = 128
 """Characters of a room's id or alias."""
 MAX_PIN = 32
 """Characters of a PIN."""
+MAX_TEXT = 4_000
+"""Characters of a message to the room; the room takes fewer and says how many."""
 MAX_TOKEN = 256
 """Characters of a resume token."""
 DIGITS = frozenset("0123456789*#ABCD")
@@ -78,6 +80,13 @@ class Digit:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """A message to the room."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """The participant leaves."""
 
@@ -87,7 +96,7 @@ class Ping:
     """Is anybody there?"""
 
 
-Message = Join | Offer | Answer | Trickle | Mute | Digit | Leave | Ping
+Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Leave | Ping
 
 
 def decode(text: str | bytes) -> dict[str, Any]:
@@ -176,6 +185,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "candidate": _trickle,
     "mute": lambda message: Mute(_flag(message, "audio"), _flag(message, "video")),
     "dtmf": _digit,
+    "say": lambda message: Say(_text(message, "text", MAX_TEXT)),
     "leave": lambda _: Leave(),
     "ping": lambda _: Ping(),
 }

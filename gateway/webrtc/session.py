@@ -32,7 +32,7 @@ from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
-from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Trickle
+from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Say, Trickle
 from gateway.webrtc.negotiation import Negotiation, Turn
 from transcode.media import Candidate, Wanted
 
@@ -85,7 +85,7 @@ class State(Enum):
 _ALLOWED: dict[State, tuple[type[Message], ...]] = {
     State.NEW: (Join, Leave, Ping),
     State.JOINING: (Leave, Ping),
-    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Leave, Ping),
+    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Leave, Ping),
     State.AWAY: (),
     State.ENDED: (Ping, Leave),
 }
@@ -196,6 +196,8 @@ class BrowserSession:
                 await self._joined_call().mute(said.audio, said.video)
             case Digit():
                 await self._joined_call().dtmf(said.digit, DTMF_DURATION)
+            case Say():
+                await self._joined_call().wrote(said.text)
             case Leave():
                 await self._end(Reason.NORMAL)
             case Ping():
@@ -322,6 +324,9 @@ class BrowserSession:
 
     async def ringing(self) -> None:
         """Do nothing: a browser enters a room, which does not ring."""
+
+    async def say(self, name: str, text: str) -> None:
+        """Do nothing: browsers read a room's messages from its board."""
 
     async def transfer(self, target: str) -> None:
         """Refuse: a browser calls nobody itself."""

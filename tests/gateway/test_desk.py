@@ -9,7 +9,7 @@ import pytest
 
 from gateway.calls import CallFacts, CallProtocol, Direction, Line
 from gateway.reasons import Reason, Refused
-from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
 from gateway.rooms.model import Changed, Joined, KeyPressed, Left, Rank, RoomEvent, RoomSettings, SpeakerChanged
 from transcode.media import (
     Abilities,
@@ -43,6 +43,8 @@ class RecordingPlane:
         self.pressed: list[tuple[LegId, str, int]] = []
         self.takes_keys = True
         self.refuse: Reason | None = None
+        self.deaf: set[LegId] = set()
+        self.texts: list[tuple[LegId, str]] = []
         self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
     async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
@@ -73,6 +75,12 @@ class RecordingPlane:
         return self.takes_keys
 
     async def key_frame(self, leg: LegId) -> None: ...
+
+    async def send_text(self, leg: LegId, text: str) -> bool:
+        if leg in self.deaf:
+            return False
+        self.texts.append((leg, text))
+        return True
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         return LegStatistics(leg, ())
@@ -108,6 +116,9 @@ class RecordingLine:
 
     async def renegotiate(self, wanted: Wanted) -> None:
         self.asked.append(wanted)
+
+    async def say(self, name: str, text: str) -> None:
+        self.asked.append((name, text))
 
     async def press(self, digit: str, duration: int) -> None:
         self.asked.append((digit, duration))
@@ -328,3 +339,76 @@ async def test_closing_a_room_ends_its_calls() -> None:
     assert call.over
     with pytest.raises(Refused):
         house.desk.room("100")
+
+
+class SlowPlane(RecordingPlane):
+    """A media plane that takes a plan only when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = asyncio.Event()
+
+    async def direct(self, room: RoomId, plan: ViewPlan) -> None:
+        await self.go_on.wait()
+        await super().direct(room, plan)
+
+
+async def test_a_hundred_who_come_while_a_plan_is_under_way_cost_one_more_plan() -> None:
+    house = House(max_participants=500)
+    house.plane = house.desk.plane = SlowPlane()
+    calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(101)]
+    first = asyncio.create_task(calls[0].connected())
+    await asyncio.sleep(0)
+    others = [asyncio.create_task(call.connected()) for call in calls[1:]]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in [first, *others])
+    house.plane.go_on.set()
+    await asyncio.gather(first, *others)
+    assert [len(plan.legs) for plan in house.plane.plans] == [1, 101]
+
+
+async def test_who_gives_up_waiting_for_a_plan_leaves_the_others_theirs() -> None:
+    house = House()
+    house.plane = house.desk.plane = SlowPlane()
+    calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(3)]
+    joining = [asyncio.create_task(call.connected()) for call in calls]
+    await asyncio.sleep(0)
+    joining[0].cancel()
+    joining[1].cancel()
+    await asyncio.sleep(0)
+    house.plane.go_on.set()
+    await joining[2]
+    assert [len(plan.legs) for plan in house.plane.plans] == [3]
+    await asyncio.gather(*joining, return_exceptions=True)
+
+
+async def test_calls_that_came_and_went_leave_no_table_behind() -> None:
+    house = House(max_participants=3)
+    for _ in range(3):
+        calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(3)]
+        with pytest.raises(Refused):
+            await house.desk.arrive(facts(), RecordingLine())
+        for call in calls[1:]:
+            await call.connected()
+        with pytest.raises(Refused):
+            await house.desk.arrive(facts(), RecordingLine())
+        for call in calls:
+            await call.ended(Reason.NORMAL)
+    desk = house.desk
+    assert not any((desk.calls, desk._legs, desk._resumable, desk._same, desk._calls_of))
+
+
+async def test_plans_of_a_crowd_go_no_faster_than_sound_is_mixed() -> None:
+    house = House(max_participants=500)
+    calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(CROWD + 10)]
+    for call in calls[:CROWD]:
+        await call.connected()
+    assert len(house.plane.plans) == CROWD
+    began = asyncio.get_running_loop().time()
+    for call in calls[CROWD:]:
+        await call.connected()
+    assert asyncio.get_running_loop().time() - began >= 9 * PLAN_PACE
+    house.plane.plans.clear()
+    await house.desk.close()
+    assert not house.desk.calls
+    assert len(house.plane.plans) <= CROWD + 2, "all who leave together share their plans"

@@ -72,6 +72,9 @@ class FakeCall:
     async def dtmf(self, digit: str, duration: int) -> None:
         self.asked.append(("dtmf", digit, duration))
 
+    async def wrote(self, text: str) -> None:
+        self.asked.append(("wrote", text))
+
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         self.asked.append(("mute", audio, video))
 

@@ -31,8 +31,9 @@ TOKENS = tuple(
 class WebHouse:
     """Desk, server, and clients that speak to it; by calling it directly if it does not listen."""
 
-    def __init__(self, listening: bool = True, **more: Any) -> None:
+    def __init__(self, listening: bool = True, settings: dict[str, Any] | None = None, **more: Any) -> None:
         self.listening = listening
+        self.settings = settings or {}
         self.plane = RecordingPlane()
         self.desk = FrontDesk(self.plane, HouseRules(Abilities()), clock=lambda: 1_000.0)
         self.desk.open_room(RoomSettings(RoomId("100"), "Everyone"))
@@ -45,7 +46,8 @@ class WebHouse:
         if callable(book):
             self.more["book"] = book(self.desk)
             await self.more["book"].start()
-        self.server = WebServer(WebSettings("127.0.0.1", 0, tokens=TOKENS), self.desk, self.metrics, **self.more)
+        settings = WebSettings("127.0.0.1", 0, tokens=TOKENS, **self.settings)
+        self.server = WebServer(settings, self.desk, self.metrics, **self.more)
         if self.listening:
             await self.server.start()
 

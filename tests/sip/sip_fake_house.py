@@ -18,6 +18,7 @@ from transcode.media import (
     Kind,
     LegId,
     MediaDescription,
+    RoomId,
     Setup,
     SrtpKey,
     StreamDescription,
@@ -51,7 +52,7 @@ VIDEO = (
 )
 KEY = SrtpKey(1, Suite.AES_CM_128_HMAC_SHA1_80, bytes(range(16)), bytes(range(16, 30)))
 FINGERPRINT = Fingerprint("sha-256", ":".join(["AB"] * 32))
-KNOWN = {format.codec for format in AUDIO + VIDEO} | {Codec.G729}
+KNOWN = {format.codec for format in AUDIO + VIDEO} | {Codec.G729, Codec.T140, Codec.RED}
 
 
 def our_offer(audio: bool = True, video: bool = True, address: str | None = "203.0.113.5") -> MediaDescription:
@@ -118,6 +119,10 @@ class FakeCall:
         self.said: list[str] = []
         self.remote: MediaDescription | None = None
         self.keys: list[tuple[str, int]] = []
+        self.room_id = RoomId(facts.called)
+        self.admission: asyncio.Future[None] | None = None
+        self.transfers: list[tuple[Reason | None, bool]] = []
+        self.messages: list[str] = []
         self.reason: Reason | None = None
         self.error: Exception | None = None
         self.before: Callable[[], Awaitable[None]] | None = None
@@ -140,7 +145,20 @@ class FakeCall:
                 await self._changed.wait()
 
     async def admitted(self) -> None:
-        """Rooms answer at once."""
+        """Rooms answer at once; with `admission` set, the caller waits for it."""
+        if self.admission is not None:
+            try:
+                await self.admission
+            except asyncio.CancelledError:
+                await self._note("given up")
+                raise
+
+    async def ringing(self) -> None:
+        await self._note("ringing")
+
+    async def transfer_goes(self, reason: Reason | None, over: bool) -> None:
+        self.transfers.append((reason, over))
+        await self._note("transfer_goes")
 
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         self.remote = remote
@@ -168,6 +186,10 @@ class FakeCall:
         self.keys.append((digit, duration))
         await self._note("dtmf")
 
+    async def wrote(self, text: str) -> None:
+        self.messages.append(text)
+        await self._note("wrote")
+
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         await self._note("mute")
 
@@ -183,6 +205,7 @@ class FakeDesk:
     def __init__(self) -> None:
         self.calls: list[FakeCall] = []
         self.facts: list[CallFacts] = []
+        self.messages: list[tuple[CallFacts, str]] = []
         self.refuse: Refused | None = None
         self.error: Exception | None = None
         self.prepare: Callable[[FakeCall], None] | None = None
@@ -203,6 +226,13 @@ class FakeDesk:
         self._changed.set()
         self._changed = asyncio.Event()
         return call
+
+    async def message(self, facts: CallFacts, text: str) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        if facts.called != "100":
+            raise Refused(Reason.NO_SUCH_ROOM)
+        self.messages.append((facts, text))
 
     async def call(self, number: int = 1, within: float = 5.0) -> FakeCall:
         """Wait for the so-many-th call."""

@@ -501,7 +501,7 @@ async def test_a_call_between_two_houses_goes_through_its_whole_life(
     assert call is desk.calls[0]
     theirs = await far_desk.call()
     await theirs.heard("connected")
-    assert desk.calls[0].said == ["offer", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "ringing", "accept", "connected"]
     assert theirs.facts.name == "Big Room"
     assert (theirs.facts.secure, desk.facts[0].secure) == ((transport is Transport.TLS),) * 2
     assert desk.facts[0].direction is Direction.OUTGOING

@@ -190,9 +190,36 @@ def test_a_line_without_any_known_format_is_a_refused_stream() -> None:
 
 def test_other_lines_make_no_stream_but_keep_their_place() -> None:
     description = read(
-        "m=application 5 UDP/BFCP *\nm=audio 4000 RTP/AVP 0\nm=text 6 RTP/AVP 98\nm=video 4002 RTP/AVP 31\n"
+        "m=application 5 UDP/BFCP *\nm=audio 4000 RTP/AVP 0\nm=image 6 udptl t38\nm=video 4002 RTP/AVP 31\n"
     )
     assert [(stream.id, stream.kind) for stream in description.streams] == [("1", Kind.AUDIO), ("3", Kind.VIDEO)]
+
+
+def test_a_text_line_is_a_stream_of_text_with_its_redundancy() -> None:
+    stream = one("m=text 4000 RTP/AVP 100 98\na=rtpmap:98 t140/1000\na=rtpmap:100 red/1000\na=fmtp:100 98/98/98\n")
+    assert stream.kind is Kind.TEXT
+    assert stream.receive == (
+        Format(Codec.RED, 100, 1000, parameters=(("98/98/98", ""),)),
+        Format(Codec.T140, 98, 1000),
+    )
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "m=text 4000 RTP/AVP 98\n",
+        "m=text 4000 RTP/AVP 100\na=rtpmap:100 red/1000\n",
+        "m=text 4000 RTP/AVP 98\na=rtpmap:98 t140/8000\n",
+        "m=text 4000 TCP/MSRP *\n",
+    ],
+)
+def test_a_text_line_without_text_is_a_refused_stream(lines: str) -> None:
+    assert one(lines).refused
+
+
+def test_redundant_sound_is_unknown_here() -> None:
+    stream = one("m=audio 4000 RTP/AVP 63 0\na=rtpmap:63 red/48000/2\na=fmtp:63 111/111\n")
+    assert [format.codec for format in stream.receive] == [Codec.PCMU]
 
 
 def test_an_ipv6_address_is_taken() -> None:

@@ -41,8 +41,8 @@ def changed(description: MediaDescription, id: str, **fields: object) -> MediaDe
 # devices
 
 
-def test_there_are_samples_of_seven_devices() -> None:
-    assert len(DEVICES) == 7
+def test_there_are_samples_of_eight_devices() -> None:
+    assert len(DEVICES) == 8
 
 
 @pytest.mark.parametrize("device", DEVICES)

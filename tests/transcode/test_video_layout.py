@@ -193,3 +193,9 @@ def test_who_comes_sits_down_last_and_who_leaves_moves_nobody_before() -> None:
     assert seating.grid == legs("abcx")
     seating.update(legs("xac"))
     assert seating.grid == legs("acx")
+
+
+def test_only_viewers_get_a_view_where_they_are_named() -> None:
+    everybody = views(plan("abc"), legs("ab"), Seating())
+    seen = views(plan("abc"), legs("ab"), Seating(), viewers=set(legs("c")))
+    assert seen == {LegId("c"): everybody[LegId("c")]}

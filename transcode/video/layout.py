@@ -7,8 +7,9 @@ go or speak.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from transcode.media import Layout, LegId, LegPlan, ViewPlan
 
@@ -173,9 +174,13 @@ def _kept(order: Sequence[LegId], wanted: Sequence[LegId], present: set[LegId]) 
 
 
 def views(
-    plan: ViewPlan, sources: Iterable[LegId], seating: Seating, speaker: LegId | None = None
+    plan: ViewPlan,
+    sources: Iterable[LegId],
+    seating: Seating,
+    speaker: LegId | None = None,
+    viewers: Container[LegId] | None = None,
 ) -> dict[LegId, PictureKey]:
-    """Return what each leg of the plan sees.
+    """Return what each leg of the plan sees, or each of the viewers alone.
 
     sources are the legs that send a picture; those that the plan takes out are not shown. speaker is the active one,
     None if nobody talks: the last one then keeps the place. AUTO: two people see each
@@ -187,17 +192,18 @@ def views(
     sending = set(sources)
     seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
     seating.speak(speaker)
-    return {leg.leg: _view(plan, leg, named, seating) for leg in plan.legs}
+    return {leg.leg: _view(plan, leg, named, seating) for leg in plan.legs if viewers is None or leg.leg in viewers}
 
 
 def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seating: Seating) -> PictureKey:
     layout = plan.layout if viewer.layout is None else viewer.layout
     seen = seating.grid
     if not any(leg != viewer.leg for leg in seen):
-        others = [leg.leg for leg in plan.legs if leg.leg != viewer.leg and leg.seen]
-        if not others:
+        others = (leg.leg for leg in plan.legs if leg.leg != viewer.leg and leg.seen)
+        first = list(islice(others, MAX_AUTO_GRID))
+        if not first:
             return PictureKey(Layout.SPEAKER, (), (), plan.title, plan.slate)
-        return _key(Layout.GRID, others[:MAX_AUTO_GRID], named)
+        return _key(Layout.GRID, first, named)
     if layout is Layout.SPEAKER:
         return _key(Layout.SPEAKER, [_looked_at(viewer.leg, seating)], named)
     if len(seen) == 2 and viewer.leg in seen and layout is Layout.AUTO:

@@ -251,7 +251,7 @@ class Studio:
         if inbox is not None:
             self._state = inbox
             self._seen = {leg: seen for leg, seen in self._seen.items() if leg in inbox.sources}
-            seen = views(inbox.plan, inbox.sources, self._seating, inbox.speaker)
+            seen = views(inbox.plan, inbox.sources, self._seating, inbox.speaker, inbox.viewers)
             self._rearrange(wanted_streams(inbox.viewers, seen), now)
         if asked:
             for stream in self._streams.values():
