@@ -1,8 +1,8 @@
 """One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
 
-Theory of operation. What the stack reports becomes a job; the jobs of a call run one after the other in one task, so
-that the house hears everything in order and an offer is never answered while another one is. Nobody else waits for
-them. A job that takes too long or raises what nobody expected ends this call with INTERNAL and no other.
+Theory of operation. What the stack reports becomes a job (`adapter_jobs`), so that the house hears everything in order
+and an offer is never answered while another one is. Nobody else waits for them. A job that takes too long or raises
+what nobody expected ends this call with INTERNAL and no other.
 
 The call ends once: by the stack's `Ended`, or by our own hanging up, whichever is first. `Call.ended` is then the
 last job. The stack's own record of the call may live on for the 32 seconds that a BYE may need.
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -22,6 +22,7 @@ import structlog
 from gateway.calls import Call, CallFacts, CallId, Desk, Line
 from gateway.reasons import Reason, Refused, from_sip
 from sip.adapter_facts import call_facts
+from sip.adapter_jobs import Job, Jobs
 from sip.bodies import (
     DTMF,
     DTMF_RELAY,
@@ -37,23 +38,18 @@ from sip.describe_exchange import Exchange
 from sip.events import Flow, RequestId, SessionId
 from sip.hunt import Failure
 from sip.message import Request, Response
+from sip.refusals import HeaderList, refusal_headers, refusal_status
 from sip.stack import Stack
 from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
 
-MAX_JOBS = 32
-"""Jobs that may wait in one call; a peer that presses keys or re-offers faster than we work is cut off there."""
-JOB_TIME = 20.0
-"""Seconds that the house may take for one job; a caller gives up at 32 (RFC 3261 timer B)."""
 KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
 BUSY_WAIT = 1.0
 """Seconds after which a change of ours is tried again that met another one."""
 MAX_RENEGOTIATIONS = 5
 """Times that a change of ours is tried; a peer that is busy for so long does not want it."""
-RETRY_AFTER = 30
-"""Seconds after which one who was turned away for load may try again."""
 RINGING = frozenset({180, 181, 182, 183})
 """Answers that tell that somebody is being looked for or rung; gateways to telephone networks often say 183 alone."""
 _PASSING = frozenset({408, 481, 491, 500, 503})
@@ -61,7 +57,6 @@ _PASSING = frozenset({408, 481, 491, 500, 503})
 
 _ORIGIN = re.compile(rb"^o=\S+ (\S+ \S+)", re.MULTILINE)
 
-HeaderList = list[tuple[str, str]]
 Respond = Callable[[int, bytes, HeaderList], None]
 
 
@@ -109,11 +104,9 @@ class SipCall:
         self.replaced = replaced
         self.call: Call | None = None
         self.facts: CallFacts | None = None
-        self.task: asyncio.Task[None] | None = None
         self._owner = owner
         self._exchange = exchange
-        self._jobs: deque[Callable[[], Awaitable[None]]] = deque()
-        self._wake = asyncio.Event()
+        self._jobs = Jobs(self._job_failed)
         self._over: Reason | None = None
         self._answered = False
         self._awaits_answer = False
@@ -145,6 +138,11 @@ class SipCall:
     def room(self) -> str | None:
         """The room that the call is in or goes to, None while the house has not taken it."""
         return self.call.room_id if self.call is not None else None
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What does the call's jobs; None before the first."""
+        return self._jobs.task
 
     # what the stack reports
 
@@ -357,47 +355,18 @@ class SipCall:
 
     # jobs
 
-    def _do(self, job: Callable[[], Awaitable[None]]) -> None:
-        if self._over is not None:
-            return
-        if len(self._jobs) >= MAX_JOBS:
+    def _do(self, job: Job) -> None:
+        if self._over is None and not self._jobs.add(job):
             self._owner.count("jobs_overrun")
             self.drop(Reason.OVERLOAD)
-            return
-        self._jobs.append(job)
-        self._start()
 
-    def _start(self) -> None:
-        self._wake.set()
-        if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._work())
-
-    async def _work(self) -> None:
-        """Do the jobs until the call is over, and say so at the end."""
-        while self._over is None or self._jobs:
-            if not self._jobs:
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            try:
-                async with asyncio.timeout(JOB_TIME):
-                    await self._jobs.popleft()()
-            except Refused as refused:
-                self._log().info("sip_call_dropped", reason=refused.reason.value, detail=refused.detail)
-                self.drop(refused.reason, refused.detail)
-            except Exception as error:
-                self._log_fault(error)
-                self.drop(Reason.INTERNAL)
-        await self._say_ended(self._over)
-
-    async def _say_ended(self, reason: Reason) -> None:
-        if self.call is None:
-            return
-        try:
-            async with asyncio.timeout(JOB_TIME):
-                await self.call.ended(reason)
-        except Exception as error:
+    def _job_failed(self, error: Exception) -> None:
+        if isinstance(error, Refused):
+            self._log().info("sip_call_dropped", reason=error.reason.value, detail=error.detail)
+            self.drop(error.reason, error.detail)
+        else:
             self._log_fault(error)
+            self.drop(Reason.INTERNAL)
 
     def _finish(self, reason: Reason) -> None:
         """Note that the call is over; jobs that wait are still done, for the house to hear all in order."""
@@ -411,7 +380,11 @@ class SipCall:
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_exception(Refused(reason))
             self._outcome.exception()  # one who was cancelled will not fetch it
-        self._start()
+        self._jobs.end_with(partial(self._say_ended, reason))
+
+    async def _say_ended(self, reason: Reason) -> None:
+        if self.call is not None:
+            await self.call.ended(reason)
 
     async def _arrive(self, request: Request) -> None:
         try:
@@ -577,37 +550,6 @@ class SipCall:
     def _log_fault(self, error: Exception) -> None:
         self._owner.count("internal_errors")
         self._log().error("sip_call_fault", error=repr(error), exc_info=error)
-
-
-def refusal_status(reason: Reason) -> int:
-    """Return the status that refuses an INVITE for a reason; always 4xx to 6xx.
-
-    A reason that is a success elsewhere has no failing status of its own: 480. 401 would need a challenge: 403.
-    """
-    status = reason.meaning.sip
-    if status < 300:
-        return 480
-    return 403 if status == 401 else status
-
-
-def refusal_headers(reason: Reason, detail: str = "") -> HeaderList:
-    """Return the headers that tell a peer's user and log why (RFC 3326; RFC 3261 §20.43, §20.33)."""
-    meaning = reason.meaning
-    text = _quoted(meaning.text)
-    headers = [
-        ("Reason", f'SIP;cause={refusal_status(reason)};text="{text}"'),
-        ("Reason", f'Q.850;cause={meaning.q850};text="{text}"'),
-    ]
-    if meaning.sip == 488:
-        warning = _quoted(f"{meaning.text}: {detail}" if detail else meaning.text)
-        headers.append(("Warning", f'399 roombridge "{warning}"'))
-    if meaning.sip == 503:
-        headers.append(("Retry-After", str(RETRY_AFTER)))
-    return headers
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "").replace('"', "'")
 
 
 def _version(body: bytes) -> bytes:

@@ -17,10 +17,10 @@ import structlog
 from gateway.calls import CallProtocol, Direction
 from gateway.reasons import Refused
 from gateway.rooms.model import Participant, Rank, RoomEvent, RoomSettings
-from sip.adapter_call import HeaderList
 from sip.adapter_facts import dialled
 from sip.conference_info import CONTENT_TYPE, PACKAGE, ConferenceInfo, Person, RoomState
 from sip.events import RequestReceived, Resubscribed, SubscriptionEnded, SubscriptionId
+from sip.refusals import HeaderList
 from sip.stack import Stack
 
 log = structlog.get_logger()

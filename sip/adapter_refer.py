@@ -19,10 +19,10 @@ import structlog
 
 from gateway.calls import Call, CallFacts, Order, Referrals
 from gateway.reasons import Reason, Refused
-from sip.adapter_call import HeaderList, refusal_status
 from sip.events import RequestReceived, SubscriptionEnded, SubscriptionId
 from sip.headers import split_values
 from sip.message import PHRASES, Request
+from sip.refusals import HeaderList, refusal_status
 from sip.replaces import Replaces, read_replaces
 from sip.stack import Stack
 from sip.subscriptions import FRAGMENT, fragment

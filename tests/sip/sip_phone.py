@@ -130,7 +130,7 @@ class Peer(asyncio.DatagramProtocol):
 async def settled(adapter: SipAdapter) -> None:
     """Wait until no call is left."""
     for _ in range(1_000):
-        if not adapter._calls and not adapter._working:
+        if not adapter.calls and not adapter.calls.working:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("calls are left after 5 s")

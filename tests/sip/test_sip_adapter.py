@@ -15,9 +15,10 @@ from sip_phone import FACTS, OFFER, Peer, settled
 from gateway.calls import CallProtocol, Direction
 from gateway.reasons import Reason, Refused
 from sip.adapter import SipAdapter, SipConfig
-from sip.adapter_call import MAX_JOBS, refusal_status
+from sip.adapter_jobs import MAX_JOBS
 from sip.describe_exchange import Exchange
 from sip.events import Transport
+from sip.refusals import refusal_status
 from transcode.media import Codec, Wanted
 
 VIDEO = b"m=video 4002 RTP/AVP 34\r\n"
@@ -329,11 +330,11 @@ async def test_a_key_frame_is_asked_for_at_most_once_a_second(adapter: SipAdapte
     await asyncio.sleep(0.05)
     await call.line.request_key_frame("1")
     assert peer.heard.empty()
-    adapter._calls[next(iter(adapter._calls))]._asked_key_frame -= 2
+    adapter.calls.by_session[next(iter(adapter.calls.by_session))]._asked_key_frame -= 2
     await call.line.request_key_frame("1")
     await peer.asked("INFO", 415)
     await asyncio.sleep(0.05)
-    adapter._calls[next(iter(adapter._calls))]._asked_key_frame -= 2
+    adapter.calls.by_session[next(iter(adapter.calls.by_session))]._asked_key_frame -= 2
     await call.line.request_key_frame("1")
     await asyncio.sleep(0.05)
     assert peer.heard.empty()
@@ -382,7 +383,7 @@ async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDe
 async def test_a_house_that_takes_too_long_ends_the_call(
     adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip.adapter_call.JOB_TIME", 0.05)
+    monkeypatch.setattr("sip.adapter_jobs.JOB_TIME", 0.05)
 
     def slow(call: FakeCall) -> None:
         async def hold() -> None:
@@ -501,7 +502,7 @@ async def test_a_call_between_two_houses_goes_through_its_whole_life(
     assert call is desk.calls[0]
     theirs = await far_desk.call()
     await theirs.heard("connected")
-    assert desk.calls[0].said == ["offer", "ringing", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "accept", "connected"]
     assert theirs.facts.name == "Big Room"
     assert (theirs.facts.secure, desk.facts[0].secure) == ((transport is Transport.TLS),) * 2
     assert desk.facts[0].direction is Direction.OUTGOING
@@ -615,7 +616,7 @@ async def test_an_answer_in_the_ringing_is_used_where_the_200_has_none(
     peer.reply(invite, 200)
     await peer.asked("ACK", None)
     await dialling
-    assert desk.calls[0].said == ["offer", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "ringing", "accept", "connected"]
 
 
 async def test_an_answer_that_makes_no_sense_ends_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:

@@ -189,7 +189,7 @@ async def test_a_call_is_changed_by_re_invite_and_tried_again_after_491(
     adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await placed(adapter, peer)
-    (call,) = adapter._calls.values()
+    (call,) = adapter.calls.by_session.values()
     monkeypatch.setattr("sip.uac.GLARE_OURS", (1, 2))
     await call.renegotiate(Wanted(video=False))
     invite = await peer.asked("INVITE", None)
@@ -331,7 +331,7 @@ async def test_one_who_calls_from_the_same_address_may_subscribe_outside_of_the_
     subscribe(peer)
     await peer.response(200)
     await notified(peer)
-    assert len(adapter._conferences) == 1
+    assert len(adapter.conferences) == 1
     house.settings = RoomSettings(RoomId("100"), "Renamed")
     house.join(2, "x:1")
     assert b"Renamed" in (await notified(peer)).body
