@@ -358,6 +358,8 @@ def room_settings(room: Any) -> RoomSettings:
     return RoomSettings(
         id=RoomId(room.id),
         name=room.name,
+        mode=room.mode,
+        aliases=room.aliases,
         layout=room.layout,
         host_pin=room.host_pin,
         guest_pin=room.guest_pin,

@@ -114,12 +114,67 @@ def bench(
     talking: Annotated[int, typer.Option(help="How many of them talk.")] = 3,
     video_legs: Annotated[int, typer.Option(help="SIP legs at 720p30 that share one picture.")] = 6,
     seconds: Annotated[int, typer.Option(help="Length of each measurement.")] = 20,
+    call_rate: Annotated[int, typer.Option(help="Calls a second that are set up and torn down; 0: none.")] = 100,
+    call_seconds: Annotated[int, typer.Option(help="Length of that, in each of two rounds.")] = 60,
+    users: Annotated[int, typer.Option(help="Users that register; 0: none.")] = 10_000,
     write: Annotated[Path | None, typer.Option(help="File for the table.")] = Path("docs/capacity.md"),
 ) -> None:
-    """Start a gateway, load it with calls, and print what they cost."""
+    """Start a gateway, load it with calls and registrations, and print what they cost."""
     from gateway.bench.run import BenchOptions, main
 
-    raise typer.Exit(main(BenchOptions(audio_legs, talking, video_legs, seconds, write)))
+    raise typer.Exit(
+        main(BenchOptions(audio_legs, talking, video_legs, seconds, write, call_rate, call_seconds, users))
+    )
+
+
+@app.command()
+def probe(
+    target: Annotated[str, typer.Argument(help="Room to call: sip:ROOM@HOST[:PORT].", show_default=False)],
+    transport: Annotated[str, typer.Option(help="udp, tcp or tls; certificates are not checked.")] = "udp",
+    user: Annotated[str, typer.Option(help="Account to call as.")] = "",
+    password: Annotated[
+        str, typer.Option(envvar="ROOMBRIDGE_PROBE_PASSWORD", help="Its password.", show_default=False)
+    ] = "",
+    registrar: Annotated[str, typer.Option(help="Register at HOST[:PORT] first.")] = "",
+    srtp: Annotated[bool, typer.Option("--srtp", help="Encrypt sound, or fail.")] = False,
+    duration: Annotated[int, typer.Option(help="Length of the call in seconds.", min=8, max=600)] = 10,
+    timeout: Annotated[int, typer.Option(help="Seconds to wait for an answer.", min=1, max=120)] = 15,
+    tone: Annotated[int, typer.Option(help="Tone to send, in Hz.", min=300, max=3300)] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Call a room with an independent SIP phone, and tell what came back.
+
+    The room has to be an echo room. Exit status: 0 all is fine, 1 something is bad, 2 it could not be called.
+    """
+    from gateway.probe.options import BadTarget, ProbeOptions, read_target
+    from gateway.probe.run import place, show
+    from gateway.probe.verdict import Status, as_plain
+
+    try:
+        read_target(target)
+    except BadTarget as error:
+        complain("Cannot call", str(error))
+        raise typer.Exit(Status.NOT_CALLED) from None
+    if transport not in SIP_TRANSPORTS:
+        complain("Cannot call", f"{transport} is no transport: udp, tcp or tls")
+        raise typer.Exit(Status.NOT_CALLED)
+    options = ProbeOptions(
+        target,
+        transport,
+        user,
+        password,
+        registrar,
+        srtp,
+        duration,
+        timeout,
+        tone,  # type: ignore[arg-type]
+    )
+    status, report = place(options)
+    if as_json:
+        console.print_json(data=as_plain(report, status))
+    else:
+        show(console, status, report)
+    raise typer.Exit(status)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -30,6 +31,13 @@ MAX_ACCOUNTS = 10_000
 """Accounts in one configuration: what one machine is a registrar for."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
+
+
+MAX_ALIASES = 16
+"""Other names of one room: a short number, a long one, and a few words."""
+RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ECHO_NUMBER = "9196"
+"""What phones dial for the echo room: the number that FreeSWITCH's example dial plan gave it."""
 
 
 class Section(BaseModel):
@@ -135,11 +143,15 @@ class Storage(Section):
 
 
 class RoomConfig(Section):
-    """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it."""
+    """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it.
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    aliases are what else may be dialled for it.
+    """
+
+    id: RoomName
     name: Annotated[str, Field(max_length=64)] = ""
-    mode: Literal["meeting"] = "meeting"
+    mode: RoomMode = RoomMode.MEETING
+    aliases: Annotated[tuple[RoomName, ...], Field(max_length=MAX_ALIASES)] = ()
     host_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
@@ -203,16 +215,19 @@ class Config(BaseSettings):
     web: Web = Web()
     media: Media = Media()
     storage: Storage = Storage()
-    rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (RoomConfig(id="100", name="Everyone"),)
+    rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
+        RoomConfig(id="100", name="Everyone"),
+        RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
+    )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: tuple[dict[str, Any], ...] = ()
     api: Api = Api()
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:
-        ids = [room.id for room in self.rooms]
+        ids = [name for room in self.rooms for name in (room.id, *room.aliases)]
         if len(ids) != len(set(ids)):
-            raise ValueError("two rooms have the same id")
+            raise ValueError("two rooms have the same id or alias")
         users = [account.user for account in self.accounts]
         if len(users) != len(set(users)):
             raise ValueError("two accounts have the same user")

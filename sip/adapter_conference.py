@@ -121,6 +121,8 @@ class ConferenceEvents:
             room: WatchedRoom = self._watch.room(room_of_call or dialled(event.request.uri)[0])
         except Refused as refused:
             return refused.reason.meaning.sip, []
+        if room.settings.apart:
+            return 403, []  # nobody is told of the others there
         inside = room_of_call is not None or _calls_from(room.participants, event.flow.remote_address)
         return (0 if inside else 403), []
 

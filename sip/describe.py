@@ -10,33 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sip.describe_transport import alive, leading, read_crypto_lines, read_dtls, read_transport
 from sip.describe_values import (
     MAX_FEEDBACK,
-    Crypto,
     is_unspecified,
-    read_candidate,
-    read_crypto,
     read_feedback,
-    read_fingerprint,
     read_number,
     read_parameters,
     read_rtpmap,
     static_format,
 )
 from sip.sdp import Media, Session
-from transcode.media import (
-    Codec,
-    Dtls,
-    Format,
-    Ice,
-    Kind,
-    MediaDescription,
-    Role,
-    Setup,
-    SrtpKey,
-    StreamDescription,
-    Transport,
-)
+from transcode.media import Codec, Format, Kind, MediaDescription, Role, StreamDescription, Transport
 
 KINDS = {"audio": Kind.AUDIO, "video": Kind.VIDEO, "text": Kind.TEXT}
 PROFILES = frozenset(
@@ -50,15 +35,10 @@ PROFILES = frozenset(
     }
 )
 """Transport protocols of m= lines that carry RTP on UDP (RFC 3551, 4585, 3711, 5124, 5764)."""
-MAX_CANDIDATES = 64
-"""ICE candidates of one line that are looked at; a host with five interfaces has about 20."""
-MAX_KEYS = 16
-"""crypto lines of one m= line that are looked at; devices send up to 8."""
 MAX_SSRCS = 16
 """SSRCs of one line; a stream with retransmission has two."""
 MAX_PACKET_TIME = 200
 """ms of a=ptime; RFC 3551 §4.2 asks receivers to take up to this."""
-_SETUPS = {setup.value: setup for setup in Setup}
 _DIRECTIONS = {
     "sendrecv": (True, True),
     "sendonly": (False, True),
@@ -84,11 +64,8 @@ def direction(session: Session, media: Media) -> tuple[bool, bool]:
             break
     else:
         receives, sends = next((_DIRECTIONS[name] for name in _DIRECTIONS if session.has(name)), (True, True))
-    if (
-        is_unspecified(session.address(media))
-        and media.first("ice-ufrag") is None
-        and session.first("ice-ufrag") is None
-    ):
+    tagged = leading(session, media)
+    if is_unspecified(session.address(tagged)) and not tagged.has("ice-ufrag") and not session.has("ice-ufrag"):
         receives = False
     return receives, sends
 
@@ -121,19 +98,16 @@ def read_formats(media: Media) -> tuple[Format, ...]:
     return tuple(formats.values())
 
 
-def read_crypto_lines(media: Media) -> list[Crypto]:
-    """Return the crypto lines of a medium that can be used, those whose packets carry no MKI first."""
-    found = [crypto for crypto in map(read_crypto, media.all("crypto")[:MAX_KEYS]) if crypto]
-    return sorted(found, key=lambda crypto: crypto.mki)
-
-
 def usable(session: Session, media: Media) -> bool:
     """Tell whether a line may carry a stream: RTP on a port, a known codec, keys where its profile demands them."""
-    if media.kind not in KINDS or media.protocol.upper() not in PROFILES or media.port == 0:
+    if media.kind not in KINDS or media.protocol.upper() not in PROFILES or not alive(session, media):
         return False
     if not any(format.codec not in _COMPANIONS for format in read_formats(media)):
         return False
-    return "SAVP" not in media.protocol.upper() or bool(read_crypto_lines(media)) or _dtls(session, media) is not None
+    protocol = media.protocol.upper()
+    if "SAVP" not in protocol or read_dtls(session, media) is not None:
+        return True
+    return "TLS" not in protocol and bool(read_crypto_lines(leading(session, media)))
 
 
 _COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX, Codec.RED})
@@ -150,60 +124,13 @@ def _stream(session: Session, media: Media, id: str, slides: frozenset[str]) -> 
         KINDS[media.kind],
         formats if receives else (),
         formats if sends else (),
-        _transport(session, media) if formats else Transport(None, 0),
+        read_transport(session, media) if formats else Transport(None, 0),
         _role(media, slides),
         _bandwidth(session, media),
         packet_time or None,
         ssrcs,
         cname,
     )
-
-
-def _transport(session: Session, media: Media) -> Transport:
-    address = session.address(media)
-    rtcp_port, rtcp_address = _rtcp(media)
-    keys: tuple[SrtpKey, ...] = tuple(crypto.key for crypto in read_crypto_lines(media))
-    return Transport(
-        None if is_unspecified(address) else address,
-        media.port,
-        rtcp_address,
-        rtcp_port,
-        media.has("rtcp-mux"),
-        media.protocol.upper().endswith("AVPF"),
-        keys,
-        bool(keys) and "SAVP" not in media.protocol.upper(),
-        _dtls(session, media),
-        _ice(session, media),
-    )
-
-
-def _rtcp(media: Media) -> tuple[int | None, str | None]:
-    """Read a=rtcp: "53020 IN IP4 192.0.2.1" (RFC 3605)."""
-    words = (media.first("rtcp") or "").split()
-    port = read_number(words[0], 65_535) if words else None
-    return port or None, words[3] if port and len(words) >= 4 else None
-
-
-def _dtls(session: Session, media: Media) -> Dtls | None:
-    values = media.all("fingerprint") or session.all("fingerprint")
-    prints = tuple(found for found in map(read_fingerprint, values[:MAX_KEYS]) if found)
-    if not prints or ("TLS" not in media.protocol.upper() and "SAVP" not in media.protocol.upper()):
-        return None
-    return Dtls(_SETUPS.get(media.first("setup") or session.first("setup") or "", Setup.ACTPASS), prints)
-
-
-def _ice(session: Session, media: Media) -> Ice | None:
-    user = media.first("ice-ufrag") or session.first("ice-ufrag")
-    password = media.first("ice-pwd") or session.first("ice-pwd")
-    if not user or not password:
-        return None
-    candidates = tuple(found for found in map(read_candidate, media.all("candidate")[:MAX_CANDIDATES]) if found)
-    complete = media.has("end-of-candidates") or "trickle" not in _words(session, media, "ice-options")
-    return Ice(user, password, candidates, session.has("ice-lite"), complete)
-
-
-def _words(session: Session, media: Media, name: str) -> list[str]:
-    return f"{session.first(name) or ''} {media.first(name) or ''}".split()
 
 
 def _sources(media: Media) -> tuple[tuple[int, ...], str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from gateway.reasons import Reason, Refused
 from sip.describe import KINDS, describe, read_formats, usable
-from sip.describe_write import answer_line, offer_line, refused_line
+from sip.describe_write import answer_line, bundle_only, offer_line, refused_line
 from sip.sdp import MAX_MEDIA, Attribute, Media, Origin, SdpError, Session, dump, parse
 from transcode.media import Format, MediaDescription
 
@@ -55,6 +55,7 @@ class Exchange:
         self._lines: list[_Line] = []
         self._before: list[_Line] | None = None
         self._offered: Session | None = None
+        self._bundled: frozenset[str] = frozenset()
 
     @property
     def started(self) -> bool:
@@ -92,6 +93,7 @@ class Exchange:
             self._lines[index] = replace(line, formats=read_formats(spoken) or line.formats)
         self._before = self._offered = None
         mids = {line.id: line.mid for line in self._lines}
+        self._bundled = frozenset(description.bundle)
         accepted = {self._lines[index].id for index, spoken in enumerate(media) if spoken.port}
         bundle = [mids[id] or "" for id in description.bundle if id in accepted and mids.get(id)]
         return self._say(media, bundle, description)
@@ -113,7 +115,8 @@ class Exchange:
                 media.append(refused_line(line.kind, line.protocol or "RTP/AVP", payload_types))
                 continue
             offered = offer_line(stream, self._address, line.mid, line.formats)
-            media.append(offered)
+            alone = line.id in description.bundle[1:] and line.id not in self._bundled
+            media.append(bundle_only(offered) if alone and offered.port else offered)
             self._lines[index] = replace(line, protocol=offered.protocol, formats=read_formats(offered) or line.formats)
         bundle = [line.mid for line in self._lines if line.mid and line.id in description.bundle] if bundled else []
         return self._say(media, bundle, description)
@@ -134,7 +137,9 @@ class Exchange:
         heard = replace(session, media=tuple(answered))
         if any(media.port for media in answered) and not any(usable(heard, media) for media in answered):
             raise Refused(Reason.NO_COMMON_FORMAT, "no line of the answer can be used")
-        return self._describe(session, answered)
+        description = self._describe(heard, answered)
+        self._bundled = frozenset(description.bundle)
+        return description
 
     def withdraw(self) -> None:
         """Forget the latest offer, of either side: it was refused, and the session stays as it was."""

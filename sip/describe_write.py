@@ -8,8 +8,10 @@ suites, its mid. What the peer offered and we do not do at all (application, ima
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from sip.describe import direction, read_crypto_lines, read_formats, usable
+from sip.describe import direction, read_formats, usable
+from sip.describe_transport import is_mismatch, leading, read_crypto_lines, trickles
 from sip.describe_values import (
     is_unspecified,
     read_rtpmap,
@@ -23,6 +25,10 @@ from transcode.media import Format, Ice, Kind, Role, StreamDescription, Transpor
 
 REFUSED_FORMAT = "0"
 """What stands on the m= line of a stream that never had a format."""
+_TRANSPORT = frozenset(
+    {"candidate", "crypto", "end-of-candidates", "fingerprint", "ice-options", "ice-pwd", "ice-ufrag", "rtcp", "setup"}
+)
+"""Attributes that only the first line of a bundle has (RFC 9143 §7.1.3, category TRANSPORT of RFC 8859)."""
 _DIRECTIONS = {
     (True, True): "sendrecv",
     (False, True): "sendonly",
@@ -39,8 +45,17 @@ def offer_line(stream: StreamDescription, address: str, mid: str | None, last: t
     formats = _union(stream) or last
     if stream.refused or not formats:
         return refused_line(stream.kind.value, profile(stream.transport), [str(format.payload_type) for format in last])
-    receives, sends = bool(stream.receive), bool(stream.send)
-    return _line(stream, profile(stream.transport), formats, (receives, sends), address, mid, _Spelling())
+    directions = bool(stream.receive), bool(stream.send)
+    line = _line(stream, profile(stream.transport), formats, directions, address, mid, _Spelling())
+    if stream.transport.ice is not None and stream.transport.dtls is not None and stream.send:
+        line = _with(line, _msid(stream))
+    return line
+
+
+def bundle_only(line: Media) -> Media:
+    """Return an offered line as one that may only travel with the bundle's first one (RFC 9143 §6, §7.2.1)."""
+    kept = tuple(one for one in line.attributes if one.name not in _TRANSPORT)
+    return replace(line, port=0, attributes=(*kept, Attribute("bundle-only")))
 
 
 def answer_line(session: Session, offered: Media, stream: StreamDescription | None, address: str) -> Media:
@@ -49,12 +64,30 @@ def answer_line(session: Session, offered: Media, stream: StreamDescription | No
     What the peer does not take is not sent, and what it does not send is not asked for (RFC 3264 §6.1).
     """
     if stream is None or stream.refused or not usable(session, offered):
-        return refused_line(offered.kind, offered.protocol, offered.formats)
+        line = refused_line(offered.kind, offered.protocol, offered.formats)
+        mid = offered.first("mid")
+        return _with(line, Attribute("mid", mid)) if mid else line
     peer_receives, peer_sends = direction(session, offered)
     directions = (bool(stream.receive) and peer_sends, bool(stream.send) and peer_receives)
     formats = _union(stream) or read_formats(offered)
-    spelling = _Spelling(offered)
-    return _line(stream, offered.protocol, formats, directions, address, offered.first("mid"), spelling)
+    line = _line(stream, offered.protocol, formats, directions, address, offered.first("mid"), _Spelling(offered))
+    more = [Attribute(name, value) for name in ("content", "label") if (value := offered.first(name))]
+    if offered.has("msid") and stream.send:
+        more.append(_msid(stream))
+    if stream.transport.ice is not None and trickles(session, leading(session, offered)):
+        more.append(Attribute("end-of-candidates"))
+    if is_mismatch(session, offered):
+        more.append(Attribute("ice-mismatch"))
+    return _with(line, *(one for one in more if not line.has(one.name)))
+
+
+def _with(line: Media, *more: Attribute) -> Media:
+    return replace(line, attributes=(*line.attributes, *more))
+
+
+def _msid(stream: StreamDescription) -> Attribute:
+    """Name our sound and picture of one role as one MediaStream, so that a page keeps them in step (RFC 8830)."""
+    return Attribute("msid", f"{stream.role.value} {stream.role.value}-{stream.kind.value}")
 
 
 def refused_line(kind: str, protocol: str, formats: Iterable[str]) -> Media:
@@ -64,7 +97,7 @@ def refused_line(kind: str, protocol: str, formats: Iterable[str]) -> Media:
 
 def profile(transport: Transport) -> str:
     """Return the transport protocol that a transport is offered with (RFC 4585, 3711, 5764, 8643)."""
-    if transport.dtls is not None:
+    if transport.dtls is not None and not transport.optional:
         return "UDP/TLS/RTP/SAVPF" if transport.feedback else "UDP/TLS/RTP/SAVP"
     secure = "S" if transport.keys and not transport.optional else ""
     return f"RTP/{secure}AVP{'F' if transport.feedback else ''}"
@@ -146,9 +179,7 @@ def _transport_attributes(transport: Transport, spelling: _Spelling) -> list[Att
 def _ice_attributes(ice: Ice) -> list[Attribute]:
     attributes = [Attribute("ice-ufrag", ice.user), Attribute("ice-pwd", ice.password)]
     attributes += [Attribute("candidate", write_candidate(candidate)) for candidate in ice.candidates]
-    if ice.complete:
-        attributes.append(Attribute("end-of-candidates"))
-    else:
+    if not ice.complete:
         attributes.append(Attribute("ice-options", "trickle"))
     return attributes
 

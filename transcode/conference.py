@@ -45,6 +45,7 @@ class Conference:
         self.legs: set[LegId] = set()
         self._emit = emit
         self._named: dict[LegId, LegPlan] = {}
+        self._echo = False
         self._abilities: dict[LegId, Abilities] = {}
         self._packetizers: dict[tuple[object, ...], Packetizer] = {}
         self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
@@ -68,8 +69,14 @@ class Conference:
     def direct(self, plan: ViewPlan) -> None:
         """Take who hears whom and who sees what."""
         self._named = {one.leg: one for one in plan.legs}
+        self._echo = plan.echo
         self._share_out(self.legs)
         self.video.plan(plan)
+
+    @property
+    def echo(self) -> bool:
+        """Whether each leg hears and sees itself alone."""
+        return self._echo
 
     def seat(self, leg: LegId) -> None:
         """Tell the mixer whether a leg that came to it is heard and listens."""
@@ -80,7 +87,7 @@ class Conference:
         named = self._named
         heard = {leg: leg in named and named[leg].heard for leg in legs}
         listens = {leg: leg in named and named[leg].listens for leg in legs}
-        self.mixer.plan(heard, listens)
+        self.mixer.plan(heard, listens, self._echo)
 
     def tick(self, now: float) -> None:
         """Mix 20 ms of sound, and tell who talks."""

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.reasons import Reason, Refused
-from transcode.carrier import Carrier, Carriers
+from transcode.carrier import Carrier
+from transcode.carriers import Carriers
 from transcode.conference import Conference
 from transcode.media import (
     MAX_STREAMS,
@@ -120,21 +121,22 @@ class Leg:
         ways = _Ways({}, {}, [])
         try:
             for id in chosen:
-                ways.carriers[id] = self._way(remote, chosen[id].stream, ways)
+                ways.carriers[id] = self._way(remote, chosen, id, ways)
             for id, carrier in ways.carriers.items():
-                carrier.check(_transport_of(remote, chosen[id].stream), self.abilities)
+                carrier.check(_transport_of(remote, chosen, id), self.abilities)
             for id, carrier in ways.carriers.items():
-                ways.local[id] = await carrier.answer(_transport_of(remote, chosen[id].stream), self.abilities)
+                ways.local[id] = await carrier.answer(_transport_of(remote, chosen, id), self.abilities)
                 self._check_open()
         except BaseException:
             self._close_carriers(ways.fresh)
             raise
         return ways
 
-    def _way(self, remote: MediaDescription, stream: StreamDescription, ways: _Ways) -> Carrier:
+    def _way(self, remote: MediaDescription, chosen: dict[str, Chosen], id: str, ways: _Ways) -> Carrier:
         """Return what carries a stream's packets: what its bundle has already, or a new one."""
-        together = remote.bundle if stream.id in remote.bundle else (stream.id,)
-        transport = _transport_of(remote, stream).transport
+        together = remote.bundle if id in remote.bundle else (id,)
+        transport = _transport_of(remote, chosen, id).transport
+        kinds = {chosen[other].stream.kind for other in together if other in chosen}
         for id in together:
             if id in ways.carriers:
                 return ways.carriers[id]
@@ -142,7 +144,8 @@ class Leg:
             known = self._carrier_of(id)
             if known is not None and self._carriers.suits(known, self.abilities, transport):
                 return known
-        made = self._carriers.make(self.id, stream.kind, self.abilities, transport)
+        kind = Kind.VIDEO if Kind.VIDEO in kinds else chosen[id].stream.kind
+        made = self._carriers.make(self.id, kind, self.abilities, transport)
         ways.fresh.append(made)
         return made
 
@@ -181,23 +184,31 @@ class Leg:
             ways = _Ways({}, {}, [])
             try:
                 for stream in streams:
-                    carrier = self._carrier_of(stream.id)
-                    if carrier is None:
-                        carrier = self._carriers.make(self.id, stream.kind, self.abilities, None)
-                        ways.fresh.append(carrier)
-                    ways.carriers[stream.id] = carrier
-                    ways.local[stream.id] = await carrier.offer(self.abilities, wanted.encrypted)
+                    ways.carriers[stream.id] = carrier = self._offered_way(stream, wanted, ways)
+                    ways.local[stream.id] = await carrier.offer(self.abilities, wanted)
                     self._check_open()
             except BaseException:
                 self._close_carriers(ways.fresh)
                 raise
             local = []
             for stream in streams:
-                ours = self._stream(stream, ways.carriers[stream.id], shared=False)
+                ours = self._stream(stream, ways.carriers[stream.id], shared=wanted.bundle)
                 transport = ways.local[stream.id]
                 local.append(replace(stream, transport=transport, ssrcs=ours.ssrcs, cname=self._owner.cname))
-            self._offered = MediaDescription(tuple(local))
+            self._offered = MediaDescription(tuple(local), _sharing(ways.carriers))
             return self._offered
+
+    def _offered_way(self, stream: StreamDescription, wanted: Wanted, ways: _Ways) -> Carrier:
+        """Return what carries a stream that we offer: what it has, what the others of a bundle have, or a new one."""
+        known = self._carrier_of(stream.id)
+        if known is not None:
+            return known
+        if wanted.bundle and ways.carriers:
+            return next(iter(ways.carriers.values()))
+        kind = Kind.VIDEO if wanted.bundle and wanted.video else stream.kind
+        made = self._carriers.make(self.id, kind, self.abilities, None)
+        ways.fresh.append(made)
+        return made
 
     async def accept(self, remote: MediaDescription) -> None:
         """Take the answer to our offer. Raises `Refused`, and changes nothing then."""
@@ -210,15 +221,16 @@ class Leg:
             for ours in offered.streams:
                 theirs = remote.stream(ours.id)
                 one = None if theirs is None or theirs.refused else choose_answered(ours, theirs, self.abilities)
-                if one is not None and ours.id in self.streams:
+                if one is not None and ours.id in self.streams and _rides_along(offered, remote, ours.id):
                     chosen[ours.id] = one
-                    self.streams[ours.id].carrier.check_accepted(one.stream.transport, self.abilities)
+            for id in chosen:
+                self.streams[id].carrier.check_accepted(_transport_of(remote, chosen, id).transport, self.abilities)
             if not chosen:
                 raise Refused(Reason.NO_COMMON_FORMAT)
             with self._changing(()):
                 self._keep(chosen)
                 for id, one in chosen.items():
-                    await self.streams[id].carrier.accept(one.stream.transport, self.abilities)
+                    await self.streams[id].carrier.accept(_transport_of(remote, chosen, id).transport, self.abilities)
                     self.streams[id].configure(one, self._limits(one.stream))
 
     async def candidate(self, stream: str, candidate: Candidate | None) -> None:
@@ -438,9 +450,21 @@ def _is_missed(stream: Stream) -> bool:
     return stream.chosen is not None and bool(stream.chosen.receive) and stream.kind is not Kind.TEXT
 
 
-def _transport_of(remote: MediaDescription, stream: StreamDescription) -> StreamDescription:
-    """Return the stream whose transport counts: the first one of the bundle that lives (RFC 9143 §7.3.1)."""
-    if stream.id not in remote.bundle:
-        return stream
-    together = (remote.stream(id) for id in remote.bundle)
-    return next((one for one in together if one is not None and not one.refused), stream)
+def _transport_of(remote: MediaDescription, chosen: dict[str, Chosen], id: str) -> StreamDescription:
+    """Return the stream whose transport counts: the first one of the bundle that we take (RFC 9143 §7.3.1)."""
+    if id not in remote.bundle:
+        return chosen[id].stream
+    return next((chosen[other].stream for other in remote.bundle if other in chosen), chosen[id].stream)
+
+
+def _sharing(carriers: dict[str, Carrier]) -> tuple[str, ...]:
+    """Return the streams that share the first one's carrier; none if it is alone on it."""
+    first = next(iter(carriers.values()), None)
+    together = tuple(id for id, carrier in carriers.items() if carrier is first)
+    return together if len(together) > 1 else ()
+
+
+def _rides_along(offered: MediaDescription, answer: MediaDescription, id: str) -> bool:
+    """Tell whether a stream can flow as answered: of a bundle that we offered, only what the answer has in it too, or
+    its first stream alone (RFC 9143 §7.3.3)."""
+    return id not in offered.bundle[1:] or id in answer.bundle

@@ -253,7 +253,9 @@ class Abilities:
     """What the house lets one leg do: the frame inside which descriptions are negotiated.
 
     bandwidth in bit/s bounds each video stream; width and height in pixels and frame_rate in pictures/s bound what
-    is sent to it. text says whether real-time text (RFC 4103) is spoken.
+    is sent to it. ice says that the leg is a browser's: everything goes by one transport with ICE and DTLS, which may
+    carry data channels; other legs answer ICE and DTLS on each stream's own ports where they are offered. text says
+    whether real-time text (RFC 4103) is spoken.
     """
 
     srtp: SrtpPolicy = SrtpPolicy.PREFER
@@ -271,12 +273,20 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a description that we offer is to hold: streams by kind and role, each with our direction."""
+    """What a description that we offer is to hold: streams by kind and role, each with our direction.
+
+    encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key lines. ice offers ICE, bundle all streams
+    on one transport that RTP and RTCP share (RFC 9143): with all four, what a browser takes. A call that is up keeps
+    its transports.
+    """
 
     audio: bool = True
     video: bool = True
     encrypted: bool = False
     text: bool = False
+    dtls: bool = False
+    ice: bool = False
+    bundle: bool = False
 
 
 class Layout(Enum):
@@ -307,12 +317,16 @@ class LegPlan:
 
 @dataclass(frozen=True, slots=True)
 class ViewPlan:
-    """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard."""
+    """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard.
+
+    echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture.
+    """
 
     legs: tuple[LegPlan, ...]
     layout: Layout = Layout.AUTO
     title: str = ""
     slate: str = ""
+    echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,6 +520,9 @@ class MediaPlane(Protocol):
 
     async def key_frame(self, leg: LegId) -> None:
         """Send this leg a key frame: its peer asked by signalling."""
+
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        """Let a leg of an echo room hear, as two tones, that a key which it pressed was understood."""
 
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """Send one message on a leg's data channel; False if there is no such open channel, or too much waits."""

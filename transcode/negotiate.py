@@ -13,6 +13,7 @@ from gateway.reasons import Reason, Refused
 from transcode.media import (
     Abilities,
     Codec,
+    Dtls,
     Format,
     Kind,
     MediaDescription,
@@ -229,20 +230,22 @@ def _sizes(format: Format) -> tuple[tuple[str, str], ...]:
     return kept or (("cif", "1"), ("qcif", "1"))
 
 
-def choose_key(
+def choose_keying(
     stream: StreamDescription, policy: SrtpPolicy, supported: frozenset[Suite] = frozenset(Suite)
-) -> SrtpKey | None:
-    """Return the key line that we take of an offer; None means that media go in clear.
+) -> SrtpKey | Dtls | None:
+    """Return what we take of an offer: DTLS where it is offered, else a key line; None means that media go in clear.
 
     Raises Refused with ENCRYPTION_NEEDED (policy require, nothing offered) or ENCRYPTION_UNSUPPORTED (demanded, but
-    turned off here or with suites that we do not have). RFC 4568 §5.1.2, RFC 8643 §3.
+    turned off here or with suites that we do not have). RFC 4568 §5.1.2, RFC 5763 §5, RFC 8643 §3.
     """
     transport = stream.transport
-    demanded = (bool(transport.keys) and not transport.optional) or transport.dtls is not None
+    demanded = (bool(transport.keys) or transport.dtls is not None) and not transport.optional
     if policy is SrtpPolicy.OFF:
         if demanded:
             raise Refused(Reason.ENCRYPTION_UNSUPPORTED, "encryption is turned off here")
         return None
+    if transport.dtls is not None:
+        return transport.dtls
     for key in transport.keys:
         if key.suite in supported:
             return key

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 import structlog
 
 from gateway.reasons import Reason, Refused
-from transcode.carrier import Carriers
+from transcode.carriers import Carriers
 from transcode.conference import Conference
 from transcode.lag import LagMeter
 from transcode.leg import Leg
@@ -236,6 +236,10 @@ class Plane:
     async def key_frame(self, leg: LegId) -> None:
         """See `MediaPlane.key_frame`."""
         self._leg(leg).key_frame()
+
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        """See `MediaPlane.confirm_key`."""
+        self._leg(leg).conference.mixer.confirm(leg, digit)
 
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """See `MediaPlane.send_data`."""

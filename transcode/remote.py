@@ -222,6 +222,10 @@ class RemotePlane:
         """See `MediaPlane.key_frame`."""
         await self._call("key_frame", leg)
 
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        """See `MediaPlane.confirm_key`."""
+        await self._call("confirm_key", leg, digit)
+
     async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
         """See `MediaPlane.send_data`."""
         return await self._call("send_data", leg, label, data)  # type: ignore[no-any-return]

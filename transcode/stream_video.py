@@ -8,6 +8,7 @@ from gateway.reasons import Reason
 from transcode.asking import KeyFrameNeed
 from transcode.carrier import Carrier
 from transcode.conference import Conference
+from transcode.echo import PictureEcho
 from transcode.frames import EncodedFrame
 from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, StreamStatistics
 from transcode.negotiate import Chosen, frame_limits, sent_profile
@@ -48,6 +49,7 @@ class VideoStream(Stream):
         self._viewer: Viewer | None = None
         self._offset = owner.rng.getrandbits(32)
         self._need = KeyFrameNeed()
+        self._echo = PictureEcho()
         self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
         self._requests = (float("-inf"), float("-inf"))
@@ -77,6 +79,7 @@ class VideoStream(Stream):
         if self._source is not None:
             self._source.close()
         self._source = self._buffer = None
+        self._echo = PictureEcho()
         self._buffers = self._make_buffers(chosen.receive)
         main = next(iter(chosen.receive), None)
         if main is not None:
@@ -156,6 +159,14 @@ class VideoStream(Stream):
             self._feed(frames)
 
     def _feed(self, frames: list[EncodedFrame]) -> None:
+        if self._conference.echo:
+            now = self._clock()
+            for frame in frames:
+                self._echo.push(frame, now)
+        else:
+            self._decode(frames)
+
+    def _decode(self, frames: list[EncodedFrame]) -> None:
         source = self._source
         for frame in frames:
             if source is not None:
@@ -209,9 +220,11 @@ class VideoStream(Stream):
         trip = self.session.round_trip
         buffer.set_timing(None if trip is None else trip / 1000, self.session.jitter / 1000)
         frames = buffer.poll(now)
+        if self._echo:  # what waits when the room ceases to be one of echoes goes first
+            self._decode(self._echo.pop(now) if self._conference.echo else self._echo.pop(now, delay=0.0))
         if frames:
             self._feed(frames)
-        self._ask(buffer.needs_key_frame or source.needs_key_frame, now)
+        self._ask(buffer.needs_key_frame or (source.needs_key_frame and not self._echo.holds_key), now)
 
     # Sending
 

@@ -86,6 +86,7 @@ class GatewayProcess:
         self.config = directory / "roombridge.yaml"
         self.config.write_text(yaml.safe_dump(settings))
         self.log = directory / "gateway.log"
+        self.state = directory / "state"
         self._process: asyncio.subprocess.Process | None = None
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
@@ -103,7 +104,7 @@ class GatewayProcess:
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises RuntimeError with the end of its log if it is not."""
         command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve"]
-        command += ["--config", str(self.config), "--state", str(self.directory / "state")]
+        command += ["--config", str(self.config), "--state", str(self.state)]
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -178,13 +179,26 @@ class GatewayProcess:
 
     def usage(self) -> Usage:
         """Return what all its processes have used."""
-        seconds, memory = 0.0, 0
+        each = self.each()
+        return Usage(sum(one.seconds for one in each), sum(one.memory for one in each))
+
+    def each(self) -> list[Usage]:
+        """Return what each of its processes has used, its own first; the media plane's is the next one."""
+        found = []
         for number in self.processes():
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
-                seconds += (int(fields[11]) + int(fields[12])) / _TICKS
-                memory += int(fields[21]) * _PAGE
-        return Usage(seconds, memory)
+                seconds = (int(fields[11]) + int(fields[12])) / _TICKS
+                found.append(Usage(seconds, int(fields[21]) * _PAGE))
+        return found
+
+    def files(self) -> int:
+        """Return how many files and sockets all its processes have open."""
+        count = 0
+        for number in self.processes():
+            with contextlib.suppress(OSError):
+                count += len(os.listdir(f"/proc/{number}/fd"))
+        return count
 
 
 class Metrics:

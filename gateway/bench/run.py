@@ -1,8 +1,9 @@
 """Capacity: starts a gateway, loads it from another process, and tells what a call costs.
 
-Two measurements are made, each with a gateway of its own: many G.711 calls with few talking, and a few calls with
-sound and 720p30 picture that all see the same composed picture. Processor time and memory are those of the gateway's
-processes alone, between two moments while nobody joins or leaves.
+Four measurements are made, each with a gateway of its own: many G.711 calls with few talking, and a few calls with
+sound and 720p30 picture that all see the same composed picture; calls that are set up and torn down at a pace, and
+users that register (both in `gateway.bench.signalling`). Processor time and memory are those of the gateway's
+processes alone; of standing calls between two moments while nobody joins or leaves.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench import signalling
+from gateway.bench.caller import MAX_ASKING, MAX_RATE, MAX_USERS
 from gateway.bench.generator import MAX_LEGS, MAX_SECONDS, WARM_SECONDS, Findings, Job
 from gateway.bench.process import GatewayProcess, Metrics, Usage
+from gateway.bench.signalling import CallCost, RegistrationCost
 
 UP_SECONDS = 60.0
 """Time for the generator to code its clips and bring all calls in."""
 AFTER_SECONDS = 60.0
 """Time for it to hang up and to search for its marks."""
 SETTLE_SECONDS = 1.0
+CALL_HOLD = 1.0
+"""Seconds that a call of the signalling measurement stays in the room."""
 MARK_AUDIO_CPU = 0.35
 MARK_VIDEO_CPU = 0.9
 MARK_AUDIO_DELAY = 40.0
@@ -46,6 +52,9 @@ class BenchOptions:
     video_legs: int = 6
     seconds: int = 20
     write: Path | None = None
+    call_rate: int = 100
+    call_seconds: int = 60
+    users: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,14 @@ class BenchResult:
 
     machine: str
     measurements: tuple[Measurement, ...]
+    calls: CallCost | None = None
+    registrations: RegistrationCost | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every call came in and every delay was measured."""
-        return all(not one.findings.refused and one.findings.marks_found for one in self.measurements)
+        """Whether every call and registration came in, nothing was left, and every delay was measured."""
+        others = [one.complete for one in (self.calls, self.registrations) if one is not None]
+        return all(others) and all(not one.findings.refused and one.findings.marks_found for one in self.measurements)
 
 
 def machine() -> str:
@@ -100,7 +112,13 @@ async def bench(options: BenchOptions) -> BenchResult:
     for kind, legs in (("audio", options.audio_legs), ("video", options.video_legs)):
         if legs > 0:
             found.append(await _measure(kind, min(legs, MAX_LEGS), options.talking, seconds))
-    return BenchResult(machine(), tuple(found))
+    calls = registrations = None
+    if options.call_rate > 0:
+        pace = min(options.call_rate, MAX_RATE), max(1, min(options.call_seconds, MAX_SECONDS))
+        calls = await signalling.measure_calls(*pace, CALL_HOLD)
+    if options.users > 0:
+        registrations = await signalling.measure_registrations(min(options.users, MAX_USERS))
+    return BenchResult(machine(), tuple(found), calls, registrations)
 
 
 async def _measure(kind: str, legs: int, talking: int, seconds: int) -> Measurement:
@@ -248,14 +266,26 @@ def rows(one: Measurement) -> list[tuple[str, str, str, str]]:
 
 _TITLES = {"audio": "Sound: G.711 legs", "video": "Sound and picture: H.264 720p30 legs that share one picture"}
 
+Rows = list[tuple[str, str, str, str]]
+
+
+def tables(result: BenchResult) -> list[tuple[str, Rows]]:
+    """Return all tables, each with its title."""
+    found = [(_TITLES[one.kind], rows(one)) for one in result.measurements]
+    if result.calls is not None:
+        found.append(("Calls set up and torn down", signalling.call_rows(result.calls, MARK_LAG)))
+    if result.registrations is not None:
+        found.append(("Registered users", signalling.registration_rows(result.registrations)))
+    return found
+
 
 def show(result: BenchResult, console: Console) -> None:
     """Print the tables."""
-    for one in result.measurements:
-        table = Table(title=f"{_TITLES[one.kind]} · {result.machine}", title_justify="left")
+    for title, lines in tables(result):
+        table = Table(title=f"{title} · {result.machine}", title_justify="left")
         for column in ("What", "Value", "Mark", ""):
             table.add_column(column)
-        for row in rows(one):
+        for row in lines:
             table.add_row(*row, style={"missed": "red", "reached": "green"}.get(row[3]))
         console.print(table)
 
@@ -263,10 +293,19 @@ def show(result: BenchResult, console: Console) -> None:
 def markdown(result: BenchResult, options: BenchOptions) -> str:
     """Return the page for docs/."""
     parts = [_METHOD.format(machine=result.machine, options=options, warm=WARM_SECONDS)]
-    for one in result.measurements:
-        parts.append(f"## {_TITLES[one.kind]}\n")
+    if result.calls is not None:
+        parts[0] += signalling.METHOD.format(
+            job=result.calls.job,
+            rooms=len(signalling.ROOMS),
+            rounds=signalling.ROUNDS,
+            linger=signalling.LINGER,
+            users=options.users,
+            asking=MAX_ASKING,
+        )
+    for title, lines in tables(result):
+        parts.append(f"## {title}\n")
         parts.append("| what | value | mark | |\n|---|---|---|---|")
-        parts += [f"| {what.strip()} | {value} | {mark} | {verdict} |" for what, value, mark, verdict in rows(one)]
+        parts += [f"| {what.strip()} | {value} | {mark} | {verdict} |" for what, value, mark, verdict in lines]
         parts.append("")
     return "\n".join(parts)
 
@@ -277,8 +316,9 @@ _METHOD = """\
 Measured by `make bench` on: {machine}. The load generator runs on the same machine, in a process of its own; its
 processor time is not counted, but it takes its share of the cores.
 
-How: a gateway is started with its defaults on loopback. All legs call room 100 by SIP over UDP; {warm:.0f} s later
-measuring begins and lasts {options.seconds} s, while nobody joins or leaves.
+How: a gateway is started with its defaults on loopback, for each table a new one. All legs of sound and picture call
+room 100 by SIP over UDP; {warm:.0f} s later measuring begins and lasts {options.seconds} s, while nobody joins or
+leaves.
 
 - Sound: {options.audio_legs} legs of G.711 µ-law in packets of 20 ms, {options.talking} of them talking all the time,
   the others sending silence as packets.
@@ -299,7 +339,7 @@ def main(options: BenchOptions) -> int:
     """Measure, print, write; return an exit status: 0, or 1 if calls failed or no mark came through."""
     console, errors = Console(), Console(stderr=True)
     try:
-        with console.status("Measuring; this takes about a minute ..."):
+        with console.status("Measuring; this takes about six minutes ..."):
             result = asyncio.run(bench(options))
     except RuntimeError as error:
         errors.print(f"[bold red]No figures:[/] {error}", highlight=False)

@@ -158,6 +158,8 @@ class RoomCall:
             self._desk.pressed(self, digit)
             if self.bridge is not None:
                 await self.bridge.pressed(self, digit, duration)
+            if self.room.settings.apart:
+                await self._desk.plane.confirm_key(self.leg, digit)
 
     async def wrote(self, text: str) -> None:
         """Bring what the peer wrote to the room. Raises `Refused`."""

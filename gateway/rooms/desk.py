@@ -37,9 +37,9 @@ from gateway.rooms.model import (
 from gateway.rooms.outbound import Asker
 from gateway.rooms.policy import NOTHING_SAID, Decision
 from gateway.rooms.room import Room
+from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
 from transcode.media import (
-    Abilities,
     CandidateFound,
     Connected,
     Dtmf,
@@ -52,10 +52,11 @@ from transcode.media import (
     RoomId,
     Silent,
     Speaker,
-    SrtpPolicy,
     Talking,
     Text,
 )
+
+__all__ = ["FrontDesk", "HouseRules"]
 
 log = structlog.get_logger()
 
@@ -69,27 +70,6 @@ PLAN_PACE = 0.02
 """Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class HouseRules:
-    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call.
-
-    In dial_hint, ROOM stands where the room's id belongs.
-    """
-
-    abilities: Abilities
-    dial_hint: str = ""
-    no_media_timeout: float = 300.0
-
-    def abilities_for(self, facts: CallFacts, bandwidth: int | None = None) -> Abilities:
-        """Return what one call's media may do: browsers speak ICE and always encrypt; bandwidth in bit/s bounds it."""
-        abilities = self.abilities
-        if bandwidth is not None:
-            abilities = replace(abilities, bandwidth=min(abilities.bandwidth, bandwidth))
-        if facts.protocol is CallProtocol.WEBRTC:
-            return replace(abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
-        return abilities
 
 
 @dataclass(slots=True)
@@ -117,6 +97,7 @@ class FrontDesk:
         self.clock = clock
         self.switchboard = Switchboard(self)
         self.rooms: dict[RoomId, Room] = {}
+        self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
         self.outcomes: Counter[tuple[CallProtocol, Reason]] = Counter()
         """How many calls ended or were refused, for what reason."""
@@ -139,7 +120,12 @@ class FrontDesk:
             self._directing[settings.id] = _Directing()
             self.publish([RoomChanged(settings.id, settings)])
         else:
+            self._forget_aliases(settings.id)
             self.publish(room.change_settings(settings))
+        self._aliases.update(dict.fromkeys(settings.aliases, settings.id))
+
+    def _forget_aliases(self, id: RoomId) -> None:
+        self._aliases = {alias: room for alias, room in self._aliases.items() if room != id}
 
     async def set_room(self, settings: RoomSettings) -> None:
         """Change a room's settings while people are in it."""
@@ -153,17 +139,23 @@ class FrontDesk:
     async def close_room(self, id: RoomId) -> None:
         """End everybody's call and forget the room."""
         room = self.room(id)
+        id = room.settings.id
         del self.rooms[id]
+        self._forget_aliases(id)
         await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
         self._directing.pop(id, None)
         self.publish([RoomDeleted(id)])
 
     def room(self, id: str) -> Room:
-        """Return a room. Raises `Refused` with NO_SUCH_ROOM."""
-        room = self.rooms.get(RoomId(id))
+        """Return a room by its id or an alias of it. Raises `Refused` with NO_SUCH_ROOM."""
+        room = self.rooms.get(RoomId(id)) or self.rooms.get(self._aliases.get(id, RoomId("")))
         if room is None:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
+
+    def knows(self, id: str) -> bool:
+        """Tell whether there is a room of this id or alias."""
+        return RoomId(id) in self.rooms or id in self._aliases
 
     def keep_private(self, room: Room) -> None:
         """Take the room of a gateway call, which nobody can dial."""
@@ -251,13 +243,15 @@ class FrontDesk:
     def say(self, room: Room, who: Participant | None, text: str, name: str = "", by: str = "") -> Said:
         """Bring a message to everybody in a room but the one who wrote it, and to its history.
 
+        In a room where all are apart it comes back to the one who wrote it and to nobody else.
         who None with a name is nobody in the room; by tells such writers apart. Raises `Refused`: see `Chat.say`.
         """
         said = room.chat.say(who.id if who else None, who.name if who else name, text, self.clock(), by)
         self.publish([said])
+        apart = room.settings.apart
         for call in self.calls.values():
             browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
-            if call.room is room and call.inside and not browser and call.participant_id != said.participant:
+            if call.room is room and call.inside and not browser and (call.participant_id == said.participant) is apart:
                 task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
                 self._telling.add(task)
                 task.add_done_callback(self._telling.discard)

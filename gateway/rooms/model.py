@@ -20,9 +20,16 @@ class Rank(Enum):
     GUEST = "guest"
 
 
+class RoomMode(Enum):
+    """What a room is for."""
+
+    MEETING = "meeting"
+    ECHO = "echo"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is set of a room, wherever it is kept."""
+    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it."""
 
     id: RoomId
     name: str = ""
@@ -31,6 +38,13 @@ class RoomSettings:
     guest_pin: str | None = field(default=None, repr=False)
     max_participants: int = 50
     locked: bool = False
+    mode: RoomMode = RoomMode.MEETING
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def apart(self) -> bool:
+        """Whether everybody in it is alone: they neither hear, see nor read of each other."""
+        return self.mode is RoomMode.ECHO
 
     @property
     def title(self) -> str:

@@ -21,6 +21,9 @@ from gateway.rooms.model import (
 )
 from transcode.media import FormatsChanged, Kind, LegId, LegPlan, ViewPlan
 
+ECHO_CAPTION = "Echo test: this is you, one second ago"
+"""What is written under everybody's own picture in an echo room."""
+
 
 class Room:
     """Participants in the order they came; each change returns the events that it makes.
@@ -160,4 +163,6 @@ class Room:
         )
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout)
-        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=dial)
+        echo = self.settings.apart
+        slate = ECHO_CAPTION if echo else dial
+        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=slate, echo=echo)

@@ -51,7 +51,7 @@ class Switchboard:
 
     async def where(self, facts: CallFacts) -> tuple[Destination, Decision]:
         """Decide where a call goes that came in, and as what. Raises `Refused`."""
-        destination, decision = self.plan.arriving(facts, self._is_room, self.is_user), NOTHING_SAID
+        destination, decision = self.plan.arriving(facts, self.desk.knows, self.is_user), NOTHING_SAID
         if isinstance(destination, Refuse):
             raise Refused(destination.reason, "by the dial plan")
         if self.policy is not None:
@@ -64,9 +64,6 @@ class Switchboard:
         if isinstance(destination, ToCall) and facts.protocol is CallProtocol.WEBRTC:
             raise Refused(Reason.NO_SUCH_ROOM, facts.called[:64])  # browsers enter rooms alone
         return destination, decision
-
-    def _is_room(self, id: str) -> bool:
-        return RoomId(id) in self.desk.rooms
 
     def bridge(self, facts: CallFacts, to: ToCall) -> Bridge:
         """Make the private room of a gateway call."""

@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -43,6 +43,7 @@ class Viewer:
 
     def __init__(self, room: RoomId, me: str, send: SendText) -> None:
         self.room = room
+        self.me = me
         self._me = json.dumps(me)
         self._send = send
         self._list: str | None = None
@@ -61,9 +62,9 @@ class Viewer:
         self._short.append(text)
         self._wake.set()
 
-    def tell(self, messages: Iterable[str]) -> None:
-        """Put messages of the chat before this viewer; one that is behind by more than the history loses the oldest."""
-        self._said.extend(messages)
+    def tell(self, message: str) -> None:
+        """Put a message of the chat before this viewer; one that falls behind the history loses the oldest."""
+        self._said.append(message)
         self._wake.set()
 
     async def _write(self) -> None:
@@ -108,12 +109,13 @@ class Board:
         if not viewers:
             return
         if isinstance(event, Said):
-            message = json.dumps(told_message(event))
+            message, apart = json.dumps(told_message(event)), self._apart(event.room)
             for viewer in viewers:
-                viewer.tell([message])
+                if not apart or viewer.me == event.participant:
+                    viewer.tell(message)
             return
         text = _short(event)
-        if text is not None:
+        if text is not None and not self._apart(event.room):
             for viewer in viewers:
                 viewer.say(text)
         if isinstance(event, Joined | Changed | Left | RoomChanged):
@@ -133,18 +135,29 @@ class Board:
         if not viewers or room is None:
             return
         self._shown[id] = asyncio.get_running_loop().time()
+        if self._apart(id):
+            for viewer in viewers:
+                viewer.show(shared_list(room, viewer.me))
+            return
         shared = shared_list(room)
         for viewer in viewers:
             viewer.show(shared)
+
+    def _apart(self, id: RoomId) -> bool:
+        """Whether those in a room are told of nobody but themselves."""
+        room = self._desk.rooms.get(id)
+        return room is not None and room.settings.apart
 
     def attach(self, room_id: str, me: str, send: SendText) -> Viewer:
         """Let one browser read a room's board from now on. Raises `Refused` if there is no such room."""
         room = self._desk.room(room_id)
         viewer = Viewer(room.settings.id, me, send)
         self._viewers.setdefault(viewer.room, set()).add(viewer)
-        viewer.show(shared_list(room))
+        viewer.show(shared_list(room, me if room.settings.apart else None))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
-        viewer.tell(json.dumps(told_message(said)) for said in room.chat.recent)
+        readable = (said for said in room.chat.recent if not room.settings.apart or said.participant == me)
+        recent = [told_message(said) for said in readable]
+        viewer.say(json.dumps({"type": "chat", "history": True, "messages": recent}))
         return viewer
 
     async def detach(self, viewer: Viewer) -> None:
@@ -165,8 +178,8 @@ class Board:
         return sum(len(viewers) for viewers in self._viewers.values())
 
 
-def shared_list(room: Room) -> str:
-    """Return the inside of a room's message, which is the same for all who read it."""
+def shared_list(room: Room, only: str | None = None) -> str:
+    """Return the inside of a room's message, which is the same for all who read it; only: of one participant."""
     settings = room.settings
     about = {
         "id": settings.id,
@@ -174,7 +187,7 @@ def shared_list(room: Room) -> str:
         "locked": settings.locked,
         "layout": settings.layout.value,
     }
-    people = [shown(one) for one in room.participants]
+    people = [shown(one) for one in room.participants if only in (None, one.id)]
     return f'"room":{json.dumps(about)},"participants":{json.dumps(people)}'
 
 

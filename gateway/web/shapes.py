@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from gateway.rooms.chat import MAX_LENGTH
-from gateway.rooms.model import Formats, Participant
+from gateway.rooms.model import Formats, Participant, RoomMode
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
 from transcode.media import Layout, LegStatistics
@@ -54,6 +54,8 @@ class RoomShape(Shape):
     id: str
     name: str
     title: str
+    mode: RoomMode
+    aliases: tuple[str, ...]
     layout: Layout
     locked: bool
     host_pin: bool
@@ -271,6 +273,8 @@ def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape
         id=settings.id,
         name=settings.name,
         title=settings.title,
+        mode=settings.mode,
+        aliases=settings.aliases,
         layout=settings.layout,
         locked=settings.locked,
         host_pin=settings.host_pin is not None,

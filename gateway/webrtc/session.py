@@ -197,11 +197,18 @@ class BrowserSession:
             case Digit():
                 await self._joined_call().dtmf(said.digit, DTMF_DURATION)
             case Say():
-                await self._joined_call().wrote(said.text)
+                await self._write(said.text)
             case Leave():
                 await self._end(Reason.NORMAL)
             case Ping():
                 await self._say({"type": "pong"})
+
+    async def _write(self, text: str) -> None:
+        """Bring a message to the room; one that is refused is told apart from errors of the call."""
+        try:
+            await self._joined_call().wrote(text)
+        except Refused as refused:
+            await self._say({"type": "unsaid", "reason": refused.reason.value, "message": str(refused)})
 
     def _joined_call(self) -> Call:
         if self.call is None:

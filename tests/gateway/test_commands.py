@@ -19,6 +19,7 @@ ROOM = {"id": "100", "name": "Everyone", "participants": 2, "max_participants": 
 EVIL = "\x1b]0;owned\x07[bold]Ann[/]"
 ANN = {"id": "p1", "name": EVIL, "protocol": "sip", "audio": {"in": "opus"}, "secure": True, "source": "192.0.2.1:5060"}
 CALL = {"id": "c1", "room": "100", "name": "Ann", "protocol": "sip", "inside": True}
+MESSAGE = {"number": 1, "participant": "p1", "name": EVIL, "text": "Hello", "at": "2026-01-01T10:00:00Z"}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/api/v1/rooms"): {"rooms": [ROOM]},
     ("GET", "/api/v1/rooms/100"): ROOM,
@@ -28,6 +29,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/api/v1/rooms/100/participants"): {"participants": [ANN]},
     ("PATCH", "/api/v1/rooms/100/participants/p1"): ANN,
     ("DELETE", "/api/v1/rooms/100/participants/p1"): None,
+    ("GET", "/api/v1/rooms/100/messages"): {"messages": [MESSAGE]},
+    ("POST", "/api/v1/rooms/100/messages"): MESSAGE,
     ("GET", "/api/v1/calls"): {"calls": [CALL]},
     ("GET", "/api/v1/calls/c1"): CALL,
     ("DELETE", "/api/v1/calls/c1"): None,
@@ -95,6 +98,9 @@ def run(*words: str) -> tuple[int, str]:
         ("rooms lock 100", "PATCH", "/rooms/100", {"locked": True}),
         ("rooms unlock 100", "PATCH", "/rooms/100", {"locked": False}),
         ("rooms delete 100", "DELETE", "/rooms/100", None),
+        ("rooms messages 100", "GET", "/rooms/100/messages", None),
+        ("rooms say 100 Hello", "POST", "/rooms/100/messages", {"text": "Hello"}),
+        ("rooms say 100 Hello --name Bell", "POST", "/rooms/100/messages", {"text": "Hello", "name": "Bell"}),
         ("participants list 100", "GET", "/rooms/100/participants", None),
         ("participants mute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": True}),
         ("participants unmute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": False}),

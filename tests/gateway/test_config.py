@@ -18,7 +18,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_without_a_file_room_100_is_there() -> None:
     config = load(None)
-    assert [room.id for room in config.rooms] == ["100"]
+    assert [room.id for room in config.rooms] == ["100", "echo"]
     assert (config.sip.udp, config.sip.tls, config.web.port) == (5060, 5061, 8443)
     assert config.media.ports == (40000, 49999)
 

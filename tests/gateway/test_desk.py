@@ -10,7 +10,17 @@ import pytest
 from gateway.calls import CallFacts, CallProtocol, Direction, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
-from gateway.rooms.model import Changed, Joined, KeyPressed, Left, Rank, RoomEvent, RoomSettings, SpeakerChanged
+from gateway.rooms.model import (
+    Changed,
+    Joined,
+    KeyPressed,
+    Left,
+    Rank,
+    RoomEvent,
+    RoomMode,
+    RoomSettings,
+    SpeakerChanged,
+)
 from transcode.media import (
     Abilities,
     Candidate,
@@ -42,6 +52,7 @@ class RecordingPlane:
         self.moved: list[tuple[LegId, RoomId]] = []
         self.pressed: list[tuple[LegId, str, int]] = []
         self.takes_keys = True
+        self.confirmed: list[tuple[LegId, str]] = []
         self.refuse: Reason | None = None
         self.deaf: set[LegId] = set()
         self.texts: list[tuple[LegId, str]] = []
@@ -75,6 +86,9 @@ class RecordingPlane:
         return self.takes_keys
 
     async def key_frame(self, leg: LegId) -> None: ...
+
+    async def confirm_key(self, leg: LegId, digit: str) -> None:
+        self.confirmed.append((leg, digit))
 
     async def send_text(self, leg: LegId, text: str) -> bool:
         if leg in self.deaf:
@@ -339,6 +353,34 @@ async def test_closing_a_room_ends_its_calls() -> None:
     assert call.over
     with pytest.raises(Refused):
         house.desk.room("100")
+
+
+async def test_a_room_is_reached_by_its_aliases_for_as_long_as_it_has_them() -> None:
+    house = House(aliases=("200", "all"))
+    call = await house.desk.arrive(facts("200"), RecordingLine())
+    assert call.room is house.desk.room("100") is house.desk.room("all")
+    house.desk.open_room(RoomSettings(RoomId("100"), "Everyone", aliases=("300",)))
+    with pytest.raises(Refused):
+        house.desk.room("200")
+    await call.ended(Reason.NORMAL)
+    await house.desk.close_room(RoomId("300"))
+    with pytest.raises(Refused):
+        house.desk.room("300")
+    assert not house.desk.rooms
+
+
+async def test_an_echo_room_plans_echoes_and_confirms_keys_however_they_come() -> None:
+    house = House(mode=RoomMode.ECHO)
+    call = await house.desk.arrive(facts(), RecordingLine())
+    await call.connected()
+    plan = house.plane.plans[-1]
+    assert plan.echo
+    assert plan.slate
+    await house.desk._media_event(Dtmf(call.leg, "5", 100))
+    await call.dtmf("#", 100)
+    assert house.plane.confirmed == [(call.leg, "5"), (call.leg, "#")]
+    assert [event.digit for event in house.events if isinstance(event, KeyPressed)] == ["5", "#"]
+    await call.ended(Reason.NORMAL)
 
 
 class SlowPlane(RecordingPlane):

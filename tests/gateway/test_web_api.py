@@ -83,6 +83,8 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "id": "200",
             "name": "Board room",
             "title": "Board room",
+            "mode": "meeting",
+            "aliases": [],
             "layout": "auto",
             "locked": False,
             "host_pin": False,

@@ -113,7 +113,7 @@ async def test_a_browser_in_another_room_reads_nothing_of_this_one() -> None:
     async with web_house() as house, house.socket() as one:
         house.desk.open_room(RoomSettings(RoomId("200")))
         await join(one)
-        await hear(one, "speaker")
+        await hear(one, "chat")
         await house.enter("Elsewhere", "200")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(one.recv(), 0.3)

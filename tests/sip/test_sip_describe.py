@@ -362,7 +362,12 @@ def test_fingerprints_hold_for_dtls_profiles_from_the_session_too() -> None:
             "sha-256",
             pairs,
         )
-    assert one("m=audio 4000 RTP/AVP 0\n", head).transport.dtls is None
+    open_to_both = one("m=audio 4000 RTP/AVP 0\n", head).transport
+    assert open_to_both.dtls is not None
+    assert open_to_both.optional
+    keyed = one(f"m=audio 4000 RTP/SAVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_30}\n", head).transport
+    assert keyed.dtls is None
+    assert keyed.keys
 
 
 @pytest.mark.parametrize("value", ["", "sha-256", "sha-256 xx:yy", "sha-256 AB", "sha-256 " + "AB:" * 40])
@@ -383,3 +388,58 @@ def test_candidates_are_read_and_written_alike() -> None:
 )
 def test_candidates_that_make_no_sense_are_none(value: str) -> None:
     assert read_candidate(value) is None
+
+
+# bundles and ICE
+
+SHARED = "a=ice-ufrag:abcd\na=ice-pwd:0123456789abcdefghijkl\na=fingerprint:sha-256 " + ":".join(["0A"] * 32) + "\n"
+ALONE = "m=audio 4000 RTP/AVP 0\na=ice-ufrag:abcd\na=ice-pwd:0123456789abcdefghijkl\n"
+
+
+def test_a_line_of_a_bundle_takes_what_the_first_one_says() -> None:
+    head = HEAD + "a=group:BUNDLE a v\n"
+    for port, more in ((0, "a=bundle-only\n"), (4000, ""), (4002, "")):
+        sound, picture = read(
+            f"m=audio 4000 UDP/TLS/RTP/SAVPF 0\na=mid:a\na=rtcp-mux\n{SHARED}"
+            f"m=video {port} UDP/TLS/RTP/SAVPF 34\na=mid:v\n{more}",
+            head,
+        ).streams
+        assert picture.transport == sound.transport
+        assert picture.receive
+
+
+def test_a_line_without_port_is_refused_unless_its_bundle_has_one() -> None:
+    text = "m=video 0 RTP/AVP 34\na=mid:v\na=bundle-only\n"
+    assert one(text).refused
+    assert one(text, HEAD + "a=group:BUNDLE v\n").refused
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ("a=candidate:1 1 udp 1 192.0.2.9 4000 typ host\n", True),
+        ("a=candidate:1 1 udp 1 192.0.2.9 4001 typ host\n", False),
+        ("a=candidate:1 1 udp 1 198.51.100.1 4000 typ host\n", False),
+        ("a=candidate:1 1 udp 1 10.0.0.1 4000 typ host\na=candidate:2 1 udp 1 192.0.2.9 4000 typ srflx\n", True),
+        ("a=candidate:1 1 udp 1 0f0f.local 4000 typ host\n", True),
+        ("a=candidate:1 1 udp 1 10.0.0.1 4 typ host\na=remote-candidates:1 192.0.2.1 40000\n", True),
+        ("c=IN IP4 0.0.0.0\na=candidate:1 1 udp 1 10.0.0.1 4000 typ host\n", True),
+        ("a=ice-options:trickle\n", True),
+        ("a=ice-mismatch\na=candidate:1 1 udp 1 192.0.2.9 4000 typ host\n", False),
+    ],
+)
+def test_ice_holds_only_where_the_default_address_is_a_candidate(lines: str, kept: bool) -> None:
+    assert (one(ALONE + lines).transport.ice is not None) is kept
+
+
+def test_a_lite_peer_is_known_by_the_session() -> None:
+    ice = one(ALONE, HEAD + "a=ice-lite\n").transport.ice
+    assert ice is not None
+    assert ice.lite
+
+
+def test_the_second_component_is_kept() -> None:
+    text = "a=candidate:1 1 udp 2 192.0.2.9 4000 typ host\na=candidate:1 2 udp 1 192.0.2.9 4001 typ host\n"
+    ice = one(ALONE + text).transport.ice
+    assert ice is not None
+    assert [candidate.component for candidate in ice.candidates] == [1, 2]

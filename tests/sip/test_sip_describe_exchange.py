@@ -71,7 +71,10 @@ def test_a_device_s_offer_read_as_an_answer_gives_the_same_streams(device: str) 
     mirror = exchange()
     mirror.local_offer(description)
     said = parse(mirror.local_offer(description))
-    assert [media.port for media in said.media] == [stream.transport.port for stream in description.streams]
+    alone = set(description.bundle[1:])
+    ports = [0 if stream.id in alone else stream.transport.port for stream in description.streams]
+    assert [media.port for media in said.media] == ports
+    assert [media.has("bundle-only") for media in said.media] == [stream.id in alone for stream in description.streams]
 
 
 def test_the_slides_of_room_systems_are_told_from_the_main_picture() -> None:
@@ -357,3 +360,68 @@ def test_a_stream_description_of_ours_can_be_read_back() -> None:
 
 def _essence(stream: StreamDescription) -> tuple[object, ...]:
     return stream.kind, stream.receive, stream.send, stream.transport, stream.role, stream.bandwidth
+
+
+# bundles, and what is kept of a line
+
+BUNDLE = (
+    b"a=group:BUNDLE a v\r\nm=audio 4000 RTP/AVP 0\r\na=mid:a\r\na=rtcp-mux\r\na=label:7\r\na=msid:- x\r\n"
+    b"m=video 0 RTP/AVP 34\r\na=mid:v\r\na=bundle-only\r\na=content:main\r\nm=audio 4004 RTP/AVP 0\r\na=mid:z\r\n"
+)
+
+
+def test_an_answer_keeps_mid_content_and_label_and_names_the_bundle() -> None:
+    to = exchange()
+    description = our_answer(to.remote_offer(HEAD + BUNDLE))
+    said = parse(to.local_answer(replace(without(description, "z"), bundle=description.bundle)))
+    assert said.all("group") == ["BUNDLE a v"]
+    assert [media.first("mid") for media in said.media] == ["a", "v", "z"]
+    assert [bool(media.port) for media in said.media] == [True, True, False]
+    assert said.media[0].first("label") == "7"
+    assert said.media[0].has("msid")
+    assert said.media[1].first("content") == "main"
+    assert not said.media[1].has("bundle-only")
+
+
+def test_an_offered_bundle_is_only_bundled_until_it_was_answered() -> None:
+    to = exchange()
+    shared = MediaDescription(our_answer(exchange().remote_offer(HEAD + AUDIO + VIDEO)).streams, ("0", "1"))
+    first = parse(to.local_offer(shared))
+    assert [media.port for media in first.media][1] == 0
+    assert first.media[1].has("bundle-only")
+    answered = to.remote_answer(
+        HEAD + b"a=group:BUNDLE 0 1\r\nm=audio 4000 RTP/AVP 0\r\na=mid:0\r\nm=video 4000 RTP/AVP 34\r\na=mid:1\r\n"
+    )
+    assert answered.bundle == ("0", "1")
+    again = parse(to.local_offer(shared))
+    assert all(media.port for media in again.media)
+    assert not again.media[1].has("bundle-only")
+
+
+def test_ice_that_was_changed_on_the_way_is_answered_without_it_and_says_so() -> None:
+    to = exchange()
+    offer = (
+        HEAD
+        + AUDIO
+        + (b"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=candidate:1 1 udp 1 10.0.0.1 4000 typ host\r\n")
+    )
+    (media,) = answer(to, offer).media
+    assert media.has("ice-mismatch")
+    assert not media.has("ice-ufrag")
+
+
+def test_sixteen_lines_of_every_kind_are_answered_one_by_one() -> None:
+    lines = [
+        b"m=audio 4000 RTP/AVP 0", b"m=video 4002 RTP/AVP 34", b"m=application 4004 UDP/BFCP *",
+        b"m=image 4006 udptl t38", b"m=message 4008 TCP/MSRP *", b"m=audio 4010 RTP/XYZ 0",
+        b"m=audio 4012 TCP/RTP/AVP 0", b"m=application 4014 UDP/DTLS/SCTP webrtc-datachannel",
+        b"m=video 4016 RTP/AVP 125", b"m=hologram 4018 RTP/AVP 96", b"m=control 4020 H323 mc",
+        b"m=audio 0 RTP/AVP 0", b"m=data 4022 udp wb", b"m=application 4024 TCP/BFCP *",
+        b"m=video 4026 RTP/SAVP 34", b"m=audio 4028 DCCP/TLS/RTP/SAVP 0",
+    ]  # fmt: skip
+    said = answer(exchange(), HEAD + b"\r\n".join(lines) + b"\r\n")
+    assert [media.kind for media in said.media] == [line[2:].split()[0].decode() for line in lines]
+    assert [index for index, media in enumerate(said.media) if media.port] == [0, 1]
+    with pytest.raises(Refused) as refusal:
+        exchange().remote_offer(HEAD + AUDIO * 17)
+    assert refusal.value.reason is Reason.BAD_DESCRIPTION

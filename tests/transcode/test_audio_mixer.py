@@ -432,3 +432,65 @@ def test_a_tick_of_a_hundred_telephones_stays_under_three_ms() -> None:
         costs.append((time.perf_counter() - begun) * 1000)
     print(f"a tick of 100 legs: {np.median(costs):.2f} ms at the median")
     assert np.median(costs) < 3
+
+
+def echo_room(*phones: Phone) -> Room:
+    room = Room(*phones)
+    everyone = dict.fromkeys(map(LegId, room.phones), True)
+    room.mixer.plan(everyone, everyone, echo=True)
+    return room
+
+
+def test_in_an_echo_room_each_hears_itself_a_second_later_and_nobody_else() -> None:
+    phones = [Phone(PCMU, 400), Phone(G722, 700), Phone(OPUS, 1000)]
+    room = echo_room(*phones)
+    room.run(0.9)
+    for phone in phones:
+        assert power(phone.sound(0.6), phone.rate, phone.frequency) < -60
+    events = room.run(1.5)
+    for phone in phones:
+        for other in phones:
+            assert hears(phone, other.frequency) == (phone is other)
+            if phone is not other:
+                assert power(phone.sound(0.6), phone.rate, other.frequency) < -60
+    assert room.mixer.mixed == ()
+    assert not any(isinstance(event, SpeakerChanged) for event in events)
+
+
+def test_a_late_comer_to_an_echo_room_is_apart_from_its_first_tick_on() -> None:
+    first, late = Phone(PCMU, 400), Phone(PCMU, 1000)
+    room = echo_room(first)
+    room.run(0.2)
+    room.join("b", late)
+    room.run(2.0)
+    assert power(np.concatenate(first.heard), 8000, 1000) < -60
+    assert power(np.concatenate(late.heard), 8000, 400) < -60
+    assert hears(late, 1000)
+
+
+def test_a_muted_leg_of_an_echo_room_hears_nothing_and_a_room_may_become_a_meeting_again() -> None:
+    ann, bob = Phone(PCMU, 400), Phone(PCMU, 1000)
+    room = echo_room(ann, bob)
+    room.mixer.plan({LegId("a"): False}, {}, echo=True)
+    room.run(2.0)
+    assert power(ann.sound(0.6), 8000, 400) < -60
+    assert hears(bob, 1000)
+    room.mixer.plan({LegId("a"): True}, {})
+    room.run(1.0)
+    assert hears(ann, 1000)
+    assert hears(bob, 400)
+    assert not hears(bob, 1000)
+
+
+def test_a_key_is_confirmed_to_the_leg_of_an_echo_room_that_pressed_it() -> None:
+    ann, bob = Phone(PCMU, 400, 0), Phone(G722, 700, 0)
+    room = echo_room(ann, bob)
+    room.mixer.confirm(LegId("b"), "5")
+    room.mixer.confirm(LegId("nobody"), "5")
+    room.run(0.12)
+    assert power(bob.sound(0.1), 16000, 770) > -25
+    assert power(bob.sound(0.1), 16000, 1336) < -40
+    room.run(0.12)
+    assert power(bob.sound(0.1), 16000, 1336) > -25
+    assert power(bob.sound(0.1), 16000, 770) < -40
+    assert not hears(ann, 770, 0.2)

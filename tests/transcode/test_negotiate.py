@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.reasons import Reason, Refused
@@ -21,7 +23,7 @@ from transcode.media import (
     Suite,
     Transport,
 )
-from transcode.negotiate import choose, choose_key, frame_limits
+from transcode.negotiate import choose, choose_keying, frame_limits
 
 PCMU = Format(Codec.PCMU, 0, 8000)
 OPUS = Format(Codec.OPUS, 96, 48000, 2)
@@ -145,19 +147,22 @@ WITH_DTLS = Transport("127.0.0.1", 4000, dtls=Dtls(Setup.ACTPASS, (Fingerprint("
         (MAYBE, SrtpPolicy.OFF, None),
         (MAYBE, SrtpPolicy.PREFER, KEY),
         (MAYBE, SrtpPolicy.REQUIRE, KEY),
-        (WITH_DTLS, SrtpPolicy.PREFER, Reason.ENCRYPTION_UNSUPPORTED),
+        (WITH_DTLS, SrtpPolicy.PREFER, WITH_DTLS.dtls),
+        (WITH_DTLS, SrtpPolicy.REQUIRE, WITH_DTLS.dtls),
+        (WITH_DTLS, SrtpPolicy.OFF, Reason.ENCRYPTION_UNSUPPORTED),
+        (replace(WITH_DTLS, optional=True), SrtpPolicy.OFF, None),
     ],
 )
 def test_encryption_is_taken_refused_or_left_as_the_policy_says(
-    transport: Transport, policy: SrtpPolicy, outcome: Reason | SrtpKey | None
+    transport: Transport, policy: SrtpPolicy, outcome: Reason | SrtpKey | Dtls | None
 ) -> None:
     one = stream(Kind.AUDIO, PCMU, transport=transport)
     if isinstance(outcome, Reason):
         with pytest.raises(Refused) as refusal:
-            choose_key(one, policy)
+            choose_keying(one, policy)
         assert refusal.value.reason is outcome
     else:
-        assert choose_key(one, policy) == outcome
+        assert choose_keying(one, policy) == outcome
 
 
 @pytest.mark.parametrize(

@@ -175,3 +175,16 @@ def test_planes_are_views_of_the_frame() -> None:
     assert (y.shape, u.shape, v.shape) == ((144, 176), (72, 88), (72, 88))
     y[5, 7] = 200
     assert planes(frame)[0][5, 7] == 200
+
+
+def test_a_picture_with_a_text_has_it_written_at_its_foot_in_each_new_picture() -> None:
+    one = compositor()
+    key = PictureKey(Layout.SPEAKER, (A,), ("Ann",), text="This is you")
+    for serial, shade in ((1, RED), (2, GREEN)):
+        frame = one.compose(key, {A: picture(shade, 1280, 720, serial=serial)}, None).frame
+        assert near(colour_at(frame, 0.5, 0.5), shade, 2)
+        foot = planes(frame)[0][650:715, 10:300]
+        assert foot.max() > 200  # white letters
+        assert foot.min() < shade[0] - 10  # on a bar
+    plain = one.compose(PictureKey(Layout.SPEAKER, (A,), ("Ann",)), {A: picture(GREEN, 1280, 720, serial=3)}, None)
+    assert near(colour_at(plain.frame, 0.05, 0.95), GREEN, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -193,6 +194,12 @@ def test_who_comes_sits_down_last_and_who_leaves_moves_nobody_before() -> None:
     assert seating.grid == legs("abcx")
     seating.update(legs("xac"))
     assert seating.grid == legs("acx")
+
+
+def test_in_an_echo_room_each_sees_itself_with_the_slates_text() -> None:
+    echo = replace(plan("ab"), echo=True)
+    seen = views(echo, legs("ab"), Seating(), None)
+    assert seen == {leg: PictureKey(Layout.SPEAKER, (leg,), (f"Name {leg}",), text="Hello") for leg in legs("ab")}
 
 
 def test_only_viewers_get_a_view_where_they_are_named() -> None:

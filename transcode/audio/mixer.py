@@ -11,7 +11,8 @@ Theory of operation. Each tick (20 ms):
 3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
 4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
 
-A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus.
+A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus. In an echo room
+nobody gets a seat: each leg has a stream of its own, with its own sound of a second ago.
 """
 
 from __future__ import annotations
@@ -25,20 +26,18 @@ from numpy.typing import NDArray
 
 from transcode.audio import g711
 from transcode.audio.codecs import ENCODES, SAMPLE_RATES
+from transcode.audio.fades import falling, rising
 from transcode.audio.floor import Floor
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
 from transcode.audio.receiver import AudioReceiver
 from transcode.audio.resample import Resampler
 from transcode.audio.streams import HISTORY_TICKS, LINGER_TICKS, CodedStream, packet_time, stream_key
+from transcode.echo import SoundEcho
 from transcode.media import Codec, Format, LegId
 
 MAX_LEGS = 1000
 """Legs of one mixer: ten times the largest room that is promised on one machine."""
-RISE_MS = 5
-"""Over which a leg's sound comes in: too short to eat a consonant, long enough to make no click."""
-FALL_MS = 14
-"""Over which it goes out; the rest of the tick flushes the resampling filters."""
 KNEE = 0.75
 """Share of full scale up to which the limiter changes nothing (-2.5 dBov)."""
 FULL, QUIET = "full", "quiet"
@@ -87,6 +86,8 @@ class _Leg:
     filters: dict[int, Resampler] = field(default_factory=dict)
     sender: _Sender | None = None
     fail: Callable[[Exception], None] | None = None
+    echo: SoundEcho | None = None
+    echoed: Floats | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -125,6 +126,7 @@ class Mixer:
         self._stale = True
         self._lone: list[_Leg] = []
         self._left: list[MixerEvent] = []
+        self._echo = False
 
     # -- legs
 
@@ -146,7 +148,8 @@ class Mixer:
         if len(self._heard) < self._activity.size:
             more = self._activity.size - len(self._heard)
             self._heard = np.concatenate((self._heard, np.zeros(more, np.bool_)))
-        self._heard[new.slot] = True
+        self._heard[new.slot] = not self._echo
+        new.echo = SoundEcho() if self._echo else None
 
     def remove(self, leg: LegId) -> None:
         """Take a leg out; its sound ends over the next tick. Removing an unknown leg does nothing."""
@@ -195,12 +198,21 @@ class Mixer:
             self._rates[rate] = self._rates.get(rate, 0) + 1
         self._stale = True
 
-    def plan(self, heard: Mapping[LegId, bool], listens: Mapping[LegId, bool]) -> None:
-        """Say who may be heard and who listens; a leg that a mapping does not name stays as it is."""
+    def plan(self, heard: Mapping[LegId, bool], listens: Mapping[LegId, bool], echo: bool = False) -> None:
+        """Say who may be heard and who listens; a leg that a mapping does not name stays as it is.
+
+        echo: whoever may be heard is so by itself alone.
+        """
+        if echo != self._echo:
+            self._echo, self._stale = echo, True
+            for each in self._legs.values():
+                each.echo, each.echoed = SoundEcho() if echo else None, None
+                self._heard[each.slot] = each.heard and not echo
         for leg, may in heard.items():
             target = self._legs.get(leg)
             if target is not None:
                 target.heard = may
+                may = may and not echo
                 self._heard[target.slot] = may
                 if not may and self._speaker.slot == target.slot:
                     self._left.append(SpeakerChanged(None))
@@ -211,6 +223,12 @@ class Mixer:
             if target is not None and target.listens != may:
                 target.listens = may
                 self._stale = True
+
+    def confirm(self, leg: LegId, key: str) -> None:
+        """Let a leg of an echo room hear that a key was understood; elsewhere nothing is heard."""
+        target = self._legs.get(leg)
+        if target is not None and target.echo is not None:
+            target.echo.confirm(key)
 
     def levels(self) -> dict[LegId, float]:
         """Return each leg's level in the last tick, in dBov."""
@@ -238,6 +256,9 @@ class Mixer:
         if self._speaker.update(self._activity, np.flatnonzero(self._activity.talking & self._heard).tolist()):
             events.append(SpeakerChanged(self.speaker))
         sources = self._seat()
+        for leg in self._legs.values():
+            if leg.echo is not None:
+                leg.echoed = leg.echo.next(leg.sound if leg.heard else None, leg.rate)
         if self._stale:
             self._direct(sources)
         self._mix(sources)
@@ -297,8 +318,8 @@ class Mixer:
                 sources.append((leg, _sound(leg)))
             else:
                 leg.filters = {}
-                sources.append((leg, _rising(_sound(leg), leg.rate)))
-        sources.extend((leg, _falling(_sound(leg), leg.rate)) for leg in before if leg not in seated)
+                sources.append((leg, rising(_sound(leg), leg.rate)))
+        sources.extend((leg, falling(_sound(leg), leg.rate)) for leg in before if leg not in seated)
         sources.extend((leg, _last(leg)) for leg in self._gone)
         self._gone = []
         self._seated = seated
@@ -331,6 +352,8 @@ class Mixer:
                 mine = parts.get(id(leg))
                 if sender.bus == QUIET:
                     bus_sound = quiet
+                elif leg.echoed is not None:
+                    bus_sound = limit(_at_rate(leg, leg.echoed, rate))
                 elif sender.bus == FULL or mine is None:
                     bus_sound = full
                 else:
@@ -374,6 +397,8 @@ class Mixer:
                 continue
             if not leg.listens:
                 bus = QUIET
+            elif leg.echo is not None:
+                bus = "own"
             elif leg in sounding:
                 bus = "own" if len(sounding) > 1 else QUIET
             else:
@@ -474,20 +499,6 @@ def _at_rate(leg: _Leg, sound: Floats, rate: int) -> Floats:
     return resampler(sound)
 
 
-def _rising(sound: Floats, rate: int) -> Floats:
-    count = rate * RISE_MS // 1000
-    result = sound.copy()
-    result[:count] *= np.arange(count, dtype=np.float32) / np.float32(count)
-    return result
-
-
-def _falling(sound: Floats, rate: int) -> Floats:
-    count = rate * FALL_MS // 1000
-    result = np.zeros(len(sound), np.float32)
-    result[:count] = sound[:count] * (1 - np.arange(count, dtype=np.float32) / np.float32(count))
-    return result
-
-
 def _last(leg: _Leg) -> Floats:
     """Return the end of a leg that was taken out: its last tick, mirrored so that it joins, fading."""
-    return _falling(_sound(leg)[::-1].copy(), leg.rate)
+    return falling(_sound(leg)[::-1].copy(), leg.rate)

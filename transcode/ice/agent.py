@@ -1,4 +1,4 @@
-"""ICE: sockets, connectivity checks and consent, on aioice; the one file that touches aioice's private parts.
+"""ICE: sockets, connectivity checks and consent, on aioice; it and `shared` alone touch aioice's private parts.
 
 Theory of operation. aioice's Connection runs the checks. Four things are ours:
 
@@ -14,7 +14,7 @@ After completion aioice leaves cancelled checks in state IN_PROGRESS; a peer tha
 never be followed. `check_incoming` sets them back to WAITING.
 
 Private parts used (aioice 0.13): Connection._nominated, _check_list, _early_checks, _early_checks_done,
-_remote_candidates, _protocols, _add_remote_candidate, _emit_event, _find_remote_candidate.
+_components, _remote_candidates, _protocols, _add_remote_candidate, _emit_event, _find_remote_candidate.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Agent(aioice.Connection):
         if not local:
             raise Refused(Reason.NO_PORTS, "no local address could be bound for ICE")
         if public_address is not None:
-            local += [_mapped(each, public_address) for each in local if _same_family(each.address, public_address)]
+            local += [mapped(each, public_address) for each in local if _same_family(each.address, public_address)]
         return Ice(self.local_username, self.local_password, tuple(local), complete=True)
 
     async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[Any]:  # noqa: ASYNC109
@@ -200,7 +200,9 @@ class Agent(aioice.Connection):
         if candidate.address.endswith(".local"):
             # Not resolved: the peer's own checks show its address, and no multicast leaves this machine.
             self.count("hidden_candidates")
-        elif candidate.component != COMPONENT or candidate.protocol.lower() != "udp" or not _usable(candidate):
+        elif (
+            candidate.component not in self._components or candidate.protocol.lower() != "udp" or not _usable(candidate)
+        ):
             self.count("unusable_candidates")
         elif self._full():
             self.count("surplus_candidates")
@@ -288,6 +290,8 @@ def _nothing() -> None:
 
 
 def _usable(candidate: Candidate) -> bool:
+    if candidate.protocol.lower() != "udp":
+        return False
     try:
         address = ipaddress.ip_address(candidate.address)
     except ValueError:
@@ -299,13 +303,13 @@ def _same_family(one: str, other: str) -> bool:
     return (":" in one) == (":" in other)
 
 
-def _mapped(base: Candidate, public_address: str) -> Candidate:
+def mapped(base: Candidate, public_address: str) -> Candidate:
     """Describe the public address in front of a one-to-one NAT that keeps ports."""
     return Candidate(
         foundation=candidate_foundation("srflx", "udp", base.address),
-        component=COMPONENT,
+        component=base.component,
         protocol="udp",
-        priority=candidate_priority(COMPONENT, "srflx", (base.priority >> 8) & 0xFFFF),
+        priority=candidate_priority(base.component, "srflx", (base.priority >> 8) & 0xFFFF),
         address=public_address,
         port=base.port,
         type="srflx",

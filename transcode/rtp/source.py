@@ -14,6 +14,7 @@ cheaply when that work would be for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Source = tuple[Any, ...]
@@ -45,6 +46,9 @@ class SourceLock:
 
     __slots__ = ("_candidates", "_left", "_left_at", "_needed", "expected", "heard", "locked", "moves")
 
+    proved = False
+    """Whether addresses are proved by something better than what comes from them."""
+
     def __init__(self, needed: int = NEEDED) -> None:
         self.expected: Source | None = None
         self.locked: Source | None = None
@@ -67,6 +71,10 @@ class SourceLock:
             self.expected = address
             self.locked = None
             self._candidates.clear()
+
+    def knows(self, source: Source) -> bool:
+        """Tell whether an address is the peer's, as learned or as signalled: only there may it shake hands from."""
+        return source in (self.locked, self.expected)
 
     def closed(self, source: Source, now: float) -> bool:
         """Tell whether a packet from this address is foreign, without looking into it."""
@@ -103,3 +111,37 @@ class SourceLock:
         self.locked = source
         self.heard = now
         self._candidates.clear()
+
+
+class ProvedLock(SourceLock):
+    """Where the peer is by ICE: checks prove its addresses, and one of them is chosen to send to.
+
+    allowed tells whether checks have proved an address; nothing is learned from packets.
+    """
+
+    __slots__ = ("_allowed",)
+
+    proved = True
+
+    def __init__(self, allowed: Callable[[Source], bool]) -> None:
+        super().__init__()
+        self._allowed = allowed
+
+    def choose(self, address: Source) -> None:
+        """Send to this address from now on."""
+        self.expected = self.locked = address
+
+    def expect(self, address: Source | None) -> None:
+        """What signalling says is of no matter."""
+
+    def knows(self, source: Source) -> bool:
+        """See `SourceLock.knows`."""
+        return source == self.locked or self._allowed(source)
+
+    def closed(self, source: Source, now: float) -> bool:
+        """See `SourceLock.closed`."""
+        return not self.knows(source)
+
+    def offer(self, source: Source, ssrc: bytes, packet: bytes, now: float) -> list[bytes]:
+        """Let in what comes from a proved address."""
+        return [packet]

@@ -16,6 +16,7 @@ import errno
 import ipaddress
 import socket
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -24,7 +25,7 @@ from transcode.media import Kind, SrtpKey
 from transcode.rtp import rtcp
 from transcode.rtp.packet import RtpPacket
 from transcode.rtp.ports import PortPool
-from transcode.rtp.source import Source, SourceLock
+from transcode.rtp.source import ProvedLock, Source, SourceLock
 from transcode.rtp.srtp import SrtpSession
 from transcode.rtp.transport import PacketHandler
 
@@ -36,6 +37,9 @@ RTCP_BURST = 4
 RTCP_NEEDED = 2
 """RTCP packets before their address is believed: they are seconds apart."""
 
+AsideHandler = Callable[[bytes, Source, bool], None]
+"""Takes a datagram that is no RTP, where it came from, and whether by the RTCP port."""
+
 log = structlog.get_logger()
 
 
@@ -46,12 +50,11 @@ def _ignore(packet: bytes, arrival: float) -> None:
 class UdpTransport:
     """A `PacketTransport` on a pair of ports, or a single one where RTP and RTCP are always multiplexed.
 
-    Raises Refused(NO_PORTS) if the pool is exhausted. Needs the running loop. `set_remote` and `set_keys` may be
-    called again at any time.
-
-    Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
-    garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
-    to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
+        Raises Refused(NO_PORTS) if the pool is exhausted. Needs the running loop. `set_remote` and `set_keys` may be
+    XX
+        Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
+        garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
+        to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
     """
 
     def __init__(self, pool: PortPool, kind: Kind, pair: bool = True) -> None:
@@ -60,12 +63,15 @@ class UdpTransport:
         self._loop = asyncio.get_running_loop()
         self.on_rtp: PacketHandler = _ignore
         self.on_rtcp: PacketHandler = _ignore
+        self.on_stun: AsideHandler | None = None
+        self.on_dtls: AsideHandler | None = None
         self.address = pool.address
         self._rtp, self._rtcp = self._ports.rtp, self._ports.rtcp
         self._burst = BURST[kind]
         self._lock = SourceLock()
         self._control_lock = SourceLock(RTCP_NEEDED)
         self._srtp: SrtpSession | None = None
+        self._control_srtp: SrtpSession | None = None
         self._encrypted = False
         self._mux = not pair
         self._closed = False
@@ -124,9 +130,24 @@ class UdpTransport:
     ) -> tuple[Source | None, Source | None]:
         """Return where `set_remote` would send RTP and RTCP. Raises Refused as that does."""
         other = port + 1 if rtcp_port is None else rtcp_port
-        return self._resolve(address, port), self._resolve(rtcp_address or address, other if other < 65536 else 0)
+        return self.resolve(address, port), self.resolve(rtcp_address or address, other if other < 65536 else 0)
 
-    def _resolve(self, address: str | None, port: int) -> Source | None:
+    def prove(self, media: ProvedLock, control: ProvedLock | None) -> None:
+        """Let ICE say where RTP and RTCP go and come from; control None: RTCP has no path of its own."""
+        self._lock = media
+        if control is not None:
+            self._control_lock = control
+
+    def unprove(self) -> None:
+        """Go back to what signalling says and packets teach."""
+        self._lock, self._control_lock = SourceLock(), SourceLock(RTCP_NEEDED)
+
+    def set_mux(self, mux: bool) -> None:
+        """Say whether RTCP takes the way of RTP (RFC 5761)."""
+        self._mux = mux or self._rtcp is None
+
+    def resolve(self, address: str | None, port: int) -> Source | None:
+        """Return an address as this socket spells it; None for nobody's. Raises Refused as `set_remote` does."""
         if not address or not port:
             return None
         try:
@@ -170,6 +191,17 @@ class UdpTransport:
             self._srtp.clear_rtcp = clear_rtcp
             self._srtp.rekey(send, receive)
 
+    def set_control_keys(self, send: SrtpKey | None, receive: SrtpKey | None) -> None:
+        """Give RTCP on its own port keys of its own, as DTLS does there (RFC 5764 §4.2); until then it is shut."""
+        if self._control_srtp is None:
+            self._control_srtp = SrtpSession(send, receive)
+        else:
+            self._control_srtp.rekey(send, receive)
+
+    def share_keys(self) -> None:
+        """Encrypt RTCP with the keys of RTP (again), whatever port it takes."""
+        self._control_srtp = None
+
     @property
     def encrypted(self) -> str:
         """The suite in use, or nothing."""
@@ -191,13 +223,15 @@ class UdpTransport:
 
     def send_rtcp(self, packet: bytes) -> None:
         """Send one compound RTCP packet."""
+        together = self._mux or self._rtcp is None
         if self._encrypted:
-            secured = None if self._srtp is None else self._srtp.protect_rtcp(packet)
+            session = self._srtp if together else self._control_srtp or self._srtp
+            secured = None if session is None else session.protect_rtcp(packet)
             if secured is None:
                 self.unencrypted += 1
                 return
             packet = secured
-        if self._mux or self._rtcp is None:
+        if together or self._rtcp is None:
             self._send(self._rtp, packet, self._lock.target)
         else:
             self._send(self._rtcp, packet, self._control_target())
@@ -209,6 +243,13 @@ class UdpTransport:
             host, port, *rest = media.locked
             return (host, min(port + 1, 65535), *rest)
         return lock.target
+
+    def send_aside(self, data: bytes, control: bool, target: Source | None = None) -> None:
+        """Send a datagram of ICE or DTLS from the RTP or RTCP port; target None: to where the packets of that go."""
+        sender = self._rtcp if self._rtcp is not None and control else self._rtp
+        if target is None:
+            target = self._control_target() if control else self._lock.target
+        self._send(sender, data, target)
 
     def _send(self, sender: socket.socket, packet: bytes, target: Source | None) -> None:
         if target is None or self._closed:
@@ -260,22 +301,28 @@ class UdpTransport:
                 continue
             length = len(data)
             if length < 8 or length > MAX_DATAGRAM or not 128 <= data[0] <= 191:
-                self._sort_out(data)
+                self._sort_out(data, source, control)
             elif control or 192 <= data[1] <= 223:
                 self._take_rtcp(data, source, now, self._control_lock if control else self._lock)
             else:
                 self._take_rtp(data, source, now)
 
-    def _sort_out(self, data: bytes) -> None:
-        """Count what is neither RTP nor RTCP, by its first octet (RFC 7983 §7)."""
+    def _sort_out(self, data: bytes, source: Source, control: bool) -> None:
+        """Hand on or count what is neither RTP nor RTCP, by its first octet (RFC 7983 §7)."""
         if len(data) > MAX_DATAGRAM:
             self.oversized += 1
         elif not data or len(data) < 8:
             self.malformed += 1
         elif data[0] < 4:
-            self.stun += 1
+            if self.on_stun is not None:
+                self.on_stun(data, source, control)
+            else:
+                self.stun += 1
         elif 20 <= data[0] <= 63:
-            self.dtls += 1
+            if self.on_dtls is not None and (self._control_lock if control else self._lock).knows(source):
+                self.on_dtls(data, source, control)
+            else:
+                self.dtls += 1
         else:
             self.garbage += 1
 
@@ -309,7 +356,9 @@ class UdpTransport:
             self.foreign += 1
             return
         if self._encrypted:
-            clear = None if self._srtp is None else self._srtp.unprotect_rtcp(data)
+            own = self._control_srtp if lock is self._control_lock else None
+            session = own or self._srtp
+            clear = None if session is None else session.unprotect_rtcp(data)
             if clear is None:
                 return
             data = clear
@@ -325,7 +374,13 @@ class UdpTransport:
     def _stranger(self, source: Source, lock: SourceLock) -> bool:
         """Tell whether RTCP on its own port comes from another host than the media that is known already."""
         media = self._lock.locked
+        if lock.proved:
+            return False
         return lock is self._control_lock and media is not None and source[0] != media[0] and source != lock.expected
+
+    def silence(self) -> None:
+        """Deliver nothing any more; what goes out still does, until `close`."""
+        self.on_rtp = self.on_rtcp = _ignore
 
     def close(self) -> None:
         """Give the sockets back; nothing is delivered afterwards. Closing twice does nothing."""
@@ -355,6 +410,7 @@ class UdpTransport:
             "handler_errors",
         )
         counts = {name: getattr(self, name) for name in names}
-        if self._srtp is not None:
-            counts.update(self._srtp.counters())
+        for session in (self._srtp, self._control_srtp):
+            for name, count in session.counters().items() if session is not None else ():
+                counts[name] = counts.get(name, 0) + count
         return counts

@@ -86,7 +86,7 @@ class Compositor:
         if changed:
             self._begin(key)
         self._arrivals = []
-        if key.single:
+        if key.single and not key.text:
             whole = self._whole_picture(pictures.get(key.legs[0]))
             if whole is not None:
                 return whole
@@ -156,10 +156,16 @@ class Compositor:
         else:
             self._show(place, scaler, picture)
         place.serial = serial
-        alone = self._key is not None and self._key.single
-        if place.name and (picture is None or not alone):
-            self._label(place)
+        caption = self._caption(place, picture is None)
+        if caption:
+            self._label(place, caption)
         return True
+
+    def _caption(self, place: _Place, initials: bool) -> str:
+        """Return what is written on a tile: a name, except where one picture is shown alone, or that one's text."""
+        if self._key is None or not self._key.single:
+            return place.name
+        return self._key.text or (place.name if initials else "")
 
     def _show(self, place: _Place, scaler: VideoReformatter, picture: Picture) -> None:
         target = _fitted(picture, place.inner, self._aspect)
@@ -176,10 +182,10 @@ class Compositor:
         self.scaled += 1
         return scaler.reformat(picture.frame, width, height, "yuv420p", interpolation=Interpolation.BILINEAR)
 
-    def _label(self, place: _Place) -> None:
+    def _label(self, place: _Place, text: str) -> None:
         inner = place.inner
         margin = max(2, inner.height // 40) & ~1
-        patch = self._painter.label(place.name, (inner.width - 2 * margin) & ~1, inner.height)
+        patch = self._painter.label(text, (inner.width - 2 * margin) & ~1, inner.height)
         if patch.height + margin > inner.height or patch.width + margin > inner.width:
             return
         self._blend(patch, inner.x + margin, inner.y + inner.height - margin - patch.height & ~1)

@@ -36,7 +36,7 @@ class PictureKey:
     """What a picture shows: equal keys are one picture.
 
     legs are in the order of the layout's tiles, names beside them. layout is what is drawn and never AUTO. No legs
-    at all is the slate, with its title and text.
+    at all is the slate, with its title and text; one leg with a text has that written under its picture.
     """
 
     layout: Layout
@@ -186,13 +186,16 @@ def views(
     None if nobody talks: the last one then keeps the place. AUTO: two people see each
     other full screen; from three on, everybody shares one equal grid that shows all, above nine 1+7. SPEAKER:
     everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
-    names, and the slate if there is nobody else.
+    names, and the slate if there is nobody else. In an echo room each leg sees itself.
     """
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
     seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
     seating.speak(speaker)
-    return {leg.leg: _view(plan, leg, named, seating) for leg in plan.legs if viewers is None or leg.leg in viewers}
+    watching = [leg for leg in plan.legs if viewers is None or leg.leg in viewers]
+    if plan.echo:
+        return {leg.leg: PictureKey(Layout.SPEAKER, (leg.leg,), (leg.name,), text=plan.slate) for leg in watching}
+    return {leg.leg: _view(plan, leg, named, seating) for leg in watching}
 
 
 def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seating: Seating) -> PictureKey:

@@ -9,7 +9,7 @@
  *     joining --joined, media flow--> connected --socket or media broke--> reconnecting --joined, media--> connected
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "notice", "stream" (detail:
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "notice", "chat", "unsaid", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
@@ -67,6 +67,11 @@ export class Call extends EventTarget {
     this.#attempt?.socket.send({type: "mute", audio, video});
   }
 
+  /** Write a message to everybody; it comes back as "chat", or "unsaid" tells why it does not. */
+  say(text) {
+    this.#attempt?.socket.send({type: "say", text});
+  }
+
   /** Send another track of this kind ("audio" or "video"), or null for none. */
   async replace(kind, track) {
     this.#tracks[kind] = track;
@@ -114,6 +119,8 @@ export class Call extends EventTarget {
       case "room":
       case "speaker":
       case "notice":
+      case "chat":
+      case "unsaid":
         this.#emit(message.type, message);
         break;
       case "ended":

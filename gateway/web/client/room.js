@@ -1,5 +1,6 @@
 /** The room: its one picture, who is in it, our own controls, and how the connection is doing. */
 
+import {Chat} from "./chat.js";
 import {explain, sentence} from "./messages.js";
 import {byId, dress, notice, showView, warn} from "./page.js";
 import {People} from "./people.js";
@@ -19,6 +20,7 @@ export class RoomPage {
   #media;
   #call = null;
   #people = new People();
+  #chat = new Chat();
   #settings;
   #picture = byId("picture");
   #idle = 0;
@@ -34,7 +36,8 @@ export class RoomPage {
     const clicks = {
       "microphone-button": () => this.#microphone(),
       "camera-button": () => this.#camera(),
-      "people-button": () => this.#showPeople(byId("people").hidden),
+      "people-button": () => this.#showSide(byId("people").hidden ? "people" : ""),
+      "chat-button": () => this.#showSide(byId("chat").hidden ? "chat" : ""),
       "screen-button": () => this.#screen(),
       "settings-button": () => this.#settings.open(),
       "leave-button": () => this.#call?.leave(),
@@ -58,6 +61,7 @@ export class RoomPage {
   open(call, {room}) {
     this.#call = call;
     this.#people.clear();
+    this.#chat.open(call);
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
     this.#link("joining");
@@ -71,7 +75,8 @@ export class RoomPage {
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));
     call.addEventListener("stream", ({detail}) => this.#receive(detail));
-    this.#showPeople(!matchMedia("(max-width: 899px) and (orientation: landscape), (max-height: 500px)").matches);
+    const small = matchMedia("(max-width: 899px) and (orientation: landscape), (max-height: 500px)").matches;
+    this.#showSide(small ? "" : "people");
     this.#drawOwn();
   }
 
@@ -89,6 +94,7 @@ export class RoomPage {
     this.#call = null;
     byId("spoken").textContent = "";
     this.#settings.close();
+    this.#chat.close();
     this.#picture.srcObject = null;
     byId("self-video").srcObject = null;
     byId("hear").hidden = byId("banner").hidden = true;
@@ -196,10 +202,15 @@ export class RoomPage {
 
   // The page
 
-  #showPeople(shown) {
-    byId("people").hidden = !shown;
-    byId("people-button").setAttribute("aria-expanded", String(shown));
-    byId("room").classList.toggle("with-people", shown);
+  /** Show one of the side panels ("people", "chat"), or none (""). */
+  #showSide(name) {
+    for (const id of ["people", "chat"]) {
+      byId(id).hidden = id !== name;
+      byId(`${id}-button`).setAttribute("aria-expanded", String(id === name));
+    }
+    byId("room").classList.toggle("with-people", name !== "");
+    byId("room").classList.toggle("with-chat", name === "chat");
+    if (name === "chat") this.#chat.shown();
   }
 
   async #screen() {
@@ -228,10 +239,16 @@ export class RoomPage {
   }
 
   #key(event) {
-    if (!this.#call || byId("room").hidden || !shortcutsOn()) return;
+    if (!this.#call || byId("room").hidden) return;
+    if (event.key === "Escape" && byId("chat").contains(event.target) && !event.isComposing) {
+      this.#showSide("");
+      byId("chat-button").focus();
+      return;
+    }
+    if (!shortcutsOn()) return;
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     if (byId("settings").open || event.target.closest?.("input, select, textarea")) return;
-    const button = {m: "microphone-button", v: "camera-button", f: "screen-button"}[event.key.toLowerCase()];
+    const button = {m: "microphone-button", v: "camera-button", c: "chat-button", f: "screen-button"}[event.key.toLowerCase()];
     if (!button || byId(button).hidden) return;
     event.preventDefault();
     byId(button).click();
