@@ -15,12 +15,14 @@ from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
 from gateway.web.board import told_message
+from gateway.web.calls import start_transfer
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
     Invitation,
     MessageList,
     MessageShape,
+    Move,
     NewMessage,
     NewRoom,
     ParticipantChange,
@@ -30,6 +32,7 @@ from gateway.web.shapes import (
     RoomChange,
     RoomList,
     RoomShape,
+    Transfer,
     participant_detail,
     participant_shape,
     room_shape,
@@ -172,6 +175,24 @@ async def remove_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -
     """End a participant's call."""
     await office.desk.remove(office.desk.room(room), ParticipantId(id))
     return Response(status_code=204)
+
+
+@router.post("/rooms/{room}/participants/{id}/move", dependencies=ROOMS, tags=["participants"])
+async def move_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Move) -> ParticipantDetail:
+    """Bring a participant into another room; its peer notices nothing. Neither lock nor PIN keeps it out."""
+    to = office.desk.room(asked.room)
+    await office.desk.move(office.desk.room(room), ParticipantId(id), to)
+    return await _detail(office, _somebody(to, id))
+
+
+@router.post("/rooms/{room}/participants/{id}/transfer", dependencies=CALLS, tags=["participants"], status_code=202)
+async def transfer_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Transfer) -> Response:
+    """Have a participant's peer call somebody else instead of us; `transfer` events tell how that goes.
+
+    It leaves when the other one has answered. An address outside must be allowed by an outbound rule.
+    """
+    await start_transfer(office, office.desk.call_of(office.desk.room(room), ParticipantId(id)), asked)
+    return Response(status_code=202)
 
 
 async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:
