@@ -30,6 +30,7 @@ from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.adapter_reports import Reports
+from sip.adapter_trunks import Trunks
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Servers
@@ -39,6 +40,7 @@ from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
+from sip.trunk import TrunkInfo
 from sip.uri import Uri
 from transcode.media import Wanted
 
@@ -81,6 +83,8 @@ class SipAdapter:
         self._rng = rng
         self._network: Network
         self.registrar: Registrations | None = None
+        self.trunks: Trunks
+        self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
         self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer, referrals)
         self.calls: CallTable
@@ -108,7 +112,13 @@ class SipAdapter:
         wanted = {Transport.UDP: config.udp, Transport.TCP: config.tcp, Transport.TLS: config.tls}
         ports = {transport: port for transport, port in wanted.items() if port is not None}
         network_config = NetworkConfig(
-            config.address, ports, config.certificate, config.key, config.authorities, config.limits
+            config.address,
+            ports,
+            config.certificate,
+            config.key,
+            config.authorities,
+            any(trunk.certificates for trunk in config.trunks),
+            config.limits,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -130,8 +140,11 @@ class SipAdapter:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
             stack_config = replace(stack_config, methods=methods, supported=supported)
+        self.stack_config = stack_config
         self.stack = Stack(stack_config, self._rng)
         self._running = True
+        self.trunks = Trunks(config.trunks, self, self._network, resolver, rng)
+        self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
 
     async def stop(self) -> None:
@@ -141,7 +154,7 @@ class SipAdapter:
         self.stopping = True
         self.conferences.stop()
         await self.transfers.stop()
-        await self.calls.end(Reason.SHUTDOWN, STOP_TIME)
+        await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False
         if self._timer is not None:
@@ -166,6 +179,10 @@ class SipAdapter:
     def registrations(self) -> tuple[RegistrationInfo, ...]:
         """Return all that is registered, by account."""
         return self.registrar.listing() if self.registrar is not None else ()
+
+    def trunk_states(self) -> tuple[TrunkInfo, ...]:
+        """Return how each trunk is."""
+        return self.trunks.listing()
 
     @property
     def ports(self) -> MappingProxyType[Transport, int]:
@@ -200,21 +217,36 @@ class SipAdapter:
         display: str = "",
         headers: HeaderList | None = None,
         sender: str = "",
+        trunk: str = "",
+        caller: str = "",
+        private: bool = False,
     ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
         display is the name that the peer is shown, sender the user part of the address that calls, by default the
         room's; headers go into the INVITE. An address of one of our accounts, or user:NAME, leads to where that is
-        registered, one contact after the other. Raises Refused with the reason that the peer or the house gave.
+        registered, one contact after the other.
+
+        trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
+        not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
+        who is called.
+
+        Raises Refused with the reason that the peer or the house gave; where the trunk has no room: BUSY, OVERLOAD.
         """
         if not self._running or self.stopping:
             raise Refused(Reason.SHUTDOWN)
-        return await self._placing.dial(target, facts, wanted or Wanted(), display, headers or [], sender)
+        wanted, headers = wanted or Wanted(), headers or []
+        if trunk:
+            line = self.trunks.get(trunk)
+            return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
+        return await self._placing.dial(target, facts, wanted, display, headers, sender)
 
     async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
         """Place a call that the house ordered, as `dial` does."""
-        return await self.dial(order.target, facts, order.wanted, order.display, headers, order.sender)
+        return await self.dial(
+            order.target, facts, order.wanted, order.display, headers, order.sender, trunk=order.trunk
+        )
 
     def user_of(self, target: str) -> str | None:
         """Return the account of ours that a SIP URI means; None where it means somebody else."""
@@ -244,6 +276,7 @@ class SipAdapter:
         self.stack.closed(flow, now)
         if self.registrar is not None:
             self.registrar.closed(flow)
+        self.trunks.closed(flow)
 
     def unreachable(self, send: Send) -> None:
         """Take back a message that could not be sent."""

@@ -23,6 +23,7 @@ from gateway.calls import Call, CallFacts, CallId, Desk, Line
 from gateway.reasons import Reason, Refused, from_sip
 from sip.adapter_facts import call_facts
 from sip.adapter_jobs import Job, Jobs
+from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
     DTMF_RELAY,
@@ -40,6 +41,7 @@ from sip.hunt import Failure
 from sip.message import Request, Response
 from sip.refusals import HeaderList, refusal_headers, refusal_status
 from sip.stack import Stack
+from sip.trunk_limits import Slot
 from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
@@ -88,7 +90,8 @@ class Replaced:
 class SipCall:
     """One call. flow is the one that it began on; session None until the stack has given one.
 
-    replaced is the call that this one takes the place of.
+    replaced is the call that this one takes the place of, account the user who proved to be the caller. line is the
+    trunk that it came through, slot its place in the trunk either way.
     """
 
     def __init__(
@@ -126,6 +129,9 @@ class SipCall:
         self._admission: asyncio.Task[None] | None = None
         self._rang = False
         self._rings = False
+        self.account = ""
+        self.line: TrunkLine | None = None
+        self.slot: Slot | None = None
 
     @property
     def replaceable(self) -> Replaced | None:
@@ -373,6 +379,8 @@ class SipCall:
         if self._over is not None:
             return
         self._over = reason
+        if self.slot is not None:
+            self.slot.release()
         if self._retry is not None:
             self._retry.cancel()
         if self._admission is not None and self._admission is not asyncio.current_task():
@@ -388,7 +396,8 @@ class SipCall:
 
     async def _arrive(self, request: Request) -> None:
         try:
-            facts = replace(call_facts(request, self.flow), video=has_picture(_description(request)))
+            read = call_facts if self.line is None else self.line.call_facts
+            facts = replace(read(request, self.flow), account=self.account, video=has_picture(_description(request)))
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is

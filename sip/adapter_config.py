@@ -10,6 +10,7 @@ from sip.accounts import Account
 from sip.digest import Algorithm
 from sip.gate import Policy
 from sip.transport_stream import StreamLimits
+from sip.trunk import Trunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class SipConfig:
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
     are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
     give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
-    who sends them. registrations keeps what is registered; None: only as long as the process lives.
+    who sends them. registrations keeps what is registered; None: only as long as the process lives. trunks are the
+    carriers and static peers that calls come from and go through.
     """
 
     address: str = "0.0.0.0"
@@ -40,4 +42,5 @@ class SipConfig:
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
+    trunks: tuple[Trunk, ...] = ()
     limits: StreamLimits = field(default_factory=StreamLimits)

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509 import (
+    DNSName,
+    ExtensionNotFound,
+    IPAddress,
+    SubjectAlternativeName,
+    UniformResourceIdentifier,
+    load_pem_x509_certificates,
+)
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -21,8 +29,10 @@ MAX_CHAIN = 10
 class ServerContext:
     """Makes the server's side of connections."""
 
-    def __init__(self, certificate: Path, key: Path | None) -> None:
+    def __init__(self, certificate: Path, key: Path | None, authorities: Path | None = None) -> None:
         """Read PEM files; key None: it stands in the certificate's file.
+
+        authorities: those who sign clients' certificates; clients are then asked for one, and need not have it.
 
         Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
         """
@@ -42,10 +52,43 @@ class ServerContext:
             self._context.check_privatekey()
         except SSL.Error as error:
             raise ValueError(f"{certificate} and its key do not fit together") from error
+        if authorities is not None:
+            store = self._context.get_cert_store()
+            for root in load_pem_x509_certificates(authorities.read_bytes()):
+                if store is not None:
+                    store.add_cert(crypto.X509.from_cryptography(root))
+            self._context.set_verify(SSL.VERIFY_PEER, _note_verdict)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
         return SSL.Connection(self._context, None)
+
+
+def _note_verdict(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
+    """Let everybody in, and note on the connection whose certificate proves nothing."""
+    if not right:
+        connection.set_app_data(_UNPROVED)
+    return True
+
+
+_UNPROVED = object()
+
+
+def peer_names(connection: SSL.Connection) -> frozenset[str]:
+    """Return the names in a client's certificate, in lower case; none where it showed none that an authority signed."""
+    shown: Any = connection.get_peer_certificate(as_cryptography=True)
+    if shown is None or connection.get_app_data() is _UNPROVED:
+        return frozenset()
+    found = {str(one.value).lower() for one in shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)}
+    try:
+        names = shown.extensions.get_extension_for_class(SubjectAlternativeName).value
+    except ExtensionNotFound:
+        return frozenset(found)
+    found.update(name.lower() for name in names.get_values_for_type(DNSName))
+    found.update(str(address) for address in names.get_values_for_type(IPAddress))
+    for uri in names.get_values_for_type(UniformResourceIdentifier):
+        found.add(uri.lower().removeprefix("sip:"))
+    return frozenset(found)
 
 
 def client_context(host: str, authorities: Path | None) -> Any:

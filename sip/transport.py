@@ -43,7 +43,7 @@ class NetworkConfig:
     """Where to listen: ports by transport (0 is any free one). address is an IP literal.
 
     certificate and key are PEM files for TLS; authorities, if given, is a PEM file of those who may have signed the
-    certificates of servers that we connect to.
+    certificates of servers that we connect to; and of clients, who are asked for one with client_certificates.
     """
 
     address: str
@@ -51,6 +51,7 @@ class NetworkConfig:
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None
+    client_certificates: bool = False
     limits: StreamLimits = field(default_factory=StreamLimits)
 
 
@@ -127,7 +128,8 @@ class Network:
         elif transport is Transport.TLS:
             if self._config.certificate is None:
                 raise ValueError("TLS needs a certificate")
-            context: Any = ServerContext(self._config.certificate, self._config.key)
+            signers = self._config.authorities if self._config.client_certificates else None
+            context: Any = ServerContext(self._config.certificate, self._config.key, signers)
             factory = _TlsFactory(context, False, factory, clock=self._reactor)
             listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         else:
@@ -183,6 +185,11 @@ class Network:
                 self._send_to(send, send.fallback)
             else:
                 self._fail(send)
+
+    def peer_names(self, flow: Flow) -> frozenset[str]:
+        """Return the names that the peer of a TLS connection proved by its certificate."""
+        connection = self._connections.get(flow.connection)
+        return connection.peer_names if isinstance(connection, Connection) else frozenset()
 
     def hold(self, flow: Flow) -> None:
         """Keep a flow's connection open through silence until `release`; for UDP nothing is to be done."""
@@ -318,6 +325,7 @@ class Network:
         if not self._room(address, key is not None):
             return None
         connection = Connection(self, transport, self._numbers, self._loop)
+        connection.asks_names = key is None and self._config.client_certificates
         self._connections[self._numbers] = connection
         if key is not None:
             self._keys[self._numbers] = key
