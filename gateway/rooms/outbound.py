@@ -25,6 +25,10 @@ MAX_CALLS = 20
 _SEPARATORS = str.maketrans("", "", "-.() ")
 
 
+class Denied(Refused):
+    """The house did not place a call; nobody outside was asked."""
+
+
 class Role(Enum):
     """Who asks: a program or command with a token, somebody in a room, or a caller who wants to be put through."""
 

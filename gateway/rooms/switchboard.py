@@ -18,7 +18,7 @@ from gateway.rooms.bridge import Bridge
 from gateway.rooms.dial_plan import Destination, DialPlan, Refuse, ToCall, ToMenu
 from gateway.rooms.identity import make_id
 from gateway.rooms.model import RoomSettings
-from gateway.rooms.outbound import Asker, Outbound, Permit, Role, read_target
+from gateway.rooms.outbound import Asker, Denied, Outbound, Permit, Role, read_target
 from gateway.rooms.policy import NOTHING_SAID, Decision, Policy
 from gateway.rooms.room import Room
 from transcode.media import RoomId, Wanted
@@ -87,11 +87,15 @@ class Switchboard:
         """Call somebody into a room for one who may do so; return the call when it was answered.
 
         name is what the others read of the one who is called; dial places the call instead of the house's dialler.
-        Raises `Refused`: NOT_ALLOWED, OVERLOAD, or the reason that the one who is called or the house gave.
+        Raises `Denied` where the house will not call: NOT_ALLOWED, OVERLOAD, BAD_REQUEST; else `Refused` with the
+        reason that the one who is called gave.
         """
         if self.dialler is None:
             raise Refused(Reason.UNSUPPORTED, "this gateway places no calls")
-        order, permit = self._allowed(asker, order, room)
+        try:
+            order, permit = self._allowed(asker, order, room)
+        except Refused as refused:
+            raise Denied(refused.reason, refused.detail) from None
         number = read_target(order.target).number
         facts = CallFacts(
             protocol=CallProtocol.SIP,

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from gateway.calls import Call
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
+from gateway.rooms.outbound import Denied
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
 from gateway.web.board import told_message
@@ -205,6 +206,8 @@ async def _while_waited_for(request: Request, office: Office, dialling: Coroutin
         if call.done():
             try:
                 return call.result()
+            except Denied:
+                raise
             except Refused as refused:
                 raise CalleeRefused(refused.reason, refused.detail) from None
         raise Refused(Reason.CANCELLED if done else Reason.NO_ANSWER)

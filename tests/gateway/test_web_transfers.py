@@ -8,9 +8,11 @@ from test_desk import RecordingLine, facts
 from test_gateway_calls import FakeDialler
 from web_house import ADMIN, CALLS, ROOMS, WebHouse, web_house
 
-from gateway.reasons import Reason
+from gateway.calls import Order
+from gateway.reasons import Reason, Refused
+from gateway.rooms.call import RoomCall
 from gateway.rooms.model import CallFailed, Ringing, RoomSettings, TransferGoes
-from gateway.rooms.outbound import Outbound, OutboundRule
+from gateway.rooms.outbound import Asker, Outbound, OutboundRule, Role
 from gateway.web.events import told
 from transcode.media import RoomId
 
@@ -91,3 +93,22 @@ async def test_events_tell_of_ringing_failing_and_transfers() -> None:
         ):
             name, data = told(TransferGoes(room, call.participant_id, "sip:x@y", reason, over))
             assert (name, data["state"], data["over"], data["target"]) == ("transfer", state, over, "sip:x@y")
+
+
+async def test_a_call_out_that_the_house_does_not_allow_is_forbidden_and_one_that_fails_is_a_conflict() -> None:
+    async with web_house(listening=False) as house:
+        dialler = connect(house)
+
+        async def dial(target: str, room: str, name: str) -> RoomCall:
+            return await house.desk.switchboard.place(Asker(Role.API, room), Order(target), house.desk.room(room), name)
+
+        house.server.office.dial = dial
+        async with house.client(CALLS) as client:
+            path = "/api/v1/rooms/100/participants"
+            for target, status in (("tel:+4989123", 403), ("sip:x@y", 403), ("sip:a@b@c", 400), ("user:nobody", 404)):
+                answer = await client.post(path, json={"target": target})
+                assert answer.status_code == status, target
+            asking = asyncio.create_task(client.post(path, json={"target": "user:bob"}))
+            await dialler.placed()
+            dialler.outcomes[0].set_exception(Refused(Reason.NOT_ALLOWED))
+            assert (await asking).status_code == 409

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import hearing
@@ -126,6 +127,6 @@ class Baresip(Program):
         for _ in range(60):
             await asyncio.sleep(0.1)
             if path.exists() and path.stat().st_size > 100:
-                await asyncio.sleep(0.3)
-                return seeing.in_image(path)
+                with suppress(SyntaxError, OSError):  # it may still be writing, on a busy machine for long
+                    return seeing.in_image(path)
         return set()
