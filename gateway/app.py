@@ -68,6 +68,7 @@ class Started:
     """What a started house listens on, for the banner and for tests; fresh_token is set if one was made just now."""
 
     sip: dict[str, int] = field(default_factory=dict)
+    h323: dict[str, int] = field(default_factory=dict)
     web: int | None = None
     addresses: list[str] = field(default_factory=list)
     fresh_token: str | None = None
@@ -109,6 +110,7 @@ class House:
         self.metrics.add_source(self._samples)
         self.metrics.add_source(self.book.samples)
         await self._start_sip(started, *pairs["sip"])
+        await self._start_h323(started)
         await self._start_web(started, *pairs["web"])
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
@@ -193,6 +195,24 @@ class House:
             raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
+    async def _start_h323(self, started: Started) -> None:
+        from twisted.internet.error import CannotListenError
+
+        from h323.adapter import H323Adapter, H323Config  # needs the reactor, which run() installs first
+
+        h323, listen = self.config.h323, self.config.listen
+        if h323.signalling is None:
+            return
+        self.h323 = H323Adapter(
+            H323Config(address=listen.address, public_address=listen.public_address, signalling=h323.signalling),
+            self.desk,
+        )
+        try:
+            await self.h323.start()
+        except CannotListenError as error:
+            raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
+        started.h323 = dict(self.h323.ports)
+
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
         if web.port is None:
@@ -252,6 +272,7 @@ class House:
             found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found += dialling.samples(self.desk.switchboard)
+        found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -263,7 +284,7 @@ class House:
         if hasattr(self, "desk"):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.desk.close(), SIP_WAIT)
-        for part in ("web", "sip", "plane"):
+        for part in ("web", "sip", "h323", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
         if getattr(self, "policy", None) is not None:

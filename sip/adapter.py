@@ -30,6 +30,7 @@ from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.adapter_reports import Reports
+from sip.adapter_stranded import Stranded
 from sip.adapter_trunks import Trunks
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
@@ -90,6 +91,7 @@ class SipAdapter:
         self.calls: CallTable
         self.names: Names
         self.stopping = False
+        self.stranded = Stranded(self)
         self._reports = Reports(self)
         self._placing: Placing
         self._loop: asyncio.AbstractEventLoop
@@ -153,6 +155,7 @@ class SipAdapter:
             return
         self.stopping = True
         self.conferences.stop()
+        self.stranded.stop()
         await self.transfers.stop()
         await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
@@ -274,6 +277,7 @@ class SipAdapter:
 
     def _closed(self, flow: Flow, now: float) -> None:
         self.stack.closed(flow, now)
+        self.stranded.lost(flow)
         if self.registrar is not None:
             self.registrar.closed(flow)
         self.trunks.closed(flow)

@@ -20,9 +20,9 @@ from typing import Protocol
 import structlog
 
 from gateway.calls import Call, CallFacts, CallId, Desk, Line
+from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused, from_sip
 from sip.adapter_facts import call_facts
-from sip.adapter_jobs import Job, Jobs
 from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,

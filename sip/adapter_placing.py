@@ -26,6 +26,7 @@ from sip.identity import carried_user, request_uri
 from sip.refusals import HeaderList
 from sip.registrar import Binding
 from sip.rewriting import rewritten
+from sip.routing import target_of
 from sip.transport import Network
 from sip.trunk_limits import Slot
 from sip.uri import Uri
@@ -149,6 +150,8 @@ class Placing:
         return known.bindings(uri.name)
 
     async def _dial_binding(self, facts: CallFacts, wanted: Wanted, manner: Manner, binding: Binding) -> Call:
+        if target_of(binding.contact).transport.web:  # a browser takes nothing else (RFC 8827 §6.5, RFC 8834 §4.5)
+            wanted = replace(wanted, encrypted=True, dtls=True, ice=True, bundle=True)
         dialling = self._dialling(str(binding.contact), wanted, binding.ways)
         return await self._dial(dialling, facts, wanted, replace(manner, route=binding.path))
 

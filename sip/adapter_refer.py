@@ -26,7 +26,7 @@ from sip.refusals import HeaderList, refusal_status
 from sip.replaces import Replaces, read_replaces
 from sip.stack import Stack
 from sip.subscriptions import FRAGMENT, fragment
-from sip.uri import BadUri, Uri
+from sip.uri import BadUri, Uri, parse_uri
 from sip.values import BadValue, parse_address
 
 log = structlog.get_logger()
@@ -117,7 +117,9 @@ class Transfers:
             if self._referrals is not None and call is not None:
                 await self._referrals.refer(call, target, partial(self._owner.place, headers=headers))
             else:
-                wanted = replace(facts, caller=target, name="", agent="", peer_call_id="", resume=None)
+                wanted = replace(
+                    facts, caller=target, name=parse_uri(target).name, agent="", peer_call_id="", resume=None
+                )
                 await self._dial(target, wanted, headers)
         except Refused as refused:
             status = refusal_status(refused.reason)

@@ -13,6 +13,7 @@ from sip.adapter_call import SipCall
 from sip.adapter_conference import ConferenceEvents
 from sip.adapter_placing import PlacingOwner
 from sip.adapter_refer import Transfers
+from sip.adapter_stranded import Stranded
 from sip.events import SessionId
 from sip.hunt import Failure
 from sip.refusals import HeaderList, refusal_headers, refusal_status
@@ -26,6 +27,7 @@ class ReportsOwner(PlacingOwner, Protocol):
     stopping: bool
     conferences: ConferenceEvents
     transfers: Transfers
+    stranded: Stranded
 
 
 class Reports:
@@ -154,6 +156,8 @@ class Reports:
             self._owner.stack.respond(event.request_id, 501, self._owner.now())
             return
         reply = self._owner.registrar.register(event.request, event.flow)
+        if reply.status == 200:
+            self._owner.stranded.registered(event.request, event.flow)
         self._owner.stack.respond(
             event.request_id, reply.status, self._owner.now(), text=reply.phrase, headers=reply.headers
         )

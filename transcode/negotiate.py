@@ -296,6 +296,8 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
 
     We receive on our own payload types and send on theirs (RFC 3264 §6.1).
     """
+    if theirs.separate:
+        return _choose_separate(ours, theirs, abilities)
     known = {one.codec for one in (*ours.receive, *ours.send)}
     listed = tuple(one for one in theirs.receive or theirs.send if one.codec in known)
     if not listed:
@@ -313,4 +315,17 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
         tuple(one for one in ours.receive if one.codec in kept) if theirs.send else (),
         main if takes and main.codec in _ENCODABLE else None,
         telephone_event=_keys(tuple(one for one in listed if _goes_with(one, main)), main) if takes else None,
+    )
+
+
+def _choose_separate(ours: StreamDescription, theirs: StreamDescription, abilities: Abilities) -> Chosen:
+    """Choose where each direction stands for itself (H.245): we receive what the peer says that it sends."""
+    takes = bool(theirs.receive) and not on_hold(theirs)
+    main = best(theirs.receive, theirs.kind, abilities) if takes else None
+    beside = tuple(one for one in theirs.receive if main is not None and _goes_with(one, main))
+    return Chosen(
+        theirs,
+        tuple(one for one in theirs.send if one.codec in {known.codec for known in ours.receive}),
+        main if main is not None and main.codec in _ENCODABLE else None,
+        telephone_event=None if main is None else _keys(beside, main),
     )

@@ -16,6 +16,11 @@ MAX_OID_OCTETS = 256
 """Octets of an OBJECT IDENTIFIER: H.323's have about 8, and each arc is an integer to build."""
 
 
+MAX_INTEGER_OCTETS = 512
+"""Octets of an INTEGER without bounds: a random number or a Diffie-Hellman half key at most. Python refuses to spell
+out numbers of over 4,300 digits, which would throw in a log line."""
+
+
 class Type:
     """One ASN.1 type."""
 
@@ -84,6 +89,8 @@ class Integer(Type):
                 low = high = None
         elif not fits:
             raise EncodeError(f"{shown(value)} is not in {self.low}..{self.high}")
+        if value.bit_length() > 8 * MAX_INTEGER_OCTETS - 1:
+            raise EncodeError(f"too long: {shown(value)}")
         if low is None:
             self._unconstrained(value, writer)
         elif high is None:
@@ -107,16 +114,12 @@ class Integer(Type):
         low, high = self.low, self.high
         if self.extensible and reader.bit():
             low = high = None
-        if low is None:
+        if low is None or high is None:
             count = reader.length()
-            if not count:
-                raise DecodeError("an integer of no octets")
-            return int.from_bytes(reader.octets(count), "big", signed=True)
-        if high is None:
-            count = reader.length()
-            if not count:
-                raise DecodeError("an integer of no octets")
-            return low + int.from_bytes(reader.octets(count), "big")
+            if not 1 <= count <= MAX_INTEGER_OCTETS:
+                raise DecodeError(f"an integer of {count} octets")
+            octets = reader.octets(count)
+            return int.from_bytes(octets, "big", signed=True) if low is None else low + int.from_bytes(octets, "big")
         if high - low <= 0xFFFF:
             return reader.within(low, high)
         count = reader.within(1, ((high - low).bit_length() + 7) // 8)

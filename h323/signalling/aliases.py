@@ -1,6 +1,6 @@
 """Aliases as text, both ways (H.225.0 AliasAddress), and what people dial.
 
-A digit string is a dialedDigits alias, `user@host` an email-ID or url-ID, anything else an h323-ID.
+A digit string is a dialledDigits alias, `user@host` an email-ID or url-ID, anything else an h323-ID.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def write_alias(text: str) -> Alias:
     if not text or len(text) > MAX_ALIAS:
         raise ValueError("an alias has 1 to 256 characters")
     if _DIGITS.fullmatch(text):
-        return ("dialedDigits", text)
+        return ("dialledDigits", text)
     if _SCHEME.match(text):
         return ("url-ID", text)
     if _EMAIL.fullmatch(text):
@@ -37,7 +37,7 @@ def write_alias(text: str) -> Alias:
 def read_alias(alias: Any) -> str:
     """Return an alias as text, empty for a kind that says nothing here."""
     kind, value = alias
-    if kind in ("dialedDigits", "h323-ID", "url-ID", "email-ID"):
+    if kind in ("dialledDigits", "h323-ID", "url-ID", "email-ID"):
         return str(value)[:MAX_ALIAS].rstrip("\0")
     if kind == "partyNumber":
         digits = value[1]

@@ -13,9 +13,9 @@ from sip_fake_house import FakeCall, FakeDesk, our_answer
 from sip_phone import FACTS, OFFER, Peer, settled
 
 from gateway.calls import CallProtocol, Direction
+from gateway.jobs import MAX_JOBS
 from gateway.reasons import Reason, Refused
 from sip.adapter import SipAdapter, SipConfig
-from sip.adapter_jobs import MAX_JOBS
 from sip.describe_exchange import Exchange
 from sip.events import Transport
 from sip.refusals import refusal_status

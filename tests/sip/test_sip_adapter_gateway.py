@@ -149,7 +149,7 @@ async def test_a_caller_who_cancels_while_it_waits_ends_the_waiting(
 async def test_waiting_longer_than_any_job_may_take_holds_nothing_up(
     peer: Peer, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip.adapter_jobs.JOB_TIME", 0.05)
+    monkeypatch.setattr("gateway.jobs.JOB_TIME", 0.05)
     call = await waiting(peer, desk)
     await asyncio.sleep(0.2)
     assert call.reason is None
