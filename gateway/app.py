@@ -179,7 +179,7 @@ class House:
             watch=self.desk,
             referrals=self.desk.switchboard,
         )
-        self.desk.switchboard.dialler = dialling.HouseDialler(self.sip)
+        self.dialler = self.desk.switchboard.dialler = dialling.HouseDialler(self.sip)
         try:
             self.policy = dialling.set_up(self.desk, self.config, (account.user for account in accounts))
         except OSError as error:
@@ -212,6 +212,7 @@ class House:
         except CannotListenError as error:
             raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
         started.h323 = dict(self.h323.ports)
+        self.dialler.h323 = self.h323
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web

@@ -12,7 +12,7 @@ from gateway.policy_client import PolicyClient, PolicySettings
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.switchboard import Switchboard
-from transcode.media import Sample
+from transcode.media import Sample, Wanted
 
 
 class Adapter(Protocol):
@@ -25,10 +25,18 @@ class Adapter(Protocol):
         """Place a call (see `gateway.calls.Dialler`)."""
 
 
+class H323(Protocol):
+    """The H.323 adapter."""
+
+    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+        """Place a call to h323:alias@host or h323:host."""
+
+
 class HouseDialler:
-    """Implements `gateway.calls.Dialler` over the adapters that there are."""
+    """Implements `gateway.calls.Dialler` over the adapters that there are; h323 None: there is none."""
 
     def __init__(self, sip: Adapter) -> None:
+        self.h323: H323 | None = None
         self._sip = sip
 
     def user_of(self, target: str) -> str | None:
@@ -37,9 +45,11 @@ class HouseDialler:
 
     async def dial(self, order: Order, facts: CallFacts) -> Call:
         """See `Dialler.dial`."""
-        if order.target.lower().startswith("h323:"):
+        if not order.target.lower().startswith("h323:"):
+            return await self._sip.place(order, facts)
+        if self.h323 is None:
             raise Refused(Reason.UNSUPPORTED, "no H.323 calls are placed here")
-        return await self._sip.place(order, facts)
+        return await self.h323.dial(order.target, facts, order.wanted, order.display)
 
 
 def set_up(desk: FrontDesk, config: Config, users: Iterable[str]) -> PolicyClient | None:
