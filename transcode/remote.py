@@ -162,13 +162,13 @@ class RemotePlane:
             self._events.get_nowait()
         self._events.put_nowait(event)
 
-    async def _call(self, method: str, *arguments: Any, within: float = CALL_TIME) -> Any:
+    async def _call(self, method: str, *arguments: Any, within: float | None = None) -> Any:
         if self._stopping:
             raise Refused(Reason.SHUTDOWN)
         self._number += 1
         number = self._number
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout(within or CALL_TIME):
                 await self._ready.wait()
                 assert self._writer is not None
                 future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
