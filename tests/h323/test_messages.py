@@ -49,6 +49,13 @@ def test_complete_gives_flags_that_must_be_there() -> None:
     assert decode(Kind.H225, encode(Kind.H225, value)) == value
 
 
+def test_complete_finds_types_in_other_modules() -> None:
+    request = complete(Kind.RAS, "AdmissionRequest", {"canMapAlias": True})
+    assert request == {"canMapAlias": True, "willSupplyUUIEs": False, "canMapSrcAlias": False}
+    capability = complete(Kind.H245, "H263VideoCapability", {"maxBitRate": 3840})
+    assert capability == {"errorCompensation": False, "maxBitRate": 3840}
+
+
 def test_complete_knows_no_other_types() -> None:
     with pytest.raises(KeyError):
         complete(Kind.H225, "AliasAddress", {})
