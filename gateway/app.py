@@ -29,7 +29,9 @@ from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
 from sip.accounts import Account, AccountsUnfit
+from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
+from sip.events import Transport
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -66,6 +68,7 @@ class Started:
     """What a started house listens on, for the banner and for tests; fresh_token is set if one was made just now."""
 
     sip: dict[str, int] = field(default_factory=dict)
+    h323: dict[str, int] = field(default_factory=dict)
     web: int | None = None
     addresses: list[str] = field(default_factory=list)
     fresh_token: str | None = None
@@ -107,6 +110,7 @@ class House:
         self.metrics.add_source(self._samples)
         self.metrics.add_source(self.book.samples)
         await self._start_sip(started, *pairs["sip"])
+        await self._start_h323(started)
         await self._start_web(started, *pairs["web"])
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
@@ -152,6 +156,7 @@ class House:
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
         from sip.gate import Policy
+        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -169,6 +174,10 @@ class House:
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
                 authenticate=Policy(sip.authenticate),
+                authorities=sip.authorities,
+                client_certificates=ClientCertificates(sip.client_certificates),
+                show_certificate=sip.certificate is not None,
+                media=sip_media(self.config),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
@@ -182,6 +191,24 @@ class House:
         except AccountsUnfit as error:
             raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
+
+    async def _start_h323(self, started: Started) -> None:
+        from twisted.internet.error import CannotListenError
+
+        from h323.adapter import H323Adapter, H323Config  # needs the reactor, which run() installs first
+
+        h323, listen = self.config.h323, self.config.listen
+        if h323.signalling is None:
+            return
+        self.h323 = H323Adapter(
+            H323Config(address=listen.address, public_address=listen.public_address, signalling=h323.signalling),
+            self.desk,
+        )
+        try:
+            await self.h323.start()
+        except CannotListenError as error:
+            raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
+        started.h323 = dict(self.h323.ports)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -249,6 +276,7 @@ class House:
         for (protocol, reason), count in self.desk.outcomes.items():
             found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
+        found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -260,7 +288,7 @@ class House:
         if hasattr(self, "desk"):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.desk.close(), SIP_WAIT)
-        for part in ("web", "sip", "plane"):
+        for part in ("web", "sip", "h323", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
         with suppress(TimeoutError):
@@ -312,6 +340,14 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
             known = {name: key for name, key in keys.items() if key}
             found.append(Account(account.user, None, known, account.display_name))
     return tuple(found)
+
+
+def sip_media(config: Config) -> MediaPolicy:
+    """Return what media of SIP calls must be."""
+    sip = config.sip
+    named = {Transport.UDP: sip.srtp.udp, Transport.TCP: sip.srtp.tcp, Transport.TLS: sip.srtp.tls}
+    srtp = {transport: policy for transport, policy in named.items() if policy is not None}
+    return MediaPolicy(srtp, sip.offer.dtls, sip.offer.ice)
 
 
 def _dial_hint(started: Started) -> str:

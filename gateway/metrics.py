@@ -29,6 +29,7 @@ HELP = {
     "participants": "Participants in rooms now",
     "legs": "Media legs open now",
     "sip_registrations": "Contacts that are registered over SIP now",
+    "sip_open": "SIP sessions, dialogs, transactions, subscriptions, open questions and timers there are now",
     "sip_messages_total": "SIP messages by direction and kind",
     "web_sockets": "WebSockets of browsers open now",
     "event_streams": "Event streams of the API open now",

@@ -30,6 +30,8 @@ from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
 from sip.adapter_registrations import RegistrationInfo, Registrations
 from sip.adapter_reports import Reports
+from sip.adapter_stranded import Stranded
+from sip.adapter_trunks import Trunks
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Servers
@@ -37,8 +39,10 @@ from sip.events import Flow, Send, Transport
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
+from sip.tls import ClientCertificates
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
+from sip.trunk import TrunkInfo
 from sip.uri import Uri
 from transcode.media import Wanted
 
@@ -71,16 +75,20 @@ class SipAdapter:
         """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
         self.desk = desk
         self.stack: Stack
+        self.media = config.media
         self._config = config
         self._reactor = reactor
         self._rng = rng
         self._network: Network
         self.registrar: Registrations | None = None
+        self.trunks: Trunks
+        self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
         self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
         self.calls: CallTable
         self.names: Names
         self.stopping = False
+        self.stranded = Stranded(self)
         self._reports = Reports(self)
         self._placing: Placing
         self._loop: asyncio.AbstractEventLoop
@@ -103,7 +111,14 @@ class SipAdapter:
         wanted = {Transport.UDP: config.udp, Transport.TCP: config.tcp, Transport.TLS: config.tls}
         ports = {transport: port for transport, port in wanted.items() if port is not None}
         network_config = NetworkConfig(
-            config.address, ports, config.certificate, config.key, config.authorities, config.limits
+            config.address,
+            ports,
+            config.certificate,
+            config.key,
+            config.authorities,
+            self._asks_clients(),
+            config.limits,
+            config.show_certificate,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -125,9 +140,18 @@ class SipAdapter:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
             stack_config = replace(stack_config, methods=methods, supported=supported)
+        self.stack_config = stack_config
         self.stack = Stack(stack_config, self._rng)
         self._running = True
+        self.trunks = Trunks(config.trunks, self, self._network, resolver, rng)
+        self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
+
+    def _asks_clients(self) -> ClientCertificates:
+        """Return whether TLS peers are asked who they are: trunks that are known by their certificate need that."""
+        wanted = self._config.client_certificates
+        asked = self._config.authorities is not None and any(trunk.certificates for trunk in self._config.trunks)
+        return ClientCertificates.ASK if asked and wanted is ClientCertificates.OFF else wanted
 
     async def stop(self) -> None:
         """End all calls with SHUTDOWN, wait a bounded time for their peers, and close the sockets."""
@@ -135,8 +159,9 @@ class SipAdapter:
             return
         self.stopping = True
         self.conferences.stop()
+        self.stranded.stop()
         await self.transfers.stop()
-        await self.calls.end(Reason.SHUTDOWN, STOP_TIME)
+        await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False
         if self._timer is not None:
@@ -161,6 +186,10 @@ class SipAdapter:
     def registrations(self) -> tuple[RegistrationInfo, ...]:
         """Return all that is registered, by account."""
         return self.registrar.listing() if self.registrar is not None else ()
+
+    def trunk_states(self) -> tuple[TrunkInfo, ...]:
+        """Return how each trunk is."""
+        return self.trunks.listing()
 
     @property
     def ports(self) -> MappingProxyType[Transport, int]:
@@ -194,17 +223,29 @@ class SipAdapter:
         wanted: Wanted | None = None,
         display: str = "",
         headers: HeaderList | None = None,
+        trunk: str = "",
+        caller: str = "",
+        private: bool = False,
     ) -> Call:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
         display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
-        leads to where that is registered, one contact after the other. Raises Refused with the reason that the peer
-        or the house gave.
+        leads to where that is registered, one contact after the other.
+
+        trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
+        not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
+        who is called.
+
+        Raises Refused with the reason that the peer or the house gave; where the trunk has no room: BUSY, OVERLOAD.
         """
         if not self._running or self.stopping:
             raise Refused(Reason.SHUTDOWN)
-        return await self._placing.dial(target, facts, wanted or Wanted(), display, headers or [])
+        wanted, headers = wanted or Wanted(), headers or []
+        if trunk:
+            line = self.trunks.get(trunk)
+            return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
+        return await self._placing.dial(target, facts, wanted, display, headers)
 
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""
@@ -228,8 +269,10 @@ class SipAdapter:
 
     def _closed(self, flow: Flow, now: float) -> None:
         self.stack.closed(flow, now)
+        self.stranded.lost(flow)
         if self.registrar is not None:
             self.registrar.closed(flow)
+        self.trunks.closed(flow)
 
     def unreachable(self, send: Send) -> None:
         """Take back a message that could not be sent."""

@@ -1,6 +1,6 @@
 """One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
 
-Theory of operation. What the stack reports becomes a job (`adapter_jobs`), so that the house hears everything in order
+Theory of operation. What the stack reports becomes a job (`gateway.jobs`), so that the house hears everything in order
 and an offer is never answered while another one is. Nobody else waits for them. A job that takes too long or raises
 what nobody expected ends this call with INTERNAL and no other.
 
@@ -20,9 +20,11 @@ from typing import Protocol
 import structlog
 
 from gateway.calls import Call, CallFacts, Desk
+from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from sip.adapter_facts import call_facts
-from sip.adapter_jobs import Job, Jobs
+from sip.adapter_media import MediaPolicy
+from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
     DTMF_RELAY,
@@ -38,6 +40,7 @@ from sip.hunt import Failure
 from sip.message import Request, Response
 from sip.refusals import HeaderList, refusal_headers, refusal_status
 from sip.stack import Stack
+from sip.trunk_limits import Slot
 from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
@@ -61,6 +64,7 @@ class CallOwner(Protocol):
 
     desk: Desk
     stack: Stack
+    media: MediaPolicy
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -75,7 +79,8 @@ class CallOwner(Protocol):
 class SipCall:
     """One call. flow is the one that it began on; session None until the stack has given one.
 
-    replaced are the facts of the call that this one takes the place of.
+    replaced are the facts of the call that this one takes the place of. line is the trunk that it came through, slot
+    its place in the trunk either way.
     """
 
     def __init__(
@@ -111,6 +116,8 @@ class SipCall:
         self._renegotiations = 0
         self._retry: asyncio.TimerHandle | None = None
         self._rang = False
+        self.line: TrunkLine | None = None
+        self.slot: Slot | None = None
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -277,7 +284,7 @@ class SipCall:
             while self._over is None:
                 self._outcome = asyncio.get_running_loop().create_future()
                 self._accepted = self._early_answer = None
-                body = self._exchange.local_offer(await self.call.offer(wanted))
+                body = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
                 if self._over is None:
                     self.session = invite(body)
                     self._owner.pump()
@@ -317,6 +324,8 @@ class SipCall:
         if self._over is not None:
             return
         self._over = reason
+        if self.slot is not None:
+            self.slot.release()
         if self._retry is not None:
             self._retry.cancel()
         if self._outcome is not None and not self._outcome.done():
@@ -330,7 +339,9 @@ class SipCall:
 
     async def _arrive(self, request: Request) -> None:
         try:
-            facts = call_facts(request, self.flow)
+            read = call_facts if self.line is None else self.line.call_facts
+            facts = read(request, self.flow)
+            facts = replace(facts, srtp=self._owner.media.encryption(self.flow.transport, facts.srtp))
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is
@@ -361,10 +372,14 @@ class SipCall:
             raise
 
     async def _offer(self, call: Call) -> bytes:
-        local = await call.offer(Wanted(encrypted=self.flow.transport.secure))
+        local = await call.offer(self._offered(Wanted(encrypted=self.flow.transport.secure)))
         said = self._exchange.local_offer(local)
         self._awaits_answer = True
         return said
+
+    def _offered(self, wanted: Wanted) -> Wanted:
+        """Return what we offer of it to a peer that is reached as this one."""
+        return self._owner.media.wanted(self.flow.transport, wanted)
 
     async def _acknowledge(self, body: bytes | None) -> None:
         if self._awaits_answer:
@@ -401,7 +416,7 @@ class SipCall:
     async def _take_answer(self, body: bytes) -> None:
         """Give the house another answer to an offer that it took one to already: it offers the same once more."""
         if self.call is not None and self._over is None:
-            await self.call.offer(self._wanted)
+            await self.call.offer(self._offered(self._wanted))
             await self._accept(body)
 
     async def _renegotiate(self, wanted: Wanted) -> None:
@@ -410,7 +425,7 @@ class SipCall:
         if self._owner.stack.busy(self.session):
             self._renegotiate_later(wanted, BUSY_WAIT)
             return
-        said = self._exchange.local_offer(await self.call.offer(wanted))
+        said = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
         if self._owner.stack.reinvite(self.session, said, self._owner.now()):
             self._renegotiating = self._wanted = wanted
             self._owner.pump()

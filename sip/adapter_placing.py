@@ -1,9 +1,9 @@
-"""Placing calls: to an address that DNS knows, or to the contacts of an account of ours."""
+"""Placing calls: to an address that DNS knows, to the contacts of an account of ours, or through a trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -13,17 +13,34 @@ from sip.adapter_call import CallOwner, SipCall
 from sip.adapter_calls import CallTable
 from sip.adapter_config import SipConfig
 from sip.adapter_dial import dial_in_turn
-from sip.adapter_facts import source
+from sip.adapter_facts import MAX_NAME, clean, source
 from sip.adapter_names import Names
 from sip.adapter_registrations import Registrations
+from sip.adapter_trunk import TrunkLine
+from sip.adapter_trunks import Trunks
 from sip.describe_exchange import Exchange
-from sip.dialling import Dialling, Servers, dialled_uri, own_ways
+from sip.dialling import Dialling, Servers, dialled_uri, own_ways, trunk_target
+from sip.digest_client import Login
 from sip.events import Flow, SessionId, Target
+from sip.identity import carried_user, request_uri
 from sip.refusals import HeaderList
 from sip.registrar import Binding
+from sip.rewriting import rewritten
+from sip.routing import target_of
 from sip.transport import Network
+from sip.trunk_limits import Slot
 from sip.uri import Uri
 from transcode.media import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a call is placed. sender gives From and further headers for a flow; slot is the call's place in a trunk."""
+
+    sender: Callable[[Flow], tuple[str, HeaderList]]
+    route: Sequence[str] = ()
+    login: Login | None = None
+    slot: Slot | None = None
 
 
 class PlacingOwner(CallOwner, Protocol):
@@ -32,6 +49,7 @@ class PlacingOwner(CallOwner, Protocol):
     calls: CallTable
     names: Names
     registrar: Registrations | None
+    trunks: Trunks
 
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""
@@ -49,10 +67,62 @@ class Placing:
     async def dial(self, target: str, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList) -> Call:
         """Place a call as `SipAdapter.dial` says."""
         uri = dialled_uri(target)
+        plain = self._plain(facts, display, headers)
         bindings = self._registered(uri)
         if bindings is not None:
-            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, display, headers))
-        return await self._dial(self._dialling(str(uri), wanted), (), facts, wanted, display, headers)
+            return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, plain))
+        return await self._dial(self._dialling(str(uri), wanted), facts, wanted, plain)
+
+    async def dial_through(
+        self,
+        line: TrunkLine,
+        target: str,
+        facts: CallFacts,
+        wanted: Wanted,
+        display: str,
+        headers: HeaderList,
+        caller: str,
+        private: bool,
+    ) -> Call:
+        """Place a call through a trunk as `SipAdapter.dial` says."""
+        trunk = line.trunk
+        number, kept, phone = carried_user(trunk_target(target))
+        number = rewritten(number, trunk.rewrite_out)
+        if not number:
+            raise Refused(Reason.BAD_REQUEST, "a trunk needs a number to call")
+        slot = line.limits.take(self._owner.now())
+        try:
+            uri = request_uri(number, kept, trunk.realm, phone)
+            dialling = Dialling(uri, [trunk.transport], line.servers, self._network, self._owner.now)
+            facts = replace(facts, trunk=trunk.name, srtp=trunk.srtp)
+            manner = self._through(line, facts, display, headers, caller, private, slot)
+            return await self._dial(dialling, facts, wanted, manner)
+        except BaseException:
+            slot.release()
+            raise
+
+    def _plain(self, facts: CallFacts, display: str, headers: HeaderList) -> Manner:
+        """Return how calls are placed that take no trunk."""
+        return Manner(lambda flow: (self._owner.names.sender(facts.called, display, flow), headers))
+
+    def _through(
+        self,
+        line: TrunkLine,
+        facts: CallFacts,
+        display: str,
+        headers: HeaderList,
+        caller: str,
+        private: bool,
+        slot: Slot,
+    ) -> Manner:
+        name = clean(display, MAX_NAME)
+
+        def sender(flow: Flow) -> tuple[str, HeaderList]:
+            host = self._config.domain or self._owner.names.advertised(flow)
+            from_, more = line.sender(caller, name, host, private, facts.diverted_from)
+            return from_, [*more, *headers]
+
+        return Manner(sender, line.route, line.login, slot)
 
     def _dialling(self, uri: str, wanted: Wanted, fixed: Sequence[Flow | Target] = ()) -> Dialling:
         ways = own_ways(self._config.udp is not None, self._config.tcp is not None, wanted.video)
@@ -65,49 +135,48 @@ class Placing:
             return None
         return known.bindings(uri.name)
 
-    async def _dial_binding(
-        self, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, binding: Binding
-    ) -> Call:
+    async def _dial_binding(self, facts: CallFacts, wanted: Wanted, manner: Manner, binding: Binding) -> Call:
+        if target_of(binding.contact).transport.web:  # a browser takes nothing else (RFC 8827 §6.5, RFC 8834 §4.5)
+            wanted = replace(wanted, encrypted=True, dtls=True, ice=True, bundle=True)
         dialling = self._dialling(str(binding.contact), wanted, binding.ways)
-        return await self._dial(dialling, binding.path, facts, wanted, display, headers)
+        return await self._dial(dialling, facts, wanted, replace(manner, route=binding.path))
 
-    async def _dial(
-        self,
-        dialling: Dialling,
-        route: Sequence[str],
-        facts: CallFacts,
-        wanted: Wanted,
-        display: str,
-        headers: HeaderList,
-    ) -> Call:
+    async def _dial(self, dialling: Dialling, facts: CallFacts, wanted: Wanted, manner: Manner) -> Call:
         flow = await dialling.next()
         call = SipCall(self._owner, None, flow, self._owner.exchange(flow))
+        call.slot = manner.slot
         facts = replace(
             facts,
             protocol=CallProtocol.SIP,
             direction=Direction.OUTGOING,
             source=source(flow),
             secure=flow.transport.secure,
+            srtp=self._owner.media.encryption(flow.transport, facts.srtp),
         )
-        sender = self._owner.names.sender(facts.called, display, flow)
         self._owner.calls.begin(call)
         try:
             return await call.place(
                 facts,
                 wanted,
-                lambda body: self._invite(call, dialling.uri, sender, route, body, headers),
+                lambda body: self._invite(call, dialling.uri, manner, body),
                 dialling.next,
             )
         finally:
             if call.session is None:
                 self._owner.calls.settle(call)
 
-    def _invite(
-        self, call: SipCall, uri: str, sender: str, route: Sequence[str], body: bytes, headers: HeaderList
-    ) -> SessionId:
+    def _invite(self, call: SipCall, uri: str, manner: Manner, body: bytes) -> SessionId:
+        sender, headers = manner.sender(call.flow)
         try:
             session = self._owner.stack.invite(
-                call.flow, uri, sender, self._owner.now(), body, route=route, headers=headers
+                call.flow,
+                uri,
+                sender,
+                self._owner.now(),
+                body,
+                route=manner.route,
+                headers=headers,
+                login=manner.login,
             )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None

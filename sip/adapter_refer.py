@@ -91,17 +91,19 @@ class Transfers:
         headers: HeaderList = [("Referred-By", str(request.from_.with_tag("")))]
         if replaces is not None:
             headers += [("Replaces", str(replaces)), ("Require", "replaces")]
-        transfer = self._transfer(subscription, str(uri), facts, headers)
+        transfer = self._transfer(subscription, str(uri), uri.name, facts, headers)
         self._tasks[subscription] = asyncio.get_running_loop().create_task(transfer)
 
     def ended(self, event: SubscriptionEnded) -> None:
         """The referrer hears no more of it; the call goes on."""
 
-    async def _transfer(self, subscription: SubscriptionId, target: str, facts: CallFacts, headers: HeaderList) -> None:
-        """Call the target into the referrer's room, and say how that ended."""
+    async def _transfer(
+        self, subscription: SubscriptionId, target: str, name: str, facts: CallFacts, headers: HeaderList
+    ) -> None:
+        """Call the target into the referrer's room under its name, and say how that ended."""
         status = 200
         try:
-            wanted = replace(facts, caller=target, name="", agent="", peer_call_id="", resume=None)
+            wanted = replace(facts, caller=target, name=name, agent="", peer_call_id="", resume=None)
             await self._dial(target, wanted, headers)
         except Refused as refused:
             status = refusal_status(refused.reason)

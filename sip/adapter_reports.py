@@ -5,15 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import Protocol
 
-from gateway.reasons import Reason
+import structlog
+
+from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_call import SipCall
 from sip.adapter_conference import ConferenceEvents
 from sip.adapter_placing import PlacingOwner
 from sip.adapter_refer import Transfers
+from sip.adapter_stranded import Stranded
 from sip.events import SessionId
 from sip.hunt import Failure
 from sip.refusals import HeaderList, refusal_headers, refusal_status
+
+log = structlog.get_logger()
 
 
 class ReportsOwner(PlacingOwner, Protocol):
@@ -22,6 +27,7 @@ class ReportsOwner(PlacingOwner, Protocol):
     stopping: bool
     conferences: ConferenceEvents
     transfers: Transfers
+    stranded: Stranded
 
 
 class Reports:
@@ -47,7 +53,7 @@ class Reports:
             case events.SubscriptionEnded():
                 self._owner.conferences.ended(event)
             case events.RequestAnswered():
-                pass
+                self._owner.trunks.answered(event)
             case _:
                 call = self._owner.calls.get(event.session)
                 if call is not None:
@@ -94,16 +100,32 @@ class Reports:
             headers = refusal_headers(Reason.SHUTDOWN)
             self._owner.stack.refuse(event.session, refusal_status(Reason.SHUTDOWN), self._owner.now(), headers=headers)
             return
-        verdict = self._owner.registrar.screen(event.request, event.flow) if self._owner.registrar else None
+        line = self._owner.trunks.recognise(event.request, event.flow)
+        known = self._owner.registrar if line is None else None  # a trunk proves itself by where it calls from
+        verdict = known.screen(event.request, event.flow) if known is not None else None
         if verdict is not None and verdict.status:
             self._owner.stack.refuse(event.session, verdict.status, self._owner.now(), headers=verdict.headers)
+            return
+        try:
+            slot = line.limits.take(self._owner.now()) if line is not None else None
+        except Refused as refused:
+            self._over_limit(event, refused)
             return
         old = self._owner.calls.get(event.replaces)
         call = SipCall(
             self._owner, event.session, event.flow, self._owner.exchange(event.flow), old.facts if old else None
         )
+        call.line, call.slot = line, slot
         self._owner.calls.keep(event.session, call)
         call.invited(event.request)
+
+    def _over_limit(self, event: events.InviteReceived, refused: Refused) -> None:
+        """Refuse a call that its trunk has no room for."""
+        reason = refused.reason
+        self._owner.count(f"refused_{reason.value}")
+        log.warning("sip_trunk_over_limit", peer=event.flow.remote_address, reason=reason.value, detail=refused.detail)
+        headers = refusal_headers(reason, refused.detail)
+        self._owner.stack.refuse(event.session, refusal_status(reason), self._owner.now(), headers=headers)
 
     def _asked(self, event: events.RequestReceived) -> None:
         """Answer what is neither a call nor a registration."""
@@ -129,6 +151,8 @@ class Reports:
             self._owner.stack.respond(event.request_id, 501, self._owner.now())
             return
         reply = self._owner.registrar.register(event.request, event.flow)
+        if reply.status == 200:
+            self._owner.stranded.registered(event.request, event.flow)
         self._owner.stack.respond(
             event.request_id, reply.status, self._owner.now(), text=reply.phrase, headers=reply.headers
         )

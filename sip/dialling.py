@@ -164,6 +164,21 @@ def dialled_uri(target: str) -> Uri:
     return uri
 
 
+def trunk_target(target: str) -> Uri:
+    """Return what is to be called through a trunk: a tel or sip URI, or a number alone. Raises Refused."""
+    if ":" not in target.partition("@")[0]:
+        target = target if "@" in target else f"tel:{target}"
+    if not target.isprintable() or " " in target.strip():
+        raise Refused(Reason.BAD_REQUEST, "a number without blanks and control characters is needed")
+    try:
+        uri = parse_uri(target.strip() if ":" in target.partition("@")[0] else f"sip:{target}")
+    except BadUri as error:
+        raise Refused(Reason.BAD_REQUEST, str(error)) from None
+    if not uri.is_sip and uri.scheme != "tel":
+        raise Refused(Reason.UNSUPPORTED, f"{uri.scheme}: cannot be dialled")
+    return uri
+
+
 def own_ways(udp: bool, tcp: bool, large: bool) -> list[Transport]:
     """Return our transports, best first; udp and tcp say whether these are turned on.
 

@@ -24,7 +24,7 @@ from sip.routing import own_contact
 from sip.sessions import Core, Phase, Session
 from sip.uac import UserAgentClient
 from sip.uas import KNOWN_METHODS, UserAgentServer
-from sip.uri import parse_uri
+from sip.uri import Uri, parse_uri
 from sip.values import parse_address
 
 HeaderList = Sequence[tuple[str, str]]
@@ -68,6 +68,20 @@ class Stack:
     def unreachable(self, send: Send, now: float) -> None:
         """Say that a `Send` could not be put on the wire (no route, refused, name unknown, TLS failed)."""
         self._layer.unreachable(send, now)
+
+    def led_to_by(self, flow: Flow) -> list[SessionId]:
+        """Return the calls in whose dialog the peer's messages last came by that flow."""
+        found = self._core.sessions.values()
+        return [one.id for one in found if one.dialog is not None and one.dialog.flow == flow]
+
+    def lead_to(self, session: SessionId, contact: Uri, flow: Flow) -> bool:
+        """Let a call go on over a new flow if the peer's contact in it is that one; parameters do not count."""
+        found = self._core.sessions.get(session)
+        dialog = found.dialog if found is not None else None
+        if dialog is None or dialog.remote_target.bare() != contact.bare():
+            return False
+        dialog.flow = flow
+        return True
 
     def next_timeout(self) -> float | None:
         """When `tick` is to be called next, or None."""

@@ -185,20 +185,22 @@ class ClientTransaction(Transaction):
 
 
 class ServerTransaction(Transaction):
-    """A request that we received (RFC 3261 §17.2); way is where its responses go."""
+    """A request that we received (RFC 3261 §17.2); way is where its responses go, tag what they had in To."""
 
-    __slots__ = ("way",)
+    __slots__ = ("tag", "way")
 
     def __init__(
         self, layer: Layer, table: Table, key: Key, request: Request, way: tuple[Flow, Target | None], reliable: bool
     ) -> None:
         super().__init__(layer, table, key, request, reliable)
         self.way = way
+        self.tag = ""
 
     def answer(self, response: Response, send: Send, now: float) -> None:
         """Send a response from above. After a final one nothing more is sent, but for a 2xx again."""
         event = _class_of(response.status)
         if (self.state, event) in self.table:
+            self.tag = response.to.tag
             self._send = send
             self.feed(event, now, response)
 

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from sip.events import Flow, Transport
 from sip.framing import PING, StreamFramer
+from sip.tls import peer_names
 from sip.transport_udp import plain_address
 
 log = structlog.get_logger()
@@ -113,6 +114,8 @@ class Connection(StreamProtocol):
         self.heard = self._opened = loop.time()
         self.is_ready = False
         self.has_spoken = False
+        self.asks_names = False
+        self.peer_names: frozenset[str] = frozenset()
         self.closed = False
 
     def connectionMade(self) -> None:  # noqa: N802 (Twisted's name)
@@ -137,6 +140,8 @@ class Connection(StreamProtocol):
     def handshakeCompleted(self) -> None:  # noqa: N802 (Twisted's name)
         """TLS is up."""
         if not self.closed:
+            if self.asks_names:
+                self.peer_names = peer_names(self.transport.getHandle())
             self._begin()
 
     def _begin(self) -> None:

@@ -315,7 +315,7 @@ class UserAgentServer(Questions):
             self._layer.refuse(request, 481, flow, now)
             return
         found = self._core.invites.get(invite.key)
-        tag = found.local_tag if found else self._layer.token()
+        tag = (found.local_tag if found else invite.tag) or self._layer.token()  # that of the INVITE's answer
         self._layer.answer(self._layer.open_server(request, flow), make_response(request, 200, tag=tag), now)
         if found is None or found.incoming is None:
             return

@@ -203,6 +203,8 @@ class StreamDescription:
     session id). receive holds the formats that this side takes, best first; send those that it will send; an empty
     one means that this direction is off. bandwidth is in bit/s, what this side takes at most; None is no limit.
     packet_time in ms is what this side wants to receive (a=ptime). ssrcs are those that this side announced.
+    separate says that each direction was agreed on by itself, as H.245's logical channels are: codecs may differ, and
+    the payload types in send are the ones that the describing side will use, whatever the other has told.
     """
 
     id: str
@@ -215,6 +217,7 @@ class StreamDescription:
     packet_time: int | None = None
     ssrcs: tuple[int, ...] = ()
     cname: str = ""
+    separate: bool = False
 
     @property
     def refused(self) -> bool:

@@ -7,6 +7,7 @@ that go with it: room systems are known to trip over answers with several codecs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.reasons import Reason, Refused
@@ -22,6 +23,7 @@ from transcode.media import (
     SrtpPolicy,
     StreamDescription,
     Suite,
+    Transport,
 )
 from transcode.payload import h264_profile
 from transcode.payload.h264_profile import Profile
@@ -72,16 +74,21 @@ class Chosen:
         return bool(self.receive) or self.send is not None
 
 
-def choose(remote: MediaDescription, abilities: Abilities) -> tuple[Chosen | None, ...]:
+def choose(
+    remote: MediaDescription, abilities: Abilities, reachable: Callable[[Transport], bool] = lambda _: True
+) -> tuple[Chosen | None, ...]:
     """Choose for each stream of an offer, in order; None refuses a stream.
 
-    Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the peer wanted.
+    Of several streams of one kind the first one is taken that is reachable: an offer for both families of addresses has
+    one for each (RFC 4091). Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the peer wanted.
     """
     chosen: list[Chosen | None] = []
     taken: set[Kind] = set()
     wanted = False
+    ways = {stream.kind for stream in remote.streams if not stream.refused and reachable(stream.transport)}
     for stream in remote.streams:
         usable = not stream.refused and stream.role is Role.MAIN
+        usable = usable and (stream.kind not in ways or reachable(stream.transport))
         wanted = wanted or (usable and stream.kind is not Kind.DATA)
         one = _choose_stream(stream, abilities) if usable and stream.kind not in taken else None
         if one is not None:
@@ -296,6 +303,8 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
 
     We receive on our own payload types and send on theirs (RFC 3264 §6.1).
     """
+    if theirs.separate:
+        return _choose_separate(ours, theirs, abilities)
     known = {one.codec for one in (*ours.receive, *ours.send)}
     listed = tuple(one for one in theirs.receive or theirs.send if one.codec in known)
     if not listed:
@@ -313,4 +322,17 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
         tuple(one for one in ours.receive if one.codec in kept) if theirs.send else (),
         main if takes and main.codec in _ENCODABLE else None,
         telephone_event=_keys(tuple(one for one in listed if _goes_with(one, main)), main) if takes else None,
+    )
+
+
+def _choose_separate(ours: StreamDescription, theirs: StreamDescription, abilities: Abilities) -> Chosen:
+    """Choose where each direction stands for itself (H.245): we receive what the peer says that it sends."""
+    takes = bool(theirs.receive) and not on_hold(theirs)
+    main = best(theirs.receive, theirs.kind, abilities) if takes else None
+    beside = tuple(one for one in theirs.receive if main is not None and _goes_with(one, main))
+    return Chosen(
+        theirs,
+        tuple(one for one in theirs.send if one.codec in {known.codec for known in ours.receive}),
+        main if main is not None and main.codec in _ENCODABLE else None,
+        telephone_event=None if main is None else _keys(beside, main),
     )

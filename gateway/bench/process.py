@@ -149,8 +149,12 @@ class GatewayProcess:
         """Fetch a page as text. Raises OSError (urllib's errors are of that kind)."""
         return await asyncio.to_thread(self._get, path)
 
-    def _get(self, path: str) -> str:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"})
+    async def delete(self, path: str) -> None:
+        """Delete something. Raises OSError."""
+        await asyncio.to_thread(self._get, path, "DELETE")
+
+    def _get(self, path: str, method: str = "GET") -> str:
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"}, method=method)
         with urllib.request.urlopen(request, timeout=5, context=self._tls) as answer:
             data: bytes = answer.read(MAX_ANSWER)
         return data.decode()

@@ -27,8 +27,14 @@ LEAD = 0.4
 """Seconds from the answer to the tone: a jitter buffer fills, and a phone's first packets open a firewall."""
 TAIL = 0.8
 """Seconds for which the echo of the tone's end is waited for, beyond the room's own delay."""
-KEY_TIME = 1.5
-"""Seconds for which a key's confirmation is waited for: the press and both tones take 0.5 s."""
+KEY_TIME = 1.0
+"""Seconds that a key takes, as a rule: the press and both tones 0.5 s, and the way there and back."""
+KEY_PATIENCE = 5.0
+"""Seconds for which its confirmation is waited for: on a busy machine, or behind a long jitter buffer."""
+KEY_PRESSES = 2
+"""How often it is pressed: people press again, too, where a tone was cut up."""
+KEY_LOOK = 0.25
+"""Seconds between two looks for it."""
 KEYS = {"rfc4733": "5", "info": "8"}
 """Which key is sent by which way: two of different rows, so that none is taken for the other."""
 LEAST_TONE = 1.5
@@ -110,10 +116,7 @@ class Probe:
             report.tone_whole, report.echo_delay = round(found.whole, 3), round(1000 * found.began, 1)
         for way, key in KEYS.items():
             if not call.over:
-                since = round(ours.now * RATE)
-                call.press(key, by_info=way == "info")
-                phone.wait(lambda: call.over, KEY_TIME)
-                report.keys[way] = key in confirmed_keys(ours.heard()[since:], RATE)
+                report.keys[way] = self._understood(phone, call, way, key)
         if call.over:
             report.status, report.reason = call.status, call.reason
             report.faults.append(f"the call was ended by the other side: {call.status} {call.reason}")
@@ -122,6 +125,19 @@ class Probe:
         if found is None and report.packets_received:
             report.tone_level = round(loudness(heard), 1)
         report.complete = True
+
+    def _understood(self, phone: Softphone, call: PhoneCall, way: str, key: str) -> bool:
+        """Press a key until it is confirmed; where no tone came back nothing is worth waiting for."""
+        hopeful = self.report.tone_heard
+        for _ in range(KEY_PRESSES if hopeful else 1):
+            since = round(call.sound.now * RATE)
+            call.press(key, by_info=way == "info")
+            for _ in range(round((KEY_PATIENCE if hopeful else KEY_TIME) / KEY_LOOK)):
+                if phone.wait(lambda: call.over, KEY_LOOK):
+                    return False
+                if key in confirmed_keys(call.sound.heard()[since:], RATE):
+                    return True
+        return False
 
     def _count(self, call: PhoneCall) -> None:
         """Take PJSUA2's counters."""

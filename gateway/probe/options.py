@@ -14,7 +14,7 @@ LEAST_DURATION = 8
 MOST_DURATION = 600
 DEFAULT_TONE = 1000
 """Hz: in the middle of a telephone's band, and none of the frequencies that confirm keys."""
-_TARGET = re.compile(r"(?:(sips?):)?([^@\s<>\"]+)@([^@\s<>\"/?]+)", re.IGNORECASE)
+_TARGET = re.compile(r"(?:(sips?):)?([^@:\s<>\"]+)@([^@\s<>\"/?]+)", re.IGNORECASE)
 
 
 class BadTarget(ValueError):
@@ -82,7 +82,7 @@ class Report:
 
 def read_target(text: str) -> tuple[str, str]:
     """Return a target as `sip:USER@HOST[:PORT]` and its host. Raises BadTarget; parameters belong into options."""
-    found = _TARGET.fullmatch(text.strip().partition(";")[0])
+    found = _TARGET.fullmatch(text.strip().partition(";")[0])  # its transport is an option
     if found is None:
         raise BadTarget(f"{text} is no address to call; one looks like sip:echo@192.0.2.10")
     _, user, host = found.groups()

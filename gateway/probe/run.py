@@ -17,9 +17,10 @@ from gateway.probe.options import ProbeOptions, Report
 from gateway.probe.verdict import KEY_WAYS, Status, judge
 from transcode.echo import ECHO_DELAY
 
-SPARE_TIME = 15.0
-"""Seconds beyond the call's own that the process may take: to start, to register, and to say goodbye."""
+SPARE_TIME = 45.0
+"""Seconds beyond the call's own that the process may take: to start, to say goodbye, and to wait for four keys."""
 MISSING = "the package pjsua2-python is not installed. Install it with: pip install 'roombridge[probe]'"
+COMMAND: tuple[str, ...] = (sys.executable, "-m", "gateway.probe.child")
 _TAIL = 400
 
 
@@ -28,12 +29,11 @@ def place(options: ProbeOptions) -> tuple[Status, Report]:
     if importlib.util.find_spec("pjsua2") is None:
         report = Report(options.target, options.transport, faults=[MISSING])
         return judge(options, report), report
-    command = [sys.executable, "-m", "gateway.probe.child"]
     limit = 2 * options.timeout + max(options.duration, 8) + SPARE_TIME
     said = b""
     try:
         done = subprocess.run(
-            command,
+            COMMAND,
             input=json.dumps(dataclasses.asdict(options)).encode(),
             capture_output=True,
             timeout=limit,

@@ -7,7 +7,7 @@ nullData. The answer repeats what was chosen, with our addresses filled in.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from h323.describe.channels import (
@@ -59,18 +59,27 @@ def choose(
             continue
         if ours and facts.media is None:
             continue  # it does not say where to send
-        found[kind, ours] = Chosen(facts, ours, _answer(proposal, ours, places[kind]))
+        number = sum(1 for one in found.values() if one.ours) + 1 if ours else facts.number
+        answer = _answer(proposal, ours, places[kind], number)
+        found[kind, ours] = Chosen(replace(facts, number=number), ours, answer)
     return list(found.values())
 
 
-def _answer(proposal: Value, ours: bool, place: Place) -> Value:
-    """Repeat a proposal with our addresses: where we take packets, and always where we take RTCP."""
+def _answer(proposal: Value, ours: bool, place: Place, number: int) -> Value:
+    """Repeat a proposal with our addresses: where we take packets, and always where we take RTCP.
+
+    A channel that we send on is ours, so we number it.
+    """
     half = "reverseLogicalChannelParameters" if ours else "forwardLogicalChannelParameters"
     kind, parameters = proposal[half]["multiplexParameters"]
     filled = {**parameters, "mediaControlChannel": write_unicast(place.control)}
     if not ours:
         filled["mediaChannel"] = write_unicast(place.media)
-    return {**proposal, half: {**proposal[half], "multiplexParameters": (kind, filled)}}
+    return {
+        **proposal,
+        "forwardLogicalChannelNumber": number,
+        half: {**proposal[half], "multiplexParameters": (kind, filled)},
+    }
 
 
 def propose(formats: Sequence[tuple[Format, Kind]], places: dict[Kind, Place], bandwidth: int | None) -> list[Value]:

@@ -20,6 +20,7 @@ from typing import Any
 from gateway.reasons import Reason
 from h323.h245.control import Control
 from h323.h245.events import ControlFailed, SessionEnded
+from h323.q931 import Type
 from h323.signalling import messages
 from h323.signalling.aliases import read_address, read_aliases
 from h323.signalling.control_way import ControlCodec, ControlWay, Separate
@@ -35,7 +36,6 @@ from h323.signalling.events import (
     FastStartAnswered,
     Forwarded,
     KeypadPressed,
-    Kind,
     ListenControl,
     Proceeding,
     Ringing,
@@ -139,7 +139,7 @@ class H323Call:
     def _report(self, item: CallItem) -> None:
         self._out.append(item)
 
-    def _send(self, kind: Kind, body: Value | None = None, early: bool = False, **more: Any) -> None:
+    def _send(self, kind: Type, body: Value | None = None, early: bool = False, **more: Any) -> None:
         signal = Signal(
             kind,
             self.reference,
@@ -171,13 +171,13 @@ class H323Call:
         body = messages.setup(self._local, facts, encoded)
         more: dict[str, Any] = {"display": facts.display, "number": facts.called_number, "caller": facts.caller_number}
         self._become(State.INITIATED, now)
-        self._send(Kind.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
+        self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
 
     def proceed(self, now: float) -> None:
         """Say that the call is being worked on; done of itself when a SETUP comes."""
         if self.state is State.PRESENT:
             self._become(State.INCOMING_PROCEEDING, now)
-            self._send(Kind.CALL_PROCEEDING, messages.call_proceeding(self._local, self.facts.call))
+            self._send(Type.CALL_PROCEEDING, messages.call_proceeding(self._local, self.facts.call))
 
     def ring(self, now: float, channels: tuple[Value, ...] | None = None) -> None:
         """Say that the one called is being rung; channels answers fast start already here."""
@@ -185,7 +185,7 @@ class H323Call:
             self._choose(channels)
             self._become(State.RECEIVED, now)
             body = messages.alerting(self._local, self.facts.call)
-            self._send(Kind.ALERTING, self._with_fast_start(body, final=False))
+            self._send(Type.ALERTING, self._with_fast_start(body, final=False))
 
     def connect(self, capabilities: Value, now: float, channels: tuple[Value, ...] | None = None) -> None:
         """Answer the call. channels are those of the fast start that we take, () or None refuses it."""
@@ -198,7 +198,7 @@ class H323Call:
         body = messages.connect(self._local, self.facts)
         if not self._way.tunnels and self._way.own_address is not None and self._way.separate is Separate.LISTENING:
             body["h245Address"] = messages.transport(self._way.own_address)
-        self._send(Kind.CONNECT, self._with_fast_start(body, final=True), display=self._local.display)
+        self._send(Type.CONNECT, self._with_fast_start(body, final=True), display=self._local.display)
         self.flush()
 
     def release(self, reason: Reason, now: float, cause: int | None = None) -> None:
@@ -209,27 +209,27 @@ class H323Call:
             self.control.end(now)
             self._pump_control()
             body = messages.release_complete(self.facts.call, reason)
-            self._send(Kind.RELEASE_COMPLETE, body, early=True, cause=reason.meaning.q850 if cause is None else cause)
+            self._send(Type.RELEASE_COMPLETE, body, early=True, cause=reason.meaning.q850 if cause is None else cause)
         self._finish(reason, now)
 
     def press(self, keys: str) -> None:
         """Send keys by INFORMATION, for a peer without H.245."""
-        self._send(Kind.INFORMATION, messages.information(self.facts.call), keypad=keys[:MAX_KEYPAD])
+        self._send(Type.INFORMATION, messages.information(self.facts.call), keypad=keys[:MAX_KEYPAD])
 
     def inquire(self) -> None:
         """Ask whether the peer still has the call (STATUS INQUIRY)."""
-        self._send(Kind.STATUS_INQUIRY, messages.bare(self.facts.call))
+        self._send(Type.STATUS_INQUIRY, messages.bare(self.facts.call))
 
     def facility(self, body: Value | None, extra: Value | None = None) -> None:
         """Send a FACILITY with this body, for services that live above."""
-        self._send(Kind.FACILITY, body, extra=extra or {})
+        self._send(Type.FACILITY, body, extra=extra or {})
 
     def flush(self) -> None:
         """Put out what the H.245 session has to say; to be called after speaking to `control`."""
         self._pump_control()
         self._way.flush(lambda data: self._out.append(SendControl(data)))
         while self._way.waiting and self._way.tunnels and not self.over:
-            self._send(Kind.FACILITY)
+            self._send(Type.FACILITY)
 
     def _pump_control(self) -> None:
         for item in self.control.take():
@@ -286,7 +286,7 @@ class H323Call:
         """The shell listens for the peer's H.245 connection; the peer is told, in CONNECT or by FACILITY."""
         self._way.own_address = address
         if self.state is State.ACTIVE and self._way.separate is Separate.LISTENING:
-            self._send(Kind.FACILITY, messages.start_h245(self.facts, address))
+            self._send(Type.FACILITY, messages.start_h245(self.facts, address))
 
     def control_connected(self, now: float) -> None:
         """The separate H.245 connection is there, whoever opened it."""
@@ -320,7 +320,7 @@ class H323Call:
 
     def _hear_control(self, signal: Signal, now: float) -> None:
         """Take whether the peer tunnels, and where it listens for H.245."""
-        if signal.kind is not Kind.RELEASE_COMPLETE:
+        if signal.kind is not Type.RELEASE_COMPLETE:
             self._way.heard(signal.tunnelling)
         for data in signal.control:
             self._take_control(data, now)
@@ -336,7 +336,7 @@ class H323Call:
         """Take one signalling message. It never raises for what a peer can send."""
         if self.over:
             return
-        if signal.kind is Kind.SETUP:
+        if signal.kind is Type.SETUP:
             self._arrive(signal, now)
             self.flush()
             return
@@ -402,7 +402,7 @@ class H323Call:
             self._report(Forwarded(why, address, aliases, bytes(body.get("conferenceID") or b"")))
 
     def _asked_for_status(self, signal: Signal, now: float) -> None:
-        self._send(Kind.STATUS, messages.bare(self.facts.call), cause=STATUS_ENQUIRY_CAUSE, call_state=self.state.value)
+        self._send(Type.STATUS, messages.bare(self.facts.call), cause=STATUS_ENQUIRY_CAUSE, call_state=self.state.value)
 
     def closed(self, now: float) -> None:
         """The signalling connection is gone. A call that ends so has not been hung up, and its peer may be dead."""
@@ -434,17 +434,17 @@ class H323Call:
 
 Action = Callable[[H323Call, Signal, float], None]
 
-TABLE: dict[tuple[State, Kind], Action] = {
-    (State.INITIATED, Kind.CALL_PROCEEDING): H323Call._worked_on,
-    **{(state, Kind.ALERTING): H323Call._rung for state in _CALLING},
-    **{(state, Kind.PROGRESS): H323Call._progressed for state in _CALLING},
-    **{(state, Kind.CONNECT): H323Call._answered for state in _CALLING},
+TABLE: dict[tuple[State, Type], Action] = {
+    (State.INITIATED, Type.CALL_PROCEEDING): H323Call._worked_on,
+    **{(state, Type.ALERTING): H323Call._rung for state in _CALLING},
+    **{(state, Type.PROGRESS): H323Call._progressed for state in _CALLING},
+    **{(state, Type.CONNECT): H323Call._answered for state in _CALLING},
 }
 """What a message does in a state."""
 
-ANYWHERE: dict[Kind, Action] = {
-    Kind.RELEASE_COMPLETE: H323Call._released,
-    Kind.FACILITY: H323Call._asked_for_facility,
-    Kind.STATUS_INQUIRY: H323Call._asked_for_status,
+ANYWHERE: dict[Type, Action] = {
+    Type.RELEASE_COMPLETE: H323Call._released,
+    Type.FACILITY: H323Call._asked_for_facility,
+    Type.STATUS_INQUIRY: H323Call._asked_for_status,
 }
 """What a message does in every state."""

@@ -6,46 +6,28 @@ Values of the codec are plain: SEQUENCEs are dictionaries, CHOICEs pairs of name
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from gateway.reasons import Reason
 from h323.h245.events import ControlEvent
+from h323.q931 import Type
 
 Value = dict[str, Any]
 
 
-class Kind(Enum):
-    """Messages of call signalling, by their Q.931 message type (ITU-T Q.931 Table 4-2, Q.932 for FACILITY)."""
-
-    ALERTING = 0x01
-    CALL_PROCEEDING = 0x02
-    PROGRESS = 0x03
-    SETUP = 0x05
-    CONNECT = 0x07
-    SETUP_ACKNOWLEDGE = 0x0D
-    CONNECT_ACKNOWLEDGE = 0x0F
-    RELEASE_COMPLETE = 0x5A
-    FACILITY = 0x62
-    NOTIFY = 0x6E
-    STATUS_INQUIRY = 0x75
-    INFORMATION = 0x7B
-    STATUS = 0x7D
-
-
 BODIES = {
-    Kind.ALERTING: "alerting",
-    Kind.CALL_PROCEEDING: "callProceeding",
-    Kind.PROGRESS: "progress",
-    Kind.SETUP: "setup",
-    Kind.CONNECT: "connect",
-    Kind.SETUP_ACKNOWLEDGE: "setupAcknowledge",
-    Kind.RELEASE_COMPLETE: "releaseComplete",
-    Kind.FACILITY: "facility",
-    Kind.NOTIFY: "notify",
-    Kind.STATUS_INQUIRY: "statusInquiry",
-    Kind.INFORMATION: "information",
-    Kind.STATUS: "status",
+    Type.ALERTING: "alerting",
+    Type.CALL_PROCEEDING: "callProceeding",
+    Type.PROGRESS: "progress",
+    Type.SETUP: "setup",
+    Type.CONNECT: "connect",
+    Type.SETUP_ACKNOWLEDGE: "setupAcknowledge",
+    Type.RELEASE_COMPLETE: "releaseComplete",
+    Type.FACILITY: "facility",
+    Type.NOTIFY: "notify",
+    Type.STATUS_INQUIRY: "statusInquiry",
+    Type.INFORMATION: "information",
+    Type.STATUS: "status",
 }
 """The h323-message-body that belongs to each message."""
 
@@ -60,7 +42,7 @@ class Signal:
     extra holds further members of the h323-uu-pdu (h4501SupplementaryService, genericData).
     """
 
-    kind: Kind
+    kind: Type
     reference: int
     from_callee: bool
     body: Value | None = None

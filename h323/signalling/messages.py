@@ -137,17 +137,22 @@ def release_complete(call: bytes, reason: Reason) -> Body:
     }
 
 
-def start_h245(facts: SetupFacts, address: Address) -> Body:
-    """Return the contents of a FACILITY that tells where we listen for H.245 (H.323 §8.2.3)."""
+def facility(facts: SetupFacts, reason: str, **more: Any) -> Body:
+    """Return the contents of a FACILITY; more are further members of Facility-UUIE."""
     return {
         "protocolIdentifier": PROTOCOL,
         "conferenceID": facts.conference,
-        "reason": ("startH245", None),
+        "reason": (reason, None),
         "callIdentifier": {"guid": facts.call},
-        "h245Address": write_address(address),
         "multipleCalls": False,
         "maintainConnection": False,
+        **more,
     }
+
+
+def start_h245(facts: SetupFacts, address: Address) -> Body:
+    """Return the contents of a FACILITY that tells where we listen for H.245 (H.323 §8.2.3)."""
+    return facility(facts, "startH245", h245Address=write_address(address))
 
 
 def facility_reason(body: Value) -> str:

@@ -24,6 +24,7 @@ from h323.signalling.events import (
     Signal,
 )
 from h323.signalling.messages import LocalParty
+from h323.signalling.wire import PerCodec, read_signal, write_signal
 
 
 class PickleCodec:
@@ -70,10 +71,16 @@ class CallPair:
     """The two ends; caller and callee are options of their calls."""
 
     def __init__(
-        self, caller: dict[str, Any] | None = None, callee: dict[str, Any] | None = None, seed: int = 1
+        self,
+        caller: dict[str, Any] | None = None,
+        callee: dict[str, Any] | None = None,
+        seed: int = 1,
+        quick: bool = False,
     ) -> None:
+        """quick: messages are handed over as they are, for tests of very many calls."""
         self.now = 50.0
-        codec = PickleCodec()
+        self.quick = quick
+        codec = PickleCodec() if quick else PerCodec()
         self.caller = End(H323Call(7, LocalParty("caller"), codec, Random(seed), **(caller or {})), 3001)
         self.callee = End(H323Call(7, LocalParty("callee"), codec, Random(seed + 1), **(callee or {})), 3002)
 
@@ -87,7 +94,7 @@ class CallPair:
                 match item:
                     case SendSignal(signal):
                         end.sent.append(signal)
-                        end.way.append(("signal", signal))
+                        end.way.append(("signal", signal if self.quick else write_signal(signal)))
                     case SendControl(data):
                         end.way.append(("control", data))
                     case ListenControl():
@@ -112,7 +119,7 @@ class CallPair:
         call = self.other(end).call
         match what:
             case "signal":
-                call.receive(value, self.now)
+                call.receive(value if self.quick else read_signal(value), self.now)
             case "control":
                 call.control_received(value, self.now)
             case "connect":

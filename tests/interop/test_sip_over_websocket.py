@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import house
 import marks
+import party
 import pytest
+from peers.chromium import Chromium
 from peers.jssip import JsSip, page_server
+from peers.sipp import Sipp
 from starting import StartGateway
 
-from gateway.bench.process import GatewayProcess
+from gateway.probe.analysis import confirmed_keys
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse", "display_name": "Ann"}]
 LISTENING = 12.0
 """Seconds in which all talk: several bursts of each."""
+LOOKING = 25.0
 
 
 @pytest.fixture
@@ -29,13 +35,7 @@ def origin() -> Iterator[str]:
 
 def settings(origin: str, **more: Any) -> dict[str, Any]:
     """Return a gateway's settings for pages of that origin."""
-    return {"accounts": ACCOUNTS, "sip": {"authenticate": "all"}, "web": {"sip_origins": [origin]}} | more
-
-
-async def _registered(gateway: GatewayProcess, count: int) -> None:
-    async with asyncio.timeout(10):
-        while (await gateway.metrics()).total("roombridge_sip_registrations") != count:
-            await asyncio.sleep(0.1)
+    return {"accounts": ACCOUNTS, "sip": {"authenticate": "registered"}, "web": {"sip_origins": [origin]}} | more
 
 
 async def test_a_page_registers_refreshes_and_is_gone_when_it_closes(
@@ -45,16 +45,16 @@ async def test_a_page_registers_refreshes_and_is_gone_when_it_closes(
     page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
     try:
         await page.begin()
-        await _registered(gateway, 1)
+        await house.registered(gateway, 1)
         await page.do("phone.ua.unregister()")
         await page.expect("unregistered")
-        await _registered(gateway, 0)
+        await house.registered(gateway, 0)
         await page.do("phone.ua.register()")
         await page.expect("registered")
-        await _registered(gateway, 1)
+        await house.registered(gateway, 1)
     finally:
         await page.stop()
-    await _registered(gateway, 0)
+    await house.registered(gateway, 0)
 
 
 async def test_a_wrong_password_and_a_strange_origin_are_refused(
@@ -67,7 +67,7 @@ async def test_a_wrong_password_and_a_strange_origin_are_refused(
             await page.begin(within=3.0)
     finally:
         await page.stop()
-    await _registered(gateway, 0)
+    await house.registered(gateway, 0)
     closed = await start_gateway(**settings("https://another.example"))
     page = JsSip(marks.BOB, tmp_path, origin, closed.url, "ann", "correct horse")
     try:
@@ -76,3 +76,96 @@ async def test_a_wrong_password_and_a_strange_origin_are_refused(
     finally:
         await page.stop()
     assert (await closed.metrics()).total("roombridge_http_refused_total", reason="foreign-origin") >= 1
+
+
+async def test_a_page_and_others_hear_and_see_each_other_and_it_hangs_up(
+    start_gateway: StartGateway, tmp_path: Path, origin: str
+) -> None:
+    gateway = await start_gateway(**settings(origin))
+    async with AsyncExitStack() as stack:
+        page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
+        other = Chromium(marks.EVE, tmp_path)
+        phone = Sipp(marks.CLEO, tmp_path, "udp", seconds=90)
+        for leave in (page.stop, other.stop, phone.finish):
+            stack.push_async_callback(leave)
+        await asyncio.gather(page.begin(), other.begin())
+        await page.dial("sip:100@127.0.0.1")
+        await other.join(gateway.url, "100")
+        await phone.dial("127.0.0.1", gateway.udp, "100")
+        await house.holds(gateway, 3)
+        (call,) = [one for one in await house.calls(gateway) if one["name"] == "ann"]
+        assert call["secure"] is True, call
+        await asyncio.sleep(LISTENING)
+        await party.assert_all_see({"jssip": (marks.ANN, page.sees), "chromium": (marks.EVE, other.sees)}, LOOKING)
+        present = [marks.ANN, marks.EVE, marks.CLEO]
+        for name, own, recording in (
+            ("jssip", marks.ANN, await page.heard()),
+            ("chromium", marks.EVE, await other.heard()),
+            ("sipp", marks.CLEO, phone.heard()),
+        ):
+            party.assert_hears(name, recording, own, [mark for mark in present if mark != own])
+        await page.hang_up()
+        await house.holds(gateway, 2)
+
+
+async def test_a_page_is_called_by_the_house_which_hangs_up(
+    start_gateway: StartGateway, tmp_path: Path, origin: str
+) -> None:
+    gateway = await start_gateway(**settings(origin))
+    async with AsyncExitStack() as stack:
+        page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
+        other = Chromium(marks.EVE, tmp_path)
+        stack.push_async_callback(page.stop)
+        stack.push_async_callback(other.stop)
+        await asyncio.gather(page.begin(), other.begin())
+        await other.join(gateway.url, "100")
+        await page.answer()
+        participant = await house.call(gateway, "sip:ann@127.0.0.1", "Ann")
+        assert participant["name"] == "Ann"
+        assert (await page.expect("called by")).startswith("called by Everyone")
+        await page.expect("confirmed")
+        await page.browser.record()
+        await house.holds(gateway, 2)
+        await asyncio.sleep(LISTENING)
+        await party.assert_all_see({"jssip": (marks.ANN, page.sees), "chromium": (marks.EVE, other.sees)}, LOOKING)
+        party.assert_hears("jssip", await page.heard(), marks.ANN, [marks.EVE])
+        party.assert_hears("chromium", await other.heard(), marks.EVE, [marks.ANN])
+        await house.remove(gateway, "Ann")
+        ended = await page.expect("ended by remote")
+        assert "Q.850" in ended or "SIP" in ended, ended
+
+
+@pytest.mark.parametrize("way", ["INFO", "RFC2833"])
+async def test_keys_of_a_page_are_understood(
+    start_gateway: StartGateway, tmp_path: Path, origin: str, way: str
+) -> None:
+    """The echo room confirms each key by a tone of its own."""
+    gateway = await start_gateway(**settings(origin), rooms=[{"id": "echo", "mode": "echo"}])
+    page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
+    try:
+        await page.begin()
+        await page.dial("sip:echo@127.0.0.1", picture=False)
+        await page.do("phone.call.mute({audio: true})")  # its own voice comes back for a second more
+        await asyncio.sleep(2)
+        for key in "58":
+            await page.do(f"phone.call.sendDTMF('{key}', {{transportType: '{way}', duration: 200}})")
+            await asyncio.sleep(2)
+        assert confirmed_keys(*await page.heard()) == "58"
+        await page.hang_up()
+        await house.holds(gateway, 0, "echo")
+    finally:
+        await page.stop()
+
+
+async def test_a_page_that_is_closed_in_a_call_leaves_the_room(
+    start_gateway: StartGateway, tmp_path: Path, origin: str
+) -> None:
+    gateway = await start_gateway(**settings(origin))
+    page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
+    try:
+        await page.begin()
+        await page.dial("sip:100@127.0.0.1")
+        await house.holds(gateway, 1)
+    finally:
+        await page.stop()
+    await house.holds(gateway, 0, within=45)

@@ -13,9 +13,9 @@ from sip_fake_house import FakeCall, FakeDesk, our_answer
 from sip_phone import FACTS, OFFER, Peer, settled
 
 from gateway.calls import CallProtocol, Direction
+from gateway.jobs import MAX_JOBS
 from gateway.reasons import Reason, Refused
 from sip.adapter import SipAdapter, SipConfig
-from sip.adapter_jobs import MAX_JOBS
 from sip.describe_exchange import Exchange
 from sip.events import Transport
 from sip.refusals import refusal_status
@@ -383,7 +383,7 @@ async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDe
 async def test_a_house_that_takes_too_long_ends_the_call(
     adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip.adapter_jobs.JOB_TIME", 0.05)
+    monkeypatch.setattr("gateway.jobs.JOB_TIME", 0.05)
 
     def slow(call: FakeCall) -> None:
         async def hold() -> None:

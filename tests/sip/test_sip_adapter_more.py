@@ -245,6 +245,7 @@ async def test_a_referred_target_joins_the_referrer_s_room(adapter: SipAdapter, 
     done = await notified(host)
     assert (done.body, done.get("subscription-state")) == (b"SIP/2.0 200 OK\r\n", "terminated;reason=noresource")
     assert (desk.facts[1].called, desk.facts[1].direction) == ("100", Direction.OUTGOING)
+    assert desk.facts[1].name == "guest"
 
 
 async def test_a_referred_target_that_is_busy_is_told_of(adapter: SipAdapter, phone: Phone) -> None:

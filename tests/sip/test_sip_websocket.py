@@ -316,3 +316,47 @@ async def test_a_call_of_a_page_goes_both_ways_over_its_websocket(adapter: SipAd
     tab.pump()
     await call.heard("ended")
     assert adapter.stack.sizes()["dialogs"] == 0
+
+
+async def call_in(tab: Tab, adapter: SipAdapter) -> Any:
+    """Let a page call room 100, and return the call once it stands."""
+    tab.stack.invite(tab.flow, "sip:100@127.0.0.1", "sip:ann@127.0.0.1", tab.now(), ANSWER)
+    tab.pump()
+    await tab.wait(Answered)
+    call = adapter.desk.calls[-1]
+    await call.heard("connected")
+    return call
+
+
+async def test_the_call_of_a_page_that_does_not_come_back_is_ended(
+    adapter: SipAdapter, plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip.adapter_stranded.COME_BACK", 0.1)
+    tab = await plug()
+    call = await call_in(tab, adapter)
+    tab.close()
+    assert "ended" not in call.said
+    await call.heard("ended")
+    assert call.reason is Reason.UNREACHABLE
+    await until(lambda: adapter.stack.sizes()["dialogs"] == 0)
+    assert adapter.counters()["calls_stranded"] == 1
+
+
+async def test_the_call_of_a_page_that_registers_again_goes_on(
+    adapter: SipAdapter, plug: Plug, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sip.adapter_stranded.COME_BACK", 0.3)
+    tab = await plug()
+    call = await call_in(tab, adapter)
+    tab.link.lost()
+    stranger = await plug(port=50_003, user="bob", password="pass")
+    assert (await stranger.register()).status == 200
+    assert adapter.counters().get("calls_rescued", 0) == 0
+    tab.link = adapter.join(True, HERE, ("127.0.0.1", 50_002), tab.come, tab.shut)
+    tab.contact_host += ":50000"  # as its stack writes it in calls
+    assert (await tab.register()).status == 200
+    assert adapter.counters()["calls_rescued"] == 1
+    await asyncio.sleep(0.4)
+    assert "ended" not in call.said
+    await call.line.hang_up(Reason.NORMAL)
+    await tab.wait(Ended)

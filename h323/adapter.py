@@ -1,0 +1,403 @@
+"""The H.323 adapter: binds the sockets, runs the calls' cores, and brings them to the house.
+
+Theory of operation. Everything runs on the loop's thread. A signalling connection may carry several calls, told apart
+by call reference and by who made it. Whatever touches a call's core (a message, a timer, a job of the call) is followed
+by `pump`, which does what the core asks for, reports to its line, and sets its timer. Faults are logged, counted, and
+go no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
+from gateway.reasons import Reason, Refused
+from h323.adapter_call import H323Line
+from h323.adapter_config import H323Config
+from h323.adapter_facts import call_facts, source
+from h323.q931 import Type
+from h323.signalling import events
+from h323.signalling.aliases import read_dialled
+from h323.signalling.call import H323Call
+from h323.signalling.events import Address, SetupFacts, Signal
+from h323.signalling.messages import LocalParty
+from h323.signalling.wire import BadSignal, PerCodec, read_signal, write_signal
+from h323.transport import Connection, Limits, Network
+from transcode.media import Wanted
+
+__all__ = ["H323Adapter", "H323Config"]
+
+log = structlog.get_logger()
+
+MAX_CALLS = 2_000
+"""Calls at once: as many as the house takes."""
+MAX_CALLS_OF_CONNECTION = 200
+"""Of them on one connection: gatekeepers that route bring many."""
+STOP_TIME = 1.0
+"""Seconds that calls get to say goodbye when the service stops."""
+DEFAULT_PORT = 1720
+MAX_REFERENCE = 0x7FFF
+
+
+class _Leg:
+    """What belongs to one call on the wire."""
+
+    def __init__(self, line: H323Line, connection: Connection | None) -> None:
+        self.line = line
+        self.connection = connection
+        self.control: Connection | None = None
+        self.listener: Any = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.due: float | None = None
+        self.pumping = False
+
+
+class H323Adapter:
+    """H.323 for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
+
+    def __init__(self, config: H323Config, desk: Desk, reactor: Any = None, rng: random.Random | None = None) -> None:
+        self.desk = desk
+        self.ports: dict[str, int] = {}
+        self._config = config
+        self._reactor = reactor
+        self._rng = rng or random.SystemRandom()
+        self._codec = PerCodec()
+        self._local = LocalParty(display=config.display, product=config.display)
+        self._limits = Limits()
+        self._counters: Counter[str] = Counter()
+        self._legs: dict[H323Line, _Leg] = {}
+        self._calls: dict[tuple[Connection, int, bool], _Leg] = {}
+        self._listeners: list[Any] = []
+        self._network: Network
+        self._loop: asyncio.AbstractEventLoop
+        self._running = False
+        self._stopping = False
+        self._reference = self._rng.randrange(1, MAX_REFERENCE)
+        self._idle = asyncio.Event()
+
+    # life
+
+    async def start(self) -> None:
+        """Bind and listen. Raises twisted's CannotListenError."""
+        self._loop = asyncio.get_running_loop()
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        self._network = Network(self._reactor, self._limits)
+        config = self._config
+        if config.signalling is not None:
+            listener = self._network.listen(config.address, config.signalling, self, self._opened)
+            self._listeners.append(listener)
+            self.ports["signalling"] = listener.getHost().port
+        self._running = True
+        log.info("h323_listening", address=config.address, **self.ports)
+
+    async def stop(self) -> None:
+        """End all calls with SHUTDOWN, and close the sockets."""
+        if not self._running or self._stopping:
+            return
+        self._stopping = True
+        for leg in tuple(self._legs.values()):
+            leg.line.drop(Reason.SHUTDOWN)
+        if self._legs:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), STOP_TIME)
+        for listener in self._listeners:
+            await listener.stopListening().asFuture(self._loop)
+        self._running = False
+        tasks = [task for leg in self._legs.values() if (task := leg.line.jobs.task) is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+        return self._loop.time()
+
+    def count(self, name: str) -> None:
+        """Count one thing that happened."""
+        self._counters[name] += 1
+
+    def counters(self) -> dict[str, int]:
+        """Return all counts by name."""
+        return {**self._limits.counters, **self._counters, "calls": len(self._legs), "connections": self._limits.open}
+
+    # connections
+
+    def _opened(self, connection: Connection) -> None:
+        """A peer connected; its SETUP is to follow."""
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Take one signalling message; an empty TPKT keeps the connection alive."""
+        if not data or not self._running:
+            return
+        try:
+            signal = read_signal(data)
+        except BadSignal as error:
+            self.count("malformed_messages")
+            log.info("h323_bad_message", source=source(connection.peer), fault=str(error)[:128])
+            return
+        self._counters[f"received.{signal.kind.name}"] += 1
+        leg = self._calls.get((connection, signal.reference, signal.from_callee))
+        if leg is not None:
+            self._guard(leg, lambda now: leg.line.core.receive(signal, now))
+        elif signal.kind is Type.SETUP and not signal.from_callee:
+            self._setup(connection, signal)
+        elif signal.kind not in (Type.RELEASE_COMPLETE, Type.STATUS):
+            self.count("stray_messages")
+            self._release(connection, signal, Reason.BAD_REQUEST)
+
+    def _setup(self, connection: Connection, signal: Signal) -> None:
+        calls = sum(1 for key in self._calls if key[0] is connection)
+        if self._stopping or len(self._legs) >= MAX_CALLS or calls >= MAX_CALLS_OF_CONNECTION:
+            self._release(connection, signal, Reason.SHUTDOWN if self._stopping else Reason.OVERLOAD)
+            return
+        core = H323Call(signal.reference, self._local, self._codec, self._rng, self._config.tunnelling)
+        leg = self._keep(H323Line(self, core), connection, ours=False)
+        self._guard(leg, lambda now: core.receive(signal, now))
+
+    def _release(self, connection: Connection, signal: Signal, reason: Reason) -> None:
+        """Answer a message of no call of ours."""
+        refusal = Signal(Type.RELEASE_COMPLETE, signal.reference, not signal.from_callee, cause=reason.meaning.q850)
+        connection.send(write_signal(refusal))
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone: that of calls, or the separate one of a call's H.245."""
+        for leg in tuple(self._legs.values()):
+            if leg.connection is connection:
+                self._guard(leg, leg.line.core.closed)
+            elif leg.control is connection:
+                leg.control = None
+                self._guard(leg, leg.line.core.control_closed)
+
+    # calls
+
+    def _keep(self, line: H323Line, connection: Connection, ours: bool) -> _Leg:
+        leg = self._legs[line] = _Leg(line, connection)
+        self._calls[connection, line.core.reference, ours] = leg
+        connection.used()
+        return leg
+
+    def _guard(self, leg: _Leg, action: Any) -> None:
+        """Do something with a call's core; whatever it raises ends that call and goes no further."""
+        try:
+            action(self.now())
+        except Exception as error:
+            self.count("internal_errors")
+            log.error("h323_fault", error=repr(error), exc_info=error)
+            leg.line.drop(Reason.INTERNAL)
+        self.pump(leg.line)
+
+    def pump(self, line: H323Line) -> None:
+        """Do what a call's core asks for, until there is no more, and set its timer."""
+        leg = self._legs.get(line)
+        if leg is None or leg.pumping:
+            return
+        leg.pumping = True
+        try:
+            while items := line.core.take():
+                for item in items:
+                    self._put_out(leg, item)
+        finally:
+            leg.pumping = False
+        due = line.core.next_timeout()
+        if due != leg.due:
+            if leg.timer is not None:
+                leg.timer.cancel()
+            leg.due = due
+            leg.timer = None if due is None else self._loop.call_at(due, self._tick, leg)
+
+    def _tick(self, leg: _Leg) -> None:
+        leg.timer = leg.due = None
+        self._guard(leg, leg.line.core.tick)
+
+    def _put_out(self, leg: _Leg, item: Any) -> None:
+        try:
+            self._perform(leg, item)
+        except Exception as error:
+            self.count("internal_errors")
+            log.error("h323_fault", error=repr(error), exc_info=error)
+
+    def _perform(self, leg: _Leg, item: Any) -> None:
+        match item:
+            case events.SendSignal(signal):
+                self._counters[f"sent.{signal.kind.name}"] += 1
+                if leg.connection is not None:
+                    leg.connection.send(write_signal(signal))
+            case events.SendControl(data):
+                if leg.control is not None:
+                    leg.control.send(data)
+            case events.ListenControl():
+                self._listen_control(leg)
+            case events.ConnectControl(address):
+                self._connect_control(leg, address)
+            case events.CloseSignalling():
+                self._close(leg)
+            case events.CallArrived(facts):
+                assert leg.connection is not None
+                leg.line.arrived(call_facts(facts, leg.connection.peer, False))
+            case _:
+                leg.line.report(item)
+
+    def _close(self, leg: _Leg) -> None:
+        """Give back what a call had; its line may have jobs to do still."""
+        if leg.listener is not None:
+            leg.listener.stopListening()
+            leg.listener = None
+        if leg.control is not None:
+            leg.control.close()
+        connection, leg.connection = leg.connection, None
+        for key in [key for key, one in self._calls.items() if one is leg]:
+            del self._calls[key]
+        if connection is not None and not any(key[0] is connection for key in self._calls):
+            connection.close()
+
+    def over(self, line: H323Line) -> None:
+        """A call has done its last job."""
+        leg = self._legs.pop(line, None)
+        if leg is not None and leg.timer is not None:
+            leg.timer.cancel()
+        if self._stopping and not self._legs:
+            self._idle.set()
+
+    def advertised(self, line: H323Line) -> str:
+        """Return the IP literal that a call's peer is to send to."""
+        leg = self._legs[line]
+        if self._config.public_address:
+            return self._config.public_address
+        if leg.connection is not None:
+            return leg.connection.local.host
+        return self._config.address
+
+    # H.245 on a connection of its own
+
+    def _listen_control(self, leg: _Leg) -> None:
+        if leg.connection is None:
+            return
+        receiver = _ControlReceiver(self, leg)
+        listener = self._network.listen(leg.connection.local.host, 0, receiver, receiver.opened)
+        leg.listener = listener
+        leg.line.core.listening(Address(self.advertised(leg.line), listener.getHost().port), self.now())
+
+    def _connect_control(self, leg: _Leg, address: Address) -> None:
+        receiver = _ControlReceiver(self, leg)
+        self._network.connect(address, receiver, receiver.opened, receiver.failed)
+
+    # placing calls
+
+    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+        """Place a call to `h323:alias@host`, `h323:host` or `host##alias` and bring it to the desk as facts say.
+
+        Raises Refused with the reason that the peer or the house gave.
+        """
+        if not self._running or self._stopping:
+            raise Refused(Reason.SHUTDOWN)
+        dialled = read_dialled(target)
+        host = dialled.host or dialled.alias
+        alias = dialled.alias if dialled.host else ""
+        if dialled.pin:
+            alias = f"{alias}#{dialled.pin}"
+        address = await self._locate(host)
+        connection = await self._connect(address)
+        core = H323Call(self._next_reference(connection), self._local, self._codec, self._rng, self._config.tunnelling)
+        line = H323Line(self, core)
+        self._keep(line, connection, ours=True)
+        facts = replace(
+            facts,
+            protocol=CallProtocol.H323,
+            direction=Direction.OUTGOING,
+            source=source(address),
+            secure=False,
+        )
+        setup = SetupFacts(
+            caller_aliases=(display or self._config.display,),
+            called_aliases=(alias,) if alias else (),
+            called_number=alias if alias.isdigit() else "",
+            display=display or self._config.display,
+            called_address=address,
+            caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
+            conference=self._rng.randbytes(16),
+            call=self._rng.randbytes(16),
+        )
+        return await line.place(facts, setup, wanted or Wanted(), self._config.fast_start)
+
+    def _next_reference(self, connection: Connection) -> int:
+        for _ in range(MAX_REFERENCE):
+            self._reference = self._reference % MAX_REFERENCE + 1
+            if (connection, self._reference, True) not in self._calls:
+                break
+        return self._reference
+
+    async def _locate(self, host: str) -> Address:
+        name, mark, port = host.rpartition(":")
+        if not mark or "]" in port or not port.isdigit():
+            name, port = host, str(DEFAULT_PORT)
+        name = name.strip("[]")
+        try:
+            return Address(str(ip_address(name)), int(port))
+        except ValueError:
+            pass
+        try:
+            found = await self._loop.getaddrinfo(name, int(port), type=0)
+        except OSError as error:
+            raise Refused(Reason.UNREACHABLE, f"{name[:64]} is not known: {error.strerror}") from None
+        return Address(str(found[0][4][0]), int(port))
+
+    async def _connect(self, address: Address) -> Connection:
+        made: asyncio.Future[Connection] = self._loop.create_future()
+
+        def opened(connection: Connection) -> None:
+            if made.done():
+                connection.close()
+            else:
+                made.set_result(connection)
+
+        def failed(detail: str) -> None:
+            if not made.done():
+                made.set_exception(Refused(Reason.UNREACHABLE, detail[:128]))
+
+        self._network.connect(address, self, opened, failed)
+        return await made
+
+
+class _ControlReceiver:
+    """The separate H.245 connection of one call."""
+
+    def __init__(self, adapter: H323Adapter, leg: _Leg) -> None:
+        self._adapter = adapter
+        self._leg = leg
+
+    def opened(self, connection: Connection) -> None:
+        """The connection is there; a second one is not wanted."""
+        leg = self._leg
+        if leg.control is not None or leg.line.core.over:
+            connection.close()
+            return
+        connection.used()
+        leg.control = connection
+        self._adapter._guard(leg, leg.line.core.control_connected)
+
+    def failed(self, detail: str) -> None:
+        """The peer cannot be connected to."""
+        log.info("h323_control_unreachable", detail=detail[:128])
+        self._adapter.count("control_unreachable")
+        self._adapter._guard(self._leg, self._leg.line.core.control_closed)
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Take one message."""
+        if connection is self._leg.control and data:
+            core = self._leg.line.core
+            self._adapter._guard(self._leg, lambda now: core.control_received(data, now))
+
+    def closed(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._adapter.closed(connection)

@@ -1,0 +1,397 @@
+"""One H.323 call between its core and the house: a `Line` to the house, the owner of a `Call` towards it.
+
+Theory of operation. What the core reports either changes the sessions at once (channels, capabilities) or becomes a
+job; the jobs of a call run one after the other in one task, so that the house hears everything in order. After a
+change of the sessions one job tells the media plane: our offer once more, and the peer as it stands now as the answer.
+
+The call ends once: by the core's `CallEnded`, whoever caused it. `Call.ended` is then the last job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.calls import Call, CallFacts, Desk
+from gateway.jobs import Job, Jobs
+from gateway.reasons import Reason, Refused
+from h323.describe.capabilities import read_capabilities, write_capabilities
+from h323.describe.channels import read_answer, read_request
+from h323.describe.fast_start import read_chosen
+from h323.h245 import events as control
+from h323.sessions import Sessions
+from h323.signalling import events
+from h323.signalling.call import H323Call
+from transcode.media import Candidate, MediaDescription, Wanted
+
+log = structlog.get_logger()
+
+KEY_FRAME_INTERVAL = 1.0
+"""Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
+KEY_TIME = 100
+"""Milliseconds of a key press whose length nobody told."""
+MAX_CLOSED_AGAIN = 8
+"""Channels of one session that may be refused before we stop opening others."""
+
+
+class LineOwner(Protocol):
+    """What a call needs of its adapter."""
+
+    desk: Desk
+
+    def now(self) -> float:
+        """Return the loop's time in seconds."""
+
+    def count(self, name: str) -> None:
+        """Count one thing that happened."""
+
+    def pump(self, line: H323Line) -> None:
+        """Do what the call's core asks for."""
+
+    def advertised(self, line: H323Line) -> str:
+        """Return the IP literal that the peer is to send to."""
+
+    def over(self, line: H323Line) -> None:
+        """The call has done its last job."""
+
+
+class H323Line:
+    """One call. facts are what is known of it: for one that arrives they come with `CallArrived`."""
+
+    def __init__(self, owner: LineOwner, core: H323Call, facts: CallFacts | None = None) -> None:
+        self.core = core
+        self.facts = facts
+        self.call: Call | None = None
+        self.sessions: Sessions | None = None
+        self.jobs = Jobs(self._failed)
+        self._owner = owner
+        self._wanted = Wanted()
+        self._admission: asyncio.Task[None] | None = None
+        self._outcome: asyncio.Future[None] | None = None
+        self._over: Reason | None = None
+        self._connected = False
+        self._changed = False
+        self._asked_key_frame = float("-inf")
+
+    # what the core reports
+
+    def report(self, item: Any) -> None:
+        """Take what the core has to tell."""
+        match item:
+            case events.ControlReported(event):
+                self._control(event)
+            case events.CallConnected():
+                self._do(self._picked_up)
+            case events.Ringing():
+                self._do(self._rings)
+            case events.FastStartAnswered(channels):
+                self._fast_started(channels)
+            case events.KeypadPressed(keys):
+                self._press_all(keys, KEY_TIME)
+            case events.CallEnded(reason, cause, detail):
+                self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
+                self._finish(reason)
+            case events.SupplementaryService():
+                self._owner.count("services_declined")
+            case _:
+                pass  # Proceeding needs nothing; Forwarded is the adapter's.
+
+    def _control(self, event: control.ControlEvent) -> None:
+        sessions = self.sessions
+        match event:
+            case control.Keys(keys, duration, update):
+                if not update:
+                    self._press_all(keys, duration or KEY_TIME)
+            case control.KeyFrameAsked():
+                self._do(self._send_key_frame)
+            case control.ControlFailed(reason, detail):
+                self._log().info("h323_control_failed", reason=reason.value, detail=detail)
+                self._owner.count("control_failed")
+            case control.CapabilitiesWanted() if sessions is not None:
+                self.core.control.offer_capabilities(write_capabilities(sessions.local), self._owner.now())
+            case control.ModeAsked():
+                self.core.control.answer_mode(False, self._owner.now())
+            case control.CloseAsked(number):
+                self.core.control.grant_close(number, True, self._owner.now())
+            case control.Told(kind, name, value):
+                self._told(kind, name, value)
+            case _ if sessions is not None:
+                self._channels(event, sessions)
+            case _:
+                pass
+        self.core.flush()
+
+    def _channels(self, event: control.ControlEvent, sessions: Sessions) -> None:
+        session, now = self.core.control, self._owner.now()
+        match event:
+            case control.CapabilitiesReceived(capabilities, empty):
+                gone = sessions.own_channels() if empty else sessions.take_abilities(read_capabilities(capabilities))
+                for number in gone:
+                    session.close(number, now)
+            case control.ChannelOffered(number, request):
+                answer = sessions.offered(read_request(request), bool(session.master))
+                if isinstance(answer, str):
+                    self._owner.count(f"channels_refused.{answer}")
+                    session.reject(number, answer, now)
+                else:
+                    session.accept(number, answer, now)
+                    self._update()
+            case control.ChannelAnswered(number, answer):
+                if sessions.answered(number, read_answer(answer)):
+                    self._update()
+                else:
+                    session.close(number, now)
+            case control.ChannelRefused(number, cause):
+                self._owner.count(f"channels_denied.{cause}")
+                sessions.refused(number)
+            case control.ChannelClosed(number, ours):
+                if sessions.closed(number, ours):
+                    self._update()
+            case control.RateLimited(number, rate):
+                if sessions.limit(number, rate):
+                    self._update()
+            case _:
+                pass
+        self._open_channels(sessions)
+
+    def _open_channels(self, sessions: Sessions) -> None:
+        """Open what is to be sent and is not open yet, once both sides know each other."""
+        if not self.core.control.ready or self.core.over:
+            return
+        for opening in sessions.openings():
+            number = self.core.control.open(opening.request, self._owner.now())
+            if number is not None:
+                sessions.opened(opening, number)
+
+    def _told(self, kind: str, name: str, value: Any) -> None:
+        """Answer what nobody here does; indications need none."""
+        if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
+            self._owner.count(f"not_done.{name}")
+            self.core.control.refuse_function((kind, (name, value)))
+
+    # arriving
+
+    def arrived(self, facts: CallFacts) -> None:
+        """A SETUP came: ask the house."""
+        self.facts = facts
+        self._do(lambda: self._arrive(facts))
+
+    async def _arrive(self, facts: CallFacts) -> None:
+        self.call = await self._owner.desk.arrive(facts, self)
+        self._log().info("h323_call_arrived", peer=facts.source, called=facts.called, h323_call_id=facts.peer_call_id)
+        self._admission = asyncio.get_running_loop().create_task(self._admit(self.call))
+
+    async def _admit(self, call: Call) -> None:
+        """Wait, beside the jobs, as long as the house lets the caller wait; then answer."""
+        try:
+            await call.admitted()
+        except Refused as refused:
+            self.drop(refused.reason, refused.detail)
+        except Exception as error:
+            self._failed(error)
+        else:
+            self._do(self._answer)
+
+    async def _answer(self) -> None:
+        if self.call is None or self._over is not None:
+            return
+        sessions = await self._open(self.call)
+        proposals = self.core.facts.fast_start
+        chosen = sessions.choose(proposals) if proposals else []
+        for one in chosen:
+            self.core.control.adopt(one.facts.number, one.answer, one.ours)
+        channels = tuple(one.answer for one in chosen)
+        self.core.connect(write_capabilities(sessions.local), self._owner.now(), channels)
+        self._owner.pump(self)
+        if chosen:
+            await self._tell_plane()
+        await self._connect()
+
+    async def _open(self, call: Call) -> Sessions:
+        local = await call.offer(self._wanted)
+        self.sessions = Sessions(local, self._owner.advertised(self))
+        return self.sessions
+
+    async def _connect(self) -> None:
+        if not self._connected and self.call is not None and self._over is None:
+            self._connected = True
+            await self.call.connected()
+
+    # placing
+
+    async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
+        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
+        self.facts, self._wanted = facts, wanted
+        self.call = await self._owner.desk.arrive(facts, self)
+        self._outcome = asyncio.get_running_loop().create_future()
+        try:
+            sessions = await self._open(self.call)
+            if self._over is None:
+                self._send_setup(setup, sessions, fast_start)
+            await self._outcome
+            return self.call
+        except Refused as refused:
+            self.drop(refused.reason)
+            raise
+        except asyncio.CancelledError:
+            self.drop(Reason.CANCELLED)
+            raise
+
+    def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
+        from dataclasses import replace
+
+        if fast_start:
+            setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
+        self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
+        self._owner.pump(self)
+
+    def _fast_started(self, channels: tuple[events.Value, ...]) -> None:
+        if self.sessions is None:
+            return
+        for channel, (facts, ours) in zip(channels, read_chosen(channels), strict=False):
+            self.core.control.adopt(facts.number, channel, ours)
+            self.sessions.adopt(facts, ours)
+        if channels:
+            self._update()
+
+    async def _rings(self) -> None:
+        ringing = getattr(self.call, "ringing", None)
+        if ringing is not None:
+            await ringing()
+
+    async def _picked_up(self) -> None:
+        await self._connect()
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(None)
+
+    # media
+
+    def _update(self) -> None:
+        """Tell the media plane, once for all changes that come together."""
+        if not self._changed:
+            self._changed = True
+            self._do(self._tell_plane)
+
+    async def _tell_plane(self) -> None:
+        self._changed = False
+        if self.call is None or self.sessions is None or self._over is not None:
+            return
+        await self.call.offer(self._wanted)
+        await self.call.accept(self._remote(self.sessions))
+
+    def _remote(self, sessions: Sessions) -> MediaDescription:
+        return sessions.remote()
+
+    def _press_all(self, keys: str, duration: int) -> None:
+        for key in keys:
+            if key != "!":  # a hook flash means nothing to a room
+                self._do(lambda key=key: self._press(key, duration))  # type: ignore[misc]
+
+    async def _press(self, key: str, duration: int) -> None:
+        if self.call is not None:
+            await self.call.dtmf(key, duration)
+
+    async def _send_key_frame(self) -> None:
+        if self.call is not None:
+            await self.call.key_frame()
+
+    # what the house asks (Line)
+
+    async def hang_up(self, reason: Reason) -> None:
+        """End the call towards the peer with RELEASE COMPLETE."""
+        self.drop(reason)
+
+    def drop(self, reason: Reason, detail: str = "") -> None:
+        """End the call towards the peer and here."""
+        if self._over is not None:
+            return
+        if not self._connected:
+            self._owner.count(f"refused_{reason.value}")
+            self._log().info("h323_call_dropped", reason=reason.value, detail=detail)
+        self.core.release(reason, self._owner.now())
+        self._finish(reason)
+        self._owner.pump(self)
+
+    async def request_key_frame(self, stream: str) -> None:
+        """Ask by videoFastUpdatePicture, at most once a second (H.245 §B.14.2)."""
+        now = self._owner.now()
+        number = None if self.sessions is None else self.sessions.peer_channel(stream)
+        if self._over is not None or number is None or now - self._asked_key_frame < KEY_FRAME_INTERVAL:
+            return
+        self._asked_key_frame = now
+        self.core.control.ask_key_frame(number)
+        self.core.flush()
+        self._owner.pump(self)
+
+    async def local_candidate(self, stream: str, candidate: Candidate | None) -> None:
+        """H.323 has no ICE here."""
+
+    async def ringing(self) -> None:
+        """Send ALERTING, once."""
+        if self._over is None:
+            self.core.ring(self._owner.now())
+            self._owner.pump(self)
+
+    async def renegotiate(self, wanted: Wanted) -> None:
+        """Offer the peer new media: our set once more, and the channels that follow from it."""
+        if self.call is None or self._over is not None:
+            return
+        self._wanted = wanted
+        self._update()
+
+    async def say(self, name: str, text: str) -> None:
+        """H.323 terminals have no way to show text here."""
+
+    async def press(self, digit: str, duration: int) -> None:
+        """Press a key at the peer: by H.245, or by INFORMATION where it does not speak that."""
+        if self._over is not None:
+            return
+        if self.core.control.ready:
+            value = ("signal", {"signalType": digit, "duration": max(1, min(duration, 65_535))})
+            self.core.control.send(("indication", ("userInput", value)))
+            self.core.flush()
+        else:
+            self.core.press(digit)
+        self._owner.pump(self)
+
+    async def transfer(self, target: str, replaces: Any = None) -> None:
+        """Refuse: H.450.2 is not done here."""
+        raise Refused(Reason.UNSUPPORTED, "an H.323 terminal cannot be transferred")
+
+    # jobs
+
+    def _do(self, job: Job) -> None:
+        if self._over is None and not self.jobs.add(job):
+            self._log().warning("h323_call_too_busy", reason=Reason.OVERLOAD.value)
+            self.drop(Reason.OVERLOAD)
+
+    def _finish(self, reason: Reason) -> None:
+        if self._over is not None:
+            return
+        self._over = reason
+        if self._admission is not None:
+            self._admission.cancel()
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_exception(Refused(reason))
+            self._outcome.exception()  # one who was cancelled will not fetch it
+        self.jobs.end_with(self._last)
+
+    async def _last(self) -> None:
+        try:
+            if self.call is not None and self._over is not None:
+                await self.call.ended(self._over)
+        finally:
+            self._owner.over(self)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, Refused):
+            self.drop(error.reason, error.detail)
+            return
+        self._owner.count("internal_errors")
+        self._log().error("h323_call_fault", error=repr(error), exc_info=error)
+        self.drop(Reason.INTERNAL)
+
+    def _log(self) -> Any:
+        return log.bind(call=self.call.id if self.call is not None else None)

@@ -1,0 +1,54 @@
+"""What a SETUP says of a call, as plain facts; all text of the peer's is cleaned and cut."""
+
+from __future__ import annotations
+
+from gateway.calls import CallFacts, CallProtocol, Direction
+from h323.signalling.aliases import Dialled, read_dialled
+from h323.signalling.events import Address, SetupFacts
+
+MAX_NAME = 64
+"""Characters of a display name; a tile has room for about 30."""
+MAX_AGENT = 128
+MAX_ADDRESS = 256
+
+
+def call_facts(facts: SetupFacts, peer: Address, secure: bool) -> CallFacts:
+    """Return the facts of a SETUP that came from peer."""
+    called = dialled(facts)
+    names = (facts.display, *facts.caller_aliases, facts.caller_number)
+    name = next((text for one in names if (text := clean(one, MAX_NAME))), peer.host)
+    callers = (*facts.caller_aliases, facts.caller_number)
+    caller = next((text for one in callers if (text := clean(one, MAX_ADDRESS))), "")
+    return CallFacts(
+        protocol=CallProtocol.H323,
+        direction=Direction.INCOMING,
+        source=source(peer),
+        caller=f"h323:{caller}@{peer.host}" if caller and "@" not in caller else f"h323:{caller or peer.host}",
+        name=name,
+        called=clean(called.alias, MAX_ADDRESS),
+        pin=called.pin,
+        secure=secure,
+        agent=clean(facts.product, MAX_AGENT),
+        peer_call_id=facts.call.hex(),
+    )
+
+
+def dialled(facts: SetupFacts) -> Dialled:
+    """Return what was dialled: the first alias that says something, else the number of the Q.931 element."""
+    for text in (*facts.called_aliases, facts.called_number):
+        found = read_dialled(text)
+        if found.alias:
+            return found
+    return Dialled("")
+
+
+def source(address: Address) -> str:
+    """Return "address:port"."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{host}:{address.port}"
+
+
+def clean(text: str, most: int) -> str:
+    """Return text for people without what cannot be seen, at most so many characters."""
+    kept = "".join(one if one.isprintable() else " " for one in text[: most * 4])
+    return " ".join(kept.split())[:most]

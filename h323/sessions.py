@@ -1,0 +1,352 @@
+"""The RTP sessions of one call: which logical channels stand for which stream, and what the house is told of them.
+
+Theory of operation. The house's offer names our ports and formats; it becomes our capabilities. From the peer's
+capabilities a format is chosen for each stream that we send, as many as its simultaneous sets allow, and a channel is
+opened for it. Channels that the peer opens are taken if the house can receive what they carry. After every change
+`remote` describes the peer in the house's terms: a stream whose channels are not open yet stands there inactive.
+
+Pure: channels in, requests and descriptions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from h323.describe import fast_start
+from h323.describe.capabilities import Entry, PeerAbilities
+from h323.describe.channels import SESSIONS, AnswerFacts, ChannelFacts, open_request, write_answer
+from h323.describe.fast_start import Place
+from h323.signalling.events import Address
+from transcode.media import (
+    Codec,
+    Format,
+    Kind,
+    MediaDescription,
+    Role,
+    StreamDescription,
+    Transport,
+)
+from transcode.payload import h264_profile
+
+Value = dict[str, Any]
+Key = tuple[Kind, Role]
+
+DISCARD = 9
+"""A port that stands for one not known yet (RFC 863); 0 would end the stream."""
+NOBODY = "0.0.0.0"
+FIRST_FREE_SESSION = 32
+"""Session number that we give to slides as master; others are seen to begin there too."""
+DYNAMIC = 96
+"""Payload type of what we send where the codec has no static one."""
+_ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), (Kind.VIDEO, Role.SLIDES))
+
+
+@dataclass(slots=True)
+class _Half:
+    """One direction of a session: its channel and what it carries; open says that it was agreed on."""
+
+    number: int
+    format: Format
+    entry: Entry | None = None
+    open: bool = False
+
+
+@dataclass(slots=True)
+class _Session:
+    """One RTP session. media and control are the peer's addresses, as far as they are known."""
+
+    stream: StreamDescription
+    number: int
+    place: Place
+    sending: _Half | None = None
+    receiving: _Half | None = None
+    media: Address | None = None
+    control: Address | None = None
+    limit: int | None = None
+    tried: set[int] = field(default_factory=set)
+    """Entries of the peer's that it refused as channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A channel to open: for `opened`, and the openLogicalChannel without number."""
+
+    key: Key
+    entry: Entry
+    format: Format
+    request: Value
+
+
+class Sessions:
+    """All sessions of a call. local is the house's offer; ours are told by address, which it may not name itself."""
+
+    def __init__(self, local: MediaDescription, address: str) -> None:
+        """address is the IP literal that the peer is told where a description names none."""
+        self.local = local
+        self._sessions: dict[Key, _Session] = {}
+        self._peer: PeerAbilities | None = None
+        for stream in local.streams:
+            key = (stream.kind, stream.role)
+            if stream.refused or key not in _ORDER:
+                continue
+            transport = stream.transport
+            host = transport.address or address
+            port = transport.rtcp_port or transport.port + 1
+            place = Place(Address(host, transport.port), Address(transport.rtcp_address or host, port))
+            number = SESSIONS[stream.kind] if stream.role is Role.MAIN else 0
+            self._sessions[key] = _Session(stream, number, place)
+
+    # sending
+
+    def take_abilities(self, peer: PeerAbilities) -> list[int]:
+        """Take the peer's abilities. Returns our channels that it no longer takes, to be closed."""
+        self._peer = peer
+        gone = []
+        for session in self._sessions.values():
+            session.tried.clear()
+            half = session.sending
+            if half is None:
+                continue
+            same = [one for one in peer.entries if _same(one, session, half.format)]
+            if same:
+                half.entry = same[0]
+            else:
+                gone.append(half.number)
+        return gone
+
+    def openings(self, slides: bool = False) -> list[Opening]:
+        """Return the channels to open now; slides says that something is to be shown there."""
+        if self._peer is None:
+            return []
+        chosen = {
+            key: session.sending.entry
+            for key, session in self._sessions.items()
+            if session.sending is not None and session.sending.entry is not None
+        }
+        found = []
+        for key in _ORDER:
+            session = self._sessions.get(key)
+            if session is None or session.sending is not None or (key[1] is Role.SLIDES and not slides):
+                continue
+            entry = self._choose(session, key, [one.number for one in chosen.values()])
+            if entry is None:
+                continue
+            chosen[key] = entry
+            format = _numbered(entry.format)
+            request = open_request(
+                format, key[1], session.number, session.place.control, entry.bandwidth, entry.capability
+            )
+            found.append(Opening(key, entry, format, request))
+        return found
+
+    def _choose(self, session: _Session, key: Key, beside: list[int]) -> Entry | None:
+        """Return the peer's entry to send in: our order of codecs, then the most that it takes."""
+        assert self._peer is not None
+        codecs = [one.codec for one in session.stream.send]
+        usable = [
+            one
+            for one in self._peer.of(*key)
+            if one.format.codec in codecs and one.number not in session.tried and self._peer.fits([*beside, one.number])
+        ]
+        return min(usable, key=lambda one: (codecs.index(one.format.codec), _rank(one)), default=None)
+
+    def opened(self, opening: Opening, number: int) -> None:
+        """Note that a channel was asked for."""
+        self._sessions[opening.key].sending = _Half(number, opening.format, opening.entry)
+
+    def answered(self, number: int, facts: AnswerFacts) -> bool:
+        """The peer took a channel of ours. False if it does not say where to send."""
+        for session in self._sessions.values():
+            half = session.sending
+            if half is not None and half.number == number:
+                session.media = facts.media or session.media
+                session.control = facts.control or session.control
+                session.number = facts.session or session.number
+                half.open = session.media is not None
+                return half.open
+        return False
+
+    def refused(self, number: int) -> None:
+        """The peer refused a channel of ours; another of its formats may do."""
+        for session in self._sessions.values():
+            half = session.sending
+            if half is not None and half.number == number:
+                session.sending = None
+                if half.entry is not None:
+                    session.tried.add(half.entry.number)
+
+    # receiving
+
+    def offered(self, facts: ChannelFacts, master: bool) -> Value | str:
+        """Judge a channel that the peer wants to open: the openLogicalChannelAck without number, or the cause."""
+        if facts.kind is None or facts.format is None:
+            return "unknownDataType" if facts.kind is None else "dataTypeNotSupported"
+        session = self._sessions.get((facts.kind, facts.role))
+        if session is None or not self.receives(facts.format, facts.kind, facts.role):
+            return "dataTypeNotSupported"
+        if facts.role is Role.MAIN and facts.session not in (0, session.number):
+            return "invalidSessionID"
+        if facts.role is Role.SLIDES and not session.number:
+            session.number = facts.session or FIRST_FREE_SESSION
+        session.receiving = _Half(facts.number, facts.format, open=True)
+        session.control = facts.control or session.control
+        number = facts.format.payload_type
+        return write_answer(session.number, session.place.media, session.place.control, number)
+
+    def receives(self, format: Format, kind: Kind, role: Role = Role.MAIN) -> bool:
+        """Tell whether the house takes a format."""
+        session = self._sessions.get((kind, role))
+        return session is not None and any(one.codec is format.codec for one in session.stream.receive)
+
+    def sends(self, format: Format, kind: Kind) -> bool:
+        """Tell whether the house sends a format."""
+        session = self._sessions.get((kind, Role.MAIN))
+        return session is not None and any(one.codec is format.codec for one in session.stream.send)
+
+    # both
+
+    def closed(self, number: int, ours: bool) -> bool:
+        """A channel is gone. False if it was none of these."""
+        for session in self._sessions.values():
+            half = session.sending if ours else session.receiving
+            if half is not None and half.number == number:
+                if ours:
+                    session.sending = None
+                else:
+                    session.receiving = None
+                return True
+        return False
+
+    def own_channels(self) -> list[int]:
+        """Return the numbers of our channels."""
+        return [session.sending.number for session in self._sessions.values() if session.sending is not None]
+
+    def peer_channel(self, stream: str) -> int | None:
+        """Return the number of the peer's channel that carries a stream, by the house's name of it."""
+        for session in self._sessions.values():
+            if session.stream.id == stream and session.receiving is not None:
+                return session.receiving.number
+        return None
+
+    def limit(self, number: int, rate: int | None) -> bool:
+        """Note what the peer takes at most on a channel of ours, or on all for 0, in bit/s.
+
+        Returns whether that changes anything.
+        """
+        changed = False
+        for session in self._sessions.values():
+            half = session.sending
+            if half is not None and (number in (0, half.number)) and session.limit != rate:
+                session.limit = rate
+                changed = True
+        return changed
+
+    def remote(self) -> MediaDescription:
+        """Describe the peer as the house's offer is answered."""
+        return MediaDescription(tuple(self._describe(stream) for stream in self.local.streams))
+
+    def _describe(self, stream: StreamDescription) -> StreamDescription:
+        session = self._sessions.get((stream.kind, stream.role))
+        if session is None:
+            return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
+        receive: tuple[Format, ...] = ()
+        send: tuple[Format, ...] = ()
+        if session.sending is not None and session.sending.open and session.limit != 0:
+            receive = (session.sending.format, *self._keys(stream.kind))
+        if session.receiving is not None:
+            pressed = tuple(one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)
+            send = (session.receiving.format, *pressed)
+        media = session.media
+        entry = session.sending.entry if session.sending is not None else None
+        limits = [one for one in (session.limit, entry.bandwidth if entry is not None else None) if one]
+        control = session.control
+        transport = Transport(
+            NOBODY if media is None else media.host,
+            DISCARD if media is None else media.port,
+            rtcp_address=None if control is None else control.host,
+            rtcp_port=None if control is None else control.port,
+        )
+        return StreamDescription(
+            stream.id,
+            stream.kind,
+            receive,
+            send,
+            transport,
+            stream.role,
+            bandwidth=min(limits) if limits else None,
+            packet_time=stream.packet_time,
+            separate=True,
+        )
+
+    def _keys(self, kind: Kind) -> tuple[Format, ...]:
+        """Return telephone-event as the peer takes it."""
+        number = self._peer.telephone_event if self._peer is not None else None
+        if kind is not Kind.AUDIO or number is None:
+            return ()
+        return (Format(Codec.TELEPHONE_EVENT, number, 8000),)
+
+    # fast connect
+
+    def places(self) -> dict[Kind, Place]:
+        """Return our ports of the primary sessions."""
+        return {kind: one.place for (kind, role), one in self._sessions.items() if role is Role.MAIN}
+
+    def proposals(self, bandwidth: int | None) -> list[Value]:
+        """Return what we propose in a SETUP of ours: each format that goes both ways."""
+        formats = [
+            (_numbered(format), kind)
+            for (kind, role), session in self._sessions.items()
+            for format in session.stream.send
+            if role is Role.MAIN and format.codec is not Codec.TELEPHONE_EVENT
+        ]
+        return fast_start.propose(formats, self.places(), bandwidth)
+
+    def choose(self, proposals: Iterable[Value]) -> list[fast_start.Chosen]:
+        """Choose from a caller's proposals and take the channels for open."""
+        kinds = {kind: kind for kind in self.places()}
+
+        def receives(format: Format) -> bool:
+            return any(self.receives(format, kind) for kind in kinds)
+
+        def sends(format: Format) -> bool:
+            return any(self.sends(format, kind) for kind in kinds)
+
+        chosen = fast_start.choose(list(proposals), self.places(), receives, sends)
+        for one in chosen:
+            self.adopt(one.facts, one.ours)
+        return chosen
+
+    def adopt(self, facts: ChannelFacts, ours: bool) -> None:
+        """Take a channel for open that fast connect agreed on."""
+        if facts.kind is None or facts.format is None:
+            return
+        session = self._sessions[facts.kind, Role.MAIN]
+        half = _Half(facts.number, facts.format, open=True)
+        if ours:
+            session.sending = half
+            session.media = facts.media or session.media
+        else:
+            session.receiving = half
+        session.control = facts.control or session.control
+
+
+def _same(entry: Entry, session: _Session, format: Format) -> bool:
+    kind = (entry.kind, entry.role) == (session.stream.kind, session.stream.role)
+    return kind and entry.format.codec is format.codec
+
+
+def _numbered(format: Format) -> Format:
+    """Return a format with the payload type that we send it on."""
+    if format.payload_type < DYNAMIC:
+        return format
+    return Format(format.codec, DYNAMIC, format.clock_rate, format.channels, format.parameters, format.feedback)
+
+
+def _rank(entry: Entry) -> tuple[int, int]:
+    """Rank entries of one codec, the best least: larger pictures first, then more bit/s."""
+    size = 0
+    if entry.format.codec is Codec.H264:
+        size = h264_profile.limits(entry.format).frame_macroblocks
+    return (-size, -(entry.bandwidth or 0))
