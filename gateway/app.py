@@ -18,18 +18,22 @@ from typing import Any, Protocol
 import structlog
 import uvloop
 
-from gateway.calls import Call, CallFacts, CallProtocol, Direction
+from gateway import dialling
+from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.rooms.outbound import Asker, Role
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
 from sip.accounts import Account, AccountsUnfit
+from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
+from sip.events import Transport
 from sip.trunk import TrunkInfo
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
@@ -154,7 +158,9 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
+        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -171,14 +177,27 @@ class House:
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
-                authorities=sip.authorities,
                 trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),
+                authorities=sip.authorities,
+                client_certificates=ClientCertificates(sip.client_certificates),
+                show_certificate=sip.certificate is not None,
+                media=sip_media(self.config),
+                messages=MessagePolicy(sip.messages),
+                send_messages=SendMessages(sip.send_messages),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
             watch=self.desk,
+            referrals=self.desk.switchboard,
         )
+        self.dialler = self.desk.switchboard.dialler = dialling.HouseDialler(self.sip)
+        try:
+            self.policy = dialling.set_up(self.desk, self.config, (account.user for account in accounts))
+        except OSError as error:
+            raise CannotStart(f"policy.certificate cannot be used: {error.strerror or error}") from None
+        if self.policy is not None:
+            self.metrics.add_source(self.policy.samples)
         try:
             await self.sip.start()
         except CannotListenError as error:
@@ -205,6 +224,7 @@ class House:
         except CannotListenError as error:
             raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
         started.h323 = dict(self.h323.ports)
+        self.dialler.h323 = self.h323
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -236,18 +256,10 @@ class House:
         started.web = self.web.port
 
     async def _dial(self, target: str, room: str, name: str) -> Call:
-        """Call a SIP address into a room, for somebody who may do so: the room's own guest PIN opens its door."""
-        settings = self.desk.room(room).settings
-        facts = CallFacts(
-            protocol=CallProtocol.SIP,
-            direction=Direction.OUTGOING,
-            source="",
-            caller=target,
-            name=name or target.partition(":")[2].partition("@")[0],
-            called=room,
-            pin=settings.guest_pin,
-        )
-        return await self.sip.dial(target, facts, display=settings.title)
+        """Call somebody into a room for one with a token of the API."""
+        found = self.desk.room(room)
+        order = Order(target, display=found.settings.title)
+        return await self.desk.switchboard.place(Asker(Role.API, found.settings.id), order, found, name)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -274,6 +286,7 @@ class House:
             found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
+        found += dialling.samples(self.desk.switchboard)
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
@@ -289,6 +302,8 @@ class House:
         for part in ("web", "sip", "h323", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
+        if getattr(self, "policy", None) is not None:
+            await self.policy.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STORE_WAIT):
                 await self._close_store()
@@ -351,6 +366,14 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
             known = {name: key for name, key in keys.items() if key}
             found.append(Account(account.user, None, known, account.display_name))
     return tuple(found)
+
+
+def sip_media(config: Config) -> MediaPolicy:
+    """Return what media of SIP calls must be."""
+    sip = config.sip
+    named = {Transport.UDP: sip.srtp.udp, Transport.TCP: sip.srtp.tcp, Transport.TLS: sip.srtp.tls}
+    srtp = {transport: policy for transport, policy in named.items() if policy is not None}
+    return MediaPolicy(srtp, sip.offer.dtls, sip.offer.ice)
 
 
 def _dial_hint(started: Started) -> str:

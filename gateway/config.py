@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from gateway.config_base import Section
+from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -39,12 +41,6 @@ MAX_ALIASES = 16
 RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 ECHO_NUMBER = "9196"
 """What phones dial for the echo room: the number that FreeSWITCH's example dial plan gave it."""
-
-
-class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error, so that a misspelt one is seen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _address(value: str | None) -> str | None:
@@ -67,11 +63,31 @@ class Listen(Section):
     _check = field_validator("address", "public_address")(_address)
 
 
+class SipSrtp(Section):
+    """Encryption of media by the listener that a call came to or goes out by; null leaves it to media.srtp."""
+
+    udp: SrtpPolicy | None = None
+    tcp: SrtpPolicy | None = None
+    tls: SrtpPolicy | None = None
+
+    _off = field_validator("udp", "tcp", "tls", mode="before")(_off)
+
+
+class SipOffer(Section):
+    """What the gateway offers where it has to offer: DTLS-SRTP instead of key lines, ICE. Answers follow the peer."""
+
+    dtls: bool = False
+    ice: bool = False
+
+
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
+    client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
+    servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
+    send_messages: who is sent the chat by MESSAGE.
     """
 
     udp: OptionalPort = 5060
@@ -81,11 +97,22 @@ class Sip(Section):
     certificate: Path | None = None
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
-    authorities: Path | None = None
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     authenticate: Literal["off", "registered", "all"] = "off"
+    srtp: SipSrtp = SipSrtp()
+    offer: SipOffer = SipOffer()
+    client_certificates: Literal["off", "ask", "require"] = "off"
+    authorities: Path | None = None
+    messages: Literal["off", "participants", "accounts"] = "participants"
+    send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", mode="before")(_off)
+    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
+
+    @model_validator(mode="after")
+    def _proof(self) -> Sip:
+        if self.client_certificates != "off" and self.authorities is None:
+            raise ValueError("client_certificates needs authorities: the file of those who sign them")
+        return self
 
 
 class H323(Section):
@@ -223,6 +250,9 @@ class Config(BaseSettings):
     )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
+    dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
+    outbound: OutboundConfig = OutboundConfig()
+    policy: PolicyConfig = PolicyConfig()
     api: Api = Api()
 
     @model_validator(mode="after")

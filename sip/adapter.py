@@ -19,12 +19,13 @@ from typing import Any
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, Desk, Order, Referrals
 from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_calls import CallTable
 from sip.adapter_conference import ConferenceEvents, RoomWatch
-from sip.adapter_config import SipConfig
+from sip.adapter_config import MessagePolicy, SipConfig
+from sip.adapter_messages import Messages
 from sip.adapter_names import Names
 from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
@@ -39,6 +40,7 @@ from sip.events import Flow, Send, Transport
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
+from sip.tls import ClientCertificates
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.trunk import TrunkInfo
@@ -70,10 +72,16 @@ class SipAdapter:
         rng: random.Random | None = None,
         watch: RoomWatch | None = None,
         refer_policy: ReferPolicy | None = None,
+        referrals: Referrals | None = None,
     ) -> None:
-        """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
+        """watch lets participants subscribe to their room.
+
+        referrals decide on and place the calls that participants ask for by REFER; without them refer_policy says
+        whom they may have us call.
+        """
         self.desk = desk
         self.stack: Stack
+        self.media = config.media
         self._config = config
         self._reactor = reactor
         self._rng = rng
@@ -82,7 +90,9 @@ class SipAdapter:
         self.trunks: Trunks
         self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
-        self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
+        self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer, referrals)
+        self.messages = Messages(self, config.messages)
+        self.send_messages = config.send_messages
         self.calls: CallTable
         self.names: Names
         self.stopping = False
@@ -114,8 +124,9 @@ class SipAdapter:
             config.certificate,
             config.key,
             config.authorities,
-            any(trunk.certificates for trunk in config.trunks),
+            self._asks_clients(),
             config.limits,
+            config.show_certificate,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -133,6 +144,10 @@ class SipAdapter:
             accept=ACCEPT,
             focus=True,
         )
+        if config.messages is MessagePolicy.OFF:
+            stack_config = replace(
+                stack_config, methods=tuple(name for name in stack_config.methods if name != "MESSAGE")
+            )
         if config.accounts:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
@@ -144,6 +159,12 @@ class SipAdapter:
         self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
 
+    def _asks_clients(self) -> ClientCertificates:
+        """Return whether TLS peers are asked who they are: trunks that are known by their certificate need that."""
+        wanted = self._config.client_certificates
+        asked = self._config.authorities is not None and any(trunk.certificates for trunk in self._config.trunks)
+        return ClientCertificates.ASK if asked and wanted is ClientCertificates.OFF else wanted
+
     async def stop(self) -> None:
         """End all calls with SHUTDOWN, wait a bounded time for their peers, and close the sockets."""
         if not self._running or self.stopping:
@@ -152,6 +173,7 @@ class SipAdapter:
         self.conferences.stop()
         self.stranded.stop()
         await self.transfers.stop()
+        await self.messages.stop()
         await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False
@@ -214,6 +236,7 @@ class SipAdapter:
         wanted: Wanted | None = None,
         display: str = "",
         headers: HeaderList | None = None,
+        sender: str = "",
         trunk: str = "",
         caller: str = "",
         private: bool = False,
@@ -221,8 +244,9 @@ class SipAdapter:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
-        leads to where that is registered, one contact after the other.
+        display is the name that the peer is shown, sender the user part of the address that calls, by default the
+        room's; headers go into the INVITE. An address of one of our accounts, or user:NAME, leads to where that is
+        registered, one contact after the other.
 
         trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
         not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
@@ -236,7 +260,17 @@ class SipAdapter:
         if trunk:
             line = self.trunks.get(trunk)
             return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
-        return await self._placing.dial(target, facts, wanted, display, headers)
+        return await self._placing.dial(target, facts, wanted, display, headers, sender)
+
+    async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
+        """Place a call that the house ordered, as `dial` does."""
+        return await self.dial(
+            order.target, facts, order.wanted, order.display, headers, order.sender, trunk=order.trunk
+        )
+
+    def user_of(self, target: str) -> str | None:
+        """Return the account of ours that a SIP URI means; None where it means somebody else."""
+        return self._placing.user_of(target)
 
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""
