@@ -29,7 +29,9 @@ from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
 from sip.accounts import Account, AccountsUnfit
+from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
+from sip.events import Transport
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -154,6 +156,7 @@ class House:
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
         from sip.gate import Policy
+        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -171,6 +174,10 @@ class House:
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
                 authenticate=Policy(sip.authenticate),
+                authorities=sip.authorities,
+                client_certificates=ClientCertificates(sip.client_certificates),
+                show_certificate=sip.certificate is not None,
+                media=sip_media(self.config),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
@@ -333,6 +340,14 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
             known = {name: key for name, key in keys.items() if key}
             found.append(Account(account.user, None, known, account.display_name))
     return tuple(found)
+
+
+def sip_media(config: Config) -> MediaPolicy:
+    """Return what media of SIP calls must be."""
+    sip = config.sip
+    named = {Transport.UDP: sip.srtp.udp, Transport.TCP: sip.srtp.tcp, Transport.TLS: sip.srtp.tls}
+    srtp = {transport: policy for transport, policy in named.items() if policy is not None}
+    return MediaPolicy(srtp, sip.offer.dtls, sip.offer.ice)
 
 
 def _dial_hint(started: Started) -> str:

@@ -39,6 +39,7 @@ from sip.events import Flow, Send, Transport
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
+from sip.tls import ClientCertificates
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.trunk import TrunkInfo
@@ -74,6 +75,7 @@ class SipAdapter:
         """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
         self.desk = desk
         self.stack: Stack
+        self.media = config.media
         self._config = config
         self._reactor = reactor
         self._rng = rng
@@ -114,8 +116,9 @@ class SipAdapter:
             config.certificate,
             config.key,
             config.authorities,
-            any(trunk.certificates for trunk in config.trunks),
+            self._asks_clients(),
             config.limits,
+            config.show_certificate,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -143,6 +146,12 @@ class SipAdapter:
         self.trunks = Trunks(config.trunks, self, self._network, resolver, rng)
         self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
+
+    def _asks_clients(self) -> ClientCertificates:
+        """Return whether TLS peers are asked who they are: trunks that are known by their certificate need that."""
+        wanted = self._config.client_certificates
+        asked = self._config.authorities is not None and any(trunk.certificates for trunk in self._config.trunks)
+        return ClientCertificates.ASK if asked and wanted is ClientCertificates.OFF else wanted
 
     async def stop(self) -> None:
         """End all calls with SHUTDOWN, wait a bounded time for their peers, and close the sockets."""

@@ -1,6 +1,6 @@
 """One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
 
-Theory of operation. What the stack reports becomes a job (`adapter_jobs`), so that the house hears everything in order
+Theory of operation. What the stack reports becomes a job (`gateway.jobs`), so that the house hears everything in order
 and an offer is never answered while another one is. Nobody else waits for them. A job that takes too long or raises
 what nobody expected ends this call with INTERNAL and no other.
 
@@ -23,6 +23,7 @@ from gateway.calls import Call, CallFacts, Desk
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from sip.adapter_facts import call_facts
+from sip.adapter_media import MediaPolicy
 from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
@@ -63,6 +64,7 @@ class CallOwner(Protocol):
 
     desk: Desk
     stack: Stack
+    media: MediaPolicy
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -282,7 +284,7 @@ class SipCall:
             while self._over is None:
                 self._outcome = asyncio.get_running_loop().create_future()
                 self._accepted = self._early_answer = None
-                body = self._exchange.local_offer(await self.call.offer(wanted))
+                body = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
                 if self._over is None:
                     self.session = invite(body)
                     self._owner.pump()
@@ -339,6 +341,7 @@ class SipCall:
         try:
             read = call_facts if self.line is None else self.line.call_facts
             facts = read(request, self.flow)
+            facts = replace(facts, srtp=self._owner.media.encryption(self.flow.transport, facts.srtp))
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is
@@ -369,10 +372,14 @@ class SipCall:
             raise
 
     async def _offer(self, call: Call) -> bytes:
-        local = await call.offer(Wanted(encrypted=self.flow.transport.secure))
+        local = await call.offer(self._offered(Wanted(encrypted=self.flow.transport.secure)))
         said = self._exchange.local_offer(local)
         self._awaits_answer = True
         return said
+
+    def _offered(self, wanted: Wanted) -> Wanted:
+        """Return what we offer of it to a peer that is reached as this one."""
+        return self._owner.media.wanted(self.flow.transport, wanted)
 
     async def _acknowledge(self, body: bytes | None) -> None:
         if self._awaits_answer:
@@ -409,7 +416,7 @@ class SipCall:
     async def _take_answer(self, body: bytes) -> None:
         """Give the house another answer to an offer that it took one to already: it offers the same once more."""
         if self.call is not None and self._over is None:
-            await self.call.offer(self._wanted)
+            await self.call.offer(self._offered(self._wanted))
             await self._accept(body)
 
     async def _renegotiate(self, wanted: Wanted) -> None:
@@ -418,7 +425,7 @@ class SipCall:
         if self._owner.stack.busy(self.session):
             self._renegotiate_later(wanted, BUSY_WAIT)
             return
-        said = self._exchange.local_offer(await self.call.offer(wanted))
+        said = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
         if self._owner.stack.reinvite(self.session, said, self._owner.now()):
             self._renegotiating = self._wanted = wanted
             self._owner.pump()

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -77,19 +77,21 @@ class HouseRules:
     no_media_timeout: float = 300.0
 
     def abilities_for(self, facts: CallFacts) -> Abilities:
-        """Return what one call's media may do: browsers speak ICE and always encrypt."""
+        """Return what one call's media may do: browsers speak ICE and always encrypt, others as their way in says."""
         if facts.protocol is CallProtocol.WEBRTC:
             return replace(self.abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
-        return self.abilities
+        return self.abilities if facts.srtp is None else replace(self.abilities, srtp=facts.srtp)
 
 
 @dataclass(slots=True)
 class _Directing:
-    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
+    """One room's plans on their way: who waits for the next one, and the task that sends them while there are any.
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    wanted: int = 0
-    sent: int = 0
+    All who wait are let go at once: one after the other, each would cost a turn of a busy loop.
+    """
+
+    next: asyncio.Future[None] | None = None
+    task: asyncio.Task[None] | None = None
     sent_at: float = float("-inf")
 
     async def rest(self) -> None:
@@ -289,20 +291,30 @@ class FrontDesk:
         directing = self._directing.get(id)
         if directing is None:
             return
-        directing.wanted += 1
-        mine = directing.wanted
-        async with directing.lock:
-            if directing.sent >= mine:
-                return
+        loop = asyncio.get_running_loop()
+        if directing.next is None:
+            directing.next = loop.create_future()
+        if directing.task is None:
+            directing.task = loop.create_task(self._direct_on(id, directing))
+        await asyncio.shield(directing.next)
+
+    async def _direct_on(self, id: RoomId, directing: _Directing) -> None:
+        """Send a room's plans until nobody waits for one."""
+        while directing.next is not None:
             room = self.rooms.get(id)
             if room is not None and len(room.participants) > CROWD:
                 await directing.rest()
-                room = self.rooms.get(id)
-            if room is None:
-                return
-            newest = directing.wanted
-            await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
-            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
+            done, directing.next = directing.next, None
+            room = self.rooms.get(id)
+            try:
+                if room is not None:
+                    await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+                done.set_result(None)
+            except Exception as fault:  # whoever waits for the plan hears of it, and the next one is tried
+                done.set_exception(fault)
+                done.exception()  # all who waited may have gone
+            directing.sent_at = asyncio.get_running_loop().time()
+        directing.task = None
 
     async def close(self) -> None:
         """End every call, for the house shuts."""

@@ -383,7 +383,7 @@ async def test_a_fault_while_ending_is_kept_in(adapter: SipAdapter, desk: FakeDe
 async def test_a_house_that_takes_too_long_ends_the_call(
     adapter: SipAdapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sip.adapter_jobs.JOB_TIME", 0.05)
+    monkeypatch.setattr("gateway.jobs.JOB_TIME", 0.05)
 
     def slow(call: FakeCall) -> None:
         async def hold() -> None:
