@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -20,6 +20,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
 
@@ -89,7 +90,8 @@ class Sip(Section):
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
     client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
-    servers that are dialled over TLS must show such a one too.
+    servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
+    send_messages: who is sent the chat by MESSAGE.
     """
 
     udp: OptionalPort = 5060
@@ -105,8 +107,10 @@ class Sip(Section):
     offer: SipOffer = SipOffer()
     client_certificates: Literal["off", "ask", "require"] = "off"
     authorities: Path | None = None
+    messages: Literal["off", "participants", "accounts"] = "participants"
+    send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", "client_certificates", mode="before")(_off)
+    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
@@ -249,7 +253,7 @@ class Config(BaseSettings):
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
-    trunks: tuple[dict[str, Any], ...] = ()
+    trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     api: Api = Api()
 
     @model_validator(mode="after")
@@ -260,6 +264,9 @@ class Config(BaseSettings):
         users = [account.user for account in self.accounts]
         if len(users) != len(set(users)):
             raise ValueError("two accounts have the same user")
+        check_trunks(self.trunks)
+        if self.sip.authorities is None and any(trunk.certificates for trunk in self.trunks):
+            raise ValueError("certificates of trunks need sip.authorities, who signed them")
         return self
 
     @classmethod

@@ -24,7 +24,8 @@ from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_calls import CallTable
 from sip.adapter_conference import ConferenceEvents, RoomWatch
-from sip.adapter_config import SipConfig
+from sip.adapter_config import MessagePolicy, SipConfig
+from sip.adapter_messages import Messages
 from sip.adapter_names import Names
 from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
@@ -85,6 +86,8 @@ class SipAdapter:
         self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
         self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
+        self.messages = Messages(self, config.messages)
+        self.send_messages = config.send_messages
         self.calls: CallTable
         self.names: Names
         self.stopping = False
@@ -136,6 +139,10 @@ class SipAdapter:
             accept=ACCEPT,
             focus=True,
         )
+        if config.messages is MessagePolicy.OFF:
+            stack_config = replace(
+                stack_config, methods=tuple(name for name in stack_config.methods if name != "MESSAGE")
+            )
         if config.accounts:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
@@ -161,6 +168,7 @@ class SipAdapter:
         self.conferences.stop()
         self.stranded.stop()
         await self.transfers.stop()
+        await self.messages.stop()
         await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False

@@ -22,8 +22,10 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
+from sip.adapter_config import SendMessages
 from sip.adapter_facts import call_facts
 from sip.adapter_media import MediaPolicy
+from sip.adapter_saying import Saying
 from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
@@ -65,6 +67,7 @@ class CallOwner(Protocol):
     desk: Desk
     stack: Stack
     media: MediaPolicy
+    send_messages: SendMessages
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -99,6 +102,7 @@ class SipCall:
         self._owner = owner
         self._exchange = exchange
         self._jobs = Jobs(self._job_failed)
+        self.saying = Saying(owner, owner.send_messages)
         self._over: Reason | None = None
         self._answered = False
         self._awaits_answer = False
@@ -155,6 +159,11 @@ class SipCall:
         elif request.body:
             return 415, [("Accept", f"{MEDIA_CONTROL}, {DTMF_RELAY}, {DTMF}")]
         return 200, []
+
+    def messaged(self, text: str, respond: Callable[[Refused | None], None]) -> None:
+        """A MESSAGE came; respond answers it, with None if the room took it."""
+        if self._over is not None or not self._jobs.add(lambda: self._write(text, respond)):
+            respond(Refused(Reason.OVERLOAD))
 
     def info_answered(self, request_id: RequestId, status: int) -> None:
         """Our INFO was answered: a peer that does not know it is not asked again."""
@@ -255,7 +264,9 @@ class SipCall:
             self._owner.pump()
 
     async def say(self, name: str, text: str) -> None:
-        """Do nothing yet."""
+        """Tell the peer by MESSAGE what somebody wrote, where it reads such and policy says so."""
+        if self._over is None and self.session is not None and self._connected:
+            await self.saying.say(self.session, self.flow, name, text)
 
     async def transfer(self, target: str) -> None:
         """Have the peer call elsewhere by REFER. Raises Refused: UNSUPPORTED where the call is not up."""
@@ -324,6 +335,7 @@ class SipCall:
         if self._over is not None:
             return
         self._over = reason
+        self.saying.over()
         if self.slot is not None:
             self.slot.release()
         if self._retry is not None:
@@ -469,6 +481,21 @@ class SipCall:
     async def _dtmf(self, key: str, duration: int) -> None:
         if self.call is not None:
             await self.call.dtmf(key, duration)
+
+    async def _write(self, text: str, respond: Callable[[Refused | None], None]) -> None:
+        self.saying.wrote = True
+        refused: Refused | None = Refused(Reason.BAD_REQUEST)
+        try:
+            if self.call is not None:
+                await self.call.wrote(text)
+                refused = None
+        except Refused as refusal:
+            refused = refusal
+        except BaseException:
+            respond(Refused(Reason.INTERNAL))
+            raise
+        respond(refused)
+        self._owner.pump()
 
     async def _key_frame(self) -> None:
         self._key_frame_waits = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from gateway.store.registrations import RegistrationStore
@@ -13,6 +14,25 @@ from sip.gate import Policy
 from sip.tls import ClientCertificates
 from sip.transport_stream import StreamLimits
 from sip.trunk import Trunk
+
+
+class MessagePolicy(Enum):
+    """Whose messages a room takes: nobody's, those of its participants, or those of accounts without a call too."""
+
+    OFF = "off"
+    PARTICIPANTS = "participants"
+    ACCOUNTS = "accounts"
+
+
+class SendMessages(Enum):
+    """Who is sent a room's messages by MESSAGE: nobody, who sent one, or everybody who allows the method.
+
+    Who has real-time text reads them there, whatever this says.
+    """
+
+    NEVER = "never"
+    ANSWER = "answer"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +47,9 @@ class SipConfig:
     give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
     who sends them. client_certificates says whether TLS peers are asked for one that the authorities signed, or must
     show one; show_certificate whether servers see ours that ask for it. media says how media are encrypted and offered.
-    registrations keeps what is registered; None: only as long as the process lives. trunks are the carriers and static
-    peers that calls come from and go through.
+    messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is registered;
+    None: only as long as the process lives. trunks are the carriers and static peers that calls come from and go
+    through.
     """
 
     address: str = "0.0.0.0"
@@ -46,6 +67,8 @@ class SipConfig:
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
+    messages: MessagePolicy = MessagePolicy.PARTICIPANTS
+    send_messages: SendMessages = SendMessages.ANSWER
     trunks: tuple[Trunk, ...] = ()
     limits: StreamLimits = field(default_factory=StreamLimits)
     media: MediaPolicy = field(default_factory=MediaPolicy)
