@@ -31,7 +31,9 @@ from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
 from sip.accounts import Account, AccountsUnfit
+from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
+from sip.events import Transport
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -155,7 +157,9 @@ class House:
         from twisted.internet.error import CannotListenError
 
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
+        from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
+        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -173,6 +177,12 @@ class House:
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
                 authenticate=Policy(sip.authenticate),
+                authorities=sip.authorities,
+                client_certificates=ClientCertificates(sip.client_certificates),
+                show_certificate=sip.certificate is not None,
+                media=sip_media(self.config),
+                messages=MessagePolicy(sip.messages),
+                send_messages=SendMessages(sip.send_messages),
                 registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
             ),
             self.desk,
@@ -339,6 +349,14 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
             known = {name: key for name, key in keys.items() if key}
             found.append(Account(account.user, None, known, account.display_name))
     return tuple(found)
+
+
+def sip_media(config: Config) -> MediaPolicy:
+    """Return what media of SIP calls must be."""
+    sip = config.sip
+    named = {Transport.UDP: sip.srtp.udp, Transport.TCP: sip.srtp.tcp, Transport.TLS: sip.srtp.tls}
+    srtp = {transport: policy for transport, policy in named.items() if policy is not None}
+    return MediaPolicy(srtp, sip.offer.dtls, sip.offer.ice)
 
 
 def _dial_hint(started: Started) -> str:

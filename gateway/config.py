@@ -62,11 +62,31 @@ class Listen(Section):
     _check = field_validator("address", "public_address")(_address)
 
 
+class SipSrtp(Section):
+    """Encryption of media by the listener that a call came to or goes out by; null leaves it to media.srtp."""
+
+    udp: SrtpPolicy | None = None
+    tcp: SrtpPolicy | None = None
+    tls: SrtpPolicy | None = None
+
+    _off = field_validator("udp", "tcp", "tls", mode="before")(_off)
+
+
+class SipOffer(Section):
+    """What the gateway offers where it has to offer: DTLS-SRTP instead of key lines, ICE. Answers follow the peer."""
+
+    dtls: bool = False
+    ice: bool = False
+
+
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
     realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
+    client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
+    servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
+    send_messages: who is sent the chat by MESSAGE.
     """
 
     udp: OptionalPort = 5060
@@ -78,8 +98,21 @@ class Sip(Section):
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     authenticate: Literal["off", "registered", "all"] = "off"
+    srtp: SipSrtp = SipSrtp()
+    offer: SipOffer = SipOffer()
+    client_certificates: Literal["off", "ask", "require"] = "off"
+    authorities: Path | None = None
 
-    _off = field_validator("authenticate", mode="before")(_off)
+    messages: Literal["off", "participants", "accounts"] = "participants"
+    send_messages: Literal["never", "answer", "always"] = "answer"
+
+    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
+
+    @model_validator(mode="after")
+    def _proof(self) -> Sip:
+        if self.client_certificates != "off" and self.authorities is None:
+            raise ValueError("client_certificates needs authorities: the file of those who sign them")
+        return self
 
 
 class H323(Section):

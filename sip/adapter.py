@@ -24,7 +24,8 @@ from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_calls import CallTable
 from sip.adapter_conference import ConferenceEvents, RoomWatch
-from sip.adapter_config import SipConfig
+from sip.adapter_config import MessagePolicy, SipConfig
+from sip.adapter_messages import Messages
 from sip.adapter_names import Names
 from sip.adapter_placing import Placing
 from sip.adapter_refer import ReferPolicy, Transfers
@@ -39,6 +40,7 @@ from sip.events import Flow, Send, Transport
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
+from sip.tls import ClientCertificates
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.trunk import TrunkInfo
@@ -79,6 +81,7 @@ class SipAdapter:
         """
         self.desk = desk
         self.stack: Stack
+        self.media = config.media
         self._config = config
         self._reactor = reactor
         self._rng = rng
@@ -88,6 +91,8 @@ class SipAdapter:
         self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
         self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer, referrals)
+        self.messages = Messages(self, config.messages)
+        self.send_messages = config.send_messages
         self.calls: CallTable
         self.names: Names
         self.stopping = False
@@ -119,8 +124,9 @@ class SipAdapter:
             config.certificate,
             config.key,
             config.authorities,
-            any(trunk.certificates for trunk in config.trunks),
+            self._asks_clients(),
             config.limits,
+            config.show_certificate,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)
@@ -138,6 +144,10 @@ class SipAdapter:
             accept=ACCEPT,
             focus=True,
         )
+        if config.messages is MessagePolicy.OFF:
+            stack_config = replace(
+                stack_config, methods=tuple(name for name in stack_config.methods if name != "MESSAGE")
+            )
         if config.accounts:
             self.registrar = self._open_registrations()
             methods, supported = (*stack_config.methods, "REGISTER"), (*stack_config.supported, "path", "outbound")
@@ -149,6 +159,12 @@ class SipAdapter:
         self.trunks.start()
         log.info("sip_listening", address=config.address, **{str(key): port for key, port in self.ports.items()})
 
+    def _asks_clients(self) -> ClientCertificates:
+        """Return whether TLS peers are asked who they are: trunks that are known by their certificate need that."""
+        wanted = self._config.client_certificates
+        asked = self._config.authorities is not None and any(trunk.certificates for trunk in self._config.trunks)
+        return ClientCertificates.ASK if asked and wanted is ClientCertificates.OFF else wanted
+
     async def stop(self) -> None:
         """End all calls with SHUTDOWN, wait a bounded time for their peers, and close the sockets."""
         if not self._running or self.stopping:
@@ -157,6 +173,7 @@ class SipAdapter:
         self.conferences.stop()
         self.stranded.stop()
         await self.transfers.stop()
+        await self.messages.stop()
         await asyncio.gather(self.calls.end(Reason.SHUTDOWN, STOP_TIME), self.trunks.stop())
         await self._network.stop()
         self._running = False

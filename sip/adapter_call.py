@@ -1,6 +1,6 @@
 """One SIP call between the stack and the house: a `Line` to the house, the owner of a `Call` towards it.
 
-Theory of operation. What the stack reports becomes a job (`adapter_jobs`), so that the house hears everything in order
+Theory of operation. What the stack reports becomes a job (`gateway.jobs`), so that the house hears everything in order
 and an offer is never answered while another one is. Nobody else waits for them. A job that takes too long or raises
 what nobody expected ends this call with INTERNAL and no other.
 
@@ -22,7 +22,10 @@ import structlog
 from gateway.calls import Call, CallFacts, CallId, Desk, Line
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused, from_sip
+from sip.adapter_config import SendMessages
 from sip.adapter_facts import call_facts
+from sip.adapter_media import MediaPolicy
+from sip.adapter_saying import Saying
 from sip.adapter_trunk import TrunkLine
 from sip.bodies import (
     DTMF,
@@ -67,6 +70,8 @@ class CallOwner(Protocol):
 
     desk: Desk
     stack: Stack
+    media: MediaPolicy
+    send_messages: SendMessages
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -110,6 +115,7 @@ class SipCall:
         self._owner = owner
         self._exchange = exchange
         self._jobs = Jobs(self._job_failed)
+        self.saying = Saying(owner, owner.send_messages)
         self._over: Reason | None = None
         self._answered = False
         self._awaits_answer = False
@@ -181,6 +187,11 @@ class SipCall:
         elif request.body:
             return 415, [("Accept", f"{MEDIA_CONTROL}, {DTMF_RELAY}, {DTMF}")]
         return 200, []
+
+    def messaged(self, text: str, respond: Callable[[Refused | None], None]) -> None:
+        """A MESSAGE came; respond answers it, with None if the room took it."""
+        if self._over is not None or not self._jobs.add(lambda: self._write(text, respond)):
+            respond(Refused(Reason.OVERLOAD))
 
     def info_answered(self, request_id: RequestId, status: int) -> None:
         """Our INFO was answered: a peer that does not know it is not asked again."""
@@ -289,7 +300,9 @@ class SipCall:
             self._owner.pump()
 
     async def say(self, name: str, text: str) -> None:
-        """Do nothing yet."""
+        """Tell the peer by MESSAGE what somebody wrote, where it reads such and policy says so."""
+        if self._over is None and self.session is not None and self._connected:
+            await self.saying.say(self.session, self.flow, name, text)
 
     async def press(self, digit: str, duration: int) -> None:
         """Press a key by INFO, in the form that most know (application/dtmf-relay)."""
@@ -339,7 +352,7 @@ class SipCall:
             while self._over is None:
                 self._outcome = asyncio.get_running_loop().create_future()
                 self._accepted = self._early_answer = None
-                body = self._exchange.local_offer(await self.call.offer(wanted))
+                body = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
                 if self._over is None:
                     self.session = invite(body)
                     self._owner.pump()
@@ -379,6 +392,7 @@ class SipCall:
         if self._over is not None:
             return
         self._over = reason
+        self.saying.over()
         if self.slot is not None:
             self.slot.release()
         if self._retry is not None:
@@ -398,6 +412,7 @@ class SipCall:
         try:
             read = call_facts if self.line is None else self.line.call_facts
             facts = replace(read(request, self.flow), account=self.account, video=has_picture(_description(request)))
+            facts = replace(facts, srtp=self._owner.media.encryption(self.flow.transport, facts.srtp))
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is
@@ -445,10 +460,14 @@ class SipCall:
             raise
 
     async def _offer(self, call: Call) -> bytes:
-        local = await call.offer(Wanted(encrypted=self.flow.transport.secure))
+        local = await call.offer(self._offered(Wanted(encrypted=self.flow.transport.secure)))
         said = self._exchange.local_offer(local)
         self._awaits_answer = True
         return said
+
+    def _offered(self, wanted: Wanted) -> Wanted:
+        """Return what we offer of it to a peer that is reached as this one."""
+        return self._owner.media.wanted(self.flow.transport, wanted)
 
     async def _acknowledge(self, body: bytes | None) -> None:
         if self._awaits_answer:
@@ -485,7 +504,7 @@ class SipCall:
     async def _take_answer(self, body: bytes) -> None:
         """Give the house another answer to an offer that it took one to already: it offers the same once more."""
         if self.call is not None and self._over is None:
-            await self.call.offer(self._wanted)
+            await self.call.offer(self._offered(self._wanted))
             await self._accept(body)
 
     async def _renegotiate(self, wanted: Wanted) -> None:
@@ -494,7 +513,7 @@ class SipCall:
         if self._owner.stack.busy(self.session):
             self._renegotiate_later(wanted, BUSY_WAIT)
             return
-        said = self._exchange.local_offer(await self.call.offer(wanted))
+        said = self._exchange.local_offer(await self.call.offer(self._offered(wanted)))
         if self._owner.stack.reinvite(self.session, said, self._owner.now()):
             self._renegotiating = self._wanted = wanted
             self._owner.pump()
@@ -546,6 +565,21 @@ class SipCall:
     async def _dtmf(self, key: str, duration: int) -> None:
         if self.call is not None:
             await self.call.dtmf(key, duration)
+
+    async def _write(self, text: str, respond: Callable[[Refused | None], None]) -> None:
+        self.saying.wrote = True
+        refused: Refused | None = Refused(Reason.BAD_REQUEST)
+        try:
+            if self.call is not None:
+                await self.call.wrote(text)
+                refused = None
+        except Refused as refusal:
+            refused = refusal
+        except BaseException:
+            respond(Refused(Reason.INTERNAL))
+            raise
+        respond(refused)
+        self._owner.pump()
 
     async def _key_frame(self) -> None:
         self._key_frame_waits = False

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from gateway.store.registrations import RegistrationStore
 from sip.accounts import Account
+from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
 from sip.gate import Policy
+from sip.tls import ClientCertificates
 from sip.transport_stream import StreamLimits
 from sip.trunk import Trunk
+
+
+class MessagePolicy(Enum):
+    """Whose messages a room takes: nobody's, those of its participants, or those of accounts without a call too."""
+
+    OFF = "off"
+    PARTICIPANTS = "participants"
+    ACCOUNTS = "accounts"
+
+
+class SendMessages(Enum):
+    """Who is sent a room's messages by MESSAGE: nobody, who sent one, or everybody who allows the method.
+
+    Who has real-time text reads them there, whatever this says.
+    """
+
+    NEVER = "never"
+    ANSWER = "answer"
+    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +45,10 @@ class SipConfig:
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
     are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
     give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
-    who sends them. registrations keeps what is registered; None: only as long as the process lives. trunks are the
-    carriers and static peers that calls come from and go through.
+    who sends them. client_certificates says whether TLS peers are asked for one that the authorities signed, or must
+    show one; show_certificate whether servers see ours that ask for it. media says how media are encrypted and offered.
+    messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is registered;
+    None: only as long as the process lives. trunks are the carriers and static peers that calls come from and go through.
     """
 
     address: str = "0.0.0.0"
@@ -42,5 +66,10 @@ class SipConfig:
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None
     user_agent: str = "Roombridge"
+    messages: MessagePolicy = MessagePolicy.PARTICIPANTS
+    send_messages: SendMessages = SendMessages.ANSWER
     trunks: tuple[Trunk, ...] = ()
     limits: StreamLimits = field(default_factory=StreamLimits)
+    media: MediaPolicy = field(default_factory=MediaPolicy)
+    client_certificates: ClientCertificates = ClientCertificates.OFF
+    show_certificate: bool = False

@@ -19,7 +19,7 @@ MAX_ADDRESS = 256
 """Characters of the caller's address."""
 
 
-def call_facts(request: Request, flow: Flow) -> CallFacts:
+def call_facts(request: Request, flow: Flow, account: str = "") -> CallFacts:
     """Return the facts of an INVITE: `sip:ROOM*PIN@host` dials a room with its PIN.
 
     Raises BadValue or BadUri; the parser has looked at the headers that can.
@@ -39,6 +39,7 @@ def call_facts(request: Request, flow: Flow) -> CallFacts:
         agent=clean(request.headers.get("User-Agent") or "", MAX_AGENT),
         peer_call_id=clean(request.call_id, MAX_ADDRESS),
         hops=min(MAX_HOPS, request.max_forwards),
+        account=account,
     )
 
 

@@ -165,6 +165,7 @@ class Placing:
             direction=Direction.OUTGOING,
             source=source(flow),
             secure=flow.transport.secure,
+            srtp=self._owner.media.encryption(flow.transport, facts.srtp),
         )
         self._owner.calls.begin(call)
         try:

@@ -92,10 +92,17 @@ class Registrations:
         return reply
 
     def screen(self, request: Request, flow: Flow) -> Verdict:
-        """Look at an INVITE that begins a call."""
+        """Look at an INVITE that begins a call, or at a MESSAGE outside of calls."""
         verdict = self._gate.invite(request, flow, self._loop.time())
         if verdict.status:
-            self._note(verdict, flow, "INVITE")
+            self._note(verdict, flow, request.method)
+        return verdict
+
+    def prove(self, request: Request, flow: Flow) -> Verdict:
+        """Look at a request that only accounts may send."""
+        verdict = self._gate.account(request, flow, self._loop.time())
+        if verdict.status:
+            self._note(verdict, flow, request.method)
         return verdict
 
     def bindings(self, user: str) -> list[Binding]:

@@ -11,6 +11,7 @@ from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_call import SipCall
 from sip.adapter_conference import ConferenceEvents
+from sip.adapter_messages import Messages
 from sip.adapter_placing import PlacingOwner
 from sip.adapter_refer import Transfers
 from sip.adapter_stranded import Stranded
@@ -27,6 +28,7 @@ class ReportsOwner(PlacingOwner, Protocol):
     stopping: bool
     conferences: ConferenceEvents
     transfers: Transfers
+    messages: Messages
     stranded: Stranded
 
 
@@ -75,6 +77,8 @@ class Reports:
             case events.InfoReceived():
                 status, headers = call.informed(event.request)
                 self._owner.stack.respond(event.request_id, status, self._owner.now(), headers=headers)
+            case events.MessageAnswered():
+                call.saying.answered(event.request_id, event.status)
             case events.InfoAnswered():
                 call.info_answered(event.request_id, event.status)
             case events.Provisional():
@@ -146,8 +150,8 @@ class Reports:
             )
         elif method == "REFER":
             self._owner.transfers.referred(event, facts, call.call if call is not None else None)
-        elif method == "MESSAGE":  # nobody here reads it
-            self._owner.stack.respond(event.request_id, 403, self._owner.now())
+        elif method == "MESSAGE":
+            self._owner.messages.received(event, call)
         else:
             self._owner.stack.respond(event.request_id, 501, self._owner.now())
 

@@ -47,15 +47,19 @@ def read_transport(session: Session, media: Media) -> Transport:
 
 
 def leading(session: Session, media: Media) -> Media:
-    """Return the line whose transport a line takes: of a bundle the first one that lives, else its own."""
-    if any(media.has(name) for name in _OWN) and not media.has("bundle-only"):
-        return media
+    """Return the line whose transport a line takes: of a bundle the first one that lives, else its own.
+
+    Browsers repeat the bundle's credentials in each line of an answer, on no port and without the fingerprint.
+    """
     mid = media.first("mid")
     for value in session.all("group") if mid else ():
         kind, *mids = value.split() or [""]
         if kind.upper() == "BUNDLE" and mid in mids:
             lines = {one.first("mid"): one for one in session.media}
-            return next((lines[one] for one in mids if one in lines and lines[one].port), media)
+            first = next((lines[one] for one in mids if one in lines and lines[one].port), media)
+            repeats = media.port == DISCARD and media.first("ice-ufrag") == first.first("ice-ufrag")
+            own = any(media.has(name) for name in _OWN) and not media.has("bundle-only")
+            return media if own and not repeats else first
     return media
 
 

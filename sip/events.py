@@ -297,6 +297,15 @@ class InfoAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class MessageAnswered:
+    """What became of our MESSAGE in a call: its status, 408 or 503 where no answer came."""
+
+    session: SessionId
+    request_id: RequestId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class RequestAnswered:
     """What became of a request sent with `Stack.request`: each final response; 408 or 503 where none came."""
 
@@ -378,6 +387,7 @@ Event = (
     | UpdateAnswered
     | UpdateRejected
     | InfoAnswered
+    | MessageAnswered
     | RequestAnswered
     | Resubscribed
     | SubscriptionEnded

@@ -76,6 +76,14 @@ class Gate:
             return verdict
         return verdict if sender.name == verdict.user else Verdict(403)
 
+    def account(self, request: Request, flow: Flow, now: float) -> Verdict:
+        """Look at a request that only an account may send, and in its own name."""
+        verdict = self._prove(request, flow, now)
+        sender = request.from_.uri
+        if verdict.status or (sender.name == verdict.user and self._is_ours(sender)):
+            return verdict
+        return Verdict(403)
+
     def _prove(self, request: Request, flow: Flow, now: float) -> Verdict:
         address = flow.remote_address
         claimed = self._server.claimed(request)

@@ -256,6 +256,18 @@ class Stack:
             return None
         return self._uac.info(found, body, content_type, now)
 
+    def message(self, session: SessionId, content_type: str, body: bytes, now: float) -> RequestId | None:
+        """Send a MESSAGE; `MessageAnswered` tells what became of it. None where the session has no confirmed dialog."""
+        found = self._core.sessions.get(session)
+        if found is None or found.phase is not Phase.CONFIRMED or self._layer.crowded(reserve=True):
+            return None
+        return self._uac.message(found, body, content_type, now)
+
+    def allowed(self, session: SessionId) -> frozenset[str]:
+        """Return the methods that a call's peer says it takes; none where it says nothing."""
+        found = self._core.sessions.get(session)
+        return found.dialog.allowed if found is not None and found.dialog is not None else frozenset()
+
     def refer(self, session: SessionId, target: str, now: float, headers: HeaderList = ()) -> RequestId | None:
         """Ask the peer to call target, a URI or name-addr; `ReferAnswered` and `ReferProgress` tell how it goes.
 

@@ -1,7 +1,12 @@
-"""TLS contexts of SIP connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996)."""
+"""TLS contexts of SIP connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996).
+
+Who connects may be asked for a certificate of its own: one that the authorities did not sign counts as none, and where
+one is demanded the handshake fails without. We show ours to servers that ask for it, if the operator gave us one.
+"""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,18 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
+_SESSIONS = b"roombridge"
+"""Name of our TLS sessions; none is kept, but OpenSSL wants one where certificates are asked for."""
+
+
+class ClientCertificates(Enum):
+    """Whether TLS peers show a certificate: not asked, asked, or not let in without."""
+
+    OFF = "off"
+    ASK = "ask"
+    REQUIRE = "require"
+
+
 MAX_CHAIN = 10
 """Certificates in one file; real chains have two to four."""
 
@@ -29,10 +46,16 @@ MAX_CHAIN = 10
 class ServerContext:
     """Makes the server's side of connections."""
 
-    def __init__(self, certificate: Path, key: Path | None, authorities: Path | None = None) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path | None,
+        authorities: Path | None = None,
+        clients: ClientCertificates = ClientCertificates.OFF,
+    ) -> None:
         """Read PEM files; key None: it stands in the certificate's file.
 
-        authorities: those who sign clients' certificates; clients are then asked for one, and need not have it.
+        authorities: those who sign the certificates that clients are asked for.
 
         Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
         """
@@ -52,12 +75,22 @@ class ServerContext:
             self._context.check_privatekey()
         except SSL.Error as error:
             raise ValueError(f"{certificate} and its key do not fit together") from error
-        if authorities is not None:
-            store = self._context.get_cert_store()
-            for root in load_pem_x509_certificates(authorities.read_bytes()):
-                if store is not None:
-                    store.add_cert(crypto.X509.from_cryptography(root))
-            self._context.set_verify(SSL.VERIFY_PEER, _note_verdict)
+        if clients is not ClientCertificates.OFF:
+            self._ask(authorities, clients)
+
+    def _ask(self, authorities: Path | None, clients: ClientCertificates) -> None:
+        if authorities is None:
+            raise ValueError("client certificates are asked for, but nobody is named who signs them")
+        try:
+            self._context.load_verify_locations(str(authorities))
+            self._context.load_client_ca(str(authorities).encode())
+        except SSL.Error as error:
+            raise ValueError(f"{authorities} holds no certificates") from error
+        self._context.set_session_id(_SESSIONS)
+        self._context.set_options(SSL.OP_NO_TICKET)
+        demanded = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if clients is ClientCertificates.REQUIRE else 0
+        verdict = _refuse_wrong if clients is ClientCertificates.REQUIRE else _note_verdict
+        self._context.set_verify(SSL.VERIFY_PEER | demanded, verdict)
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
@@ -91,18 +124,45 @@ def peer_names(connection: SSL.Connection) -> frozenset[str]:
     return frozenset(found)
 
 
-def client_context(host: str, authorities: Path | None) -> Any:
+def _refuse_wrong(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
+    """Let nobody in whose certificate proves nothing."""
+    return bool(right)
+
+
+def client_context(host: str, authorities: Path | None, own: tuple[Path, Path | None] | None = None) -> Any:
     """Return what makes our connections to host: its certificate is verified if authorities (a PEM file) is given.
+
+    own is the certificate, with its key, that a server is shown that asks for one.
 
     Without, the connection is encrypted but its other end not proved: room systems sign their certificates
     themselves.
     """
-    if authorities is None:
-        return _Unverified(host)
+    made = _Unverified(host) if authorities is None else _verified(host, authorities)
+    return made if own is None else _Showing(made, *own)
+
+
+def _verified(host: str, authorities: Path) -> Any:
     roots = load_pem_x509_certificates(authorities.read_bytes())
     certificates = [ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots]  # type: ignore[no-untyped-call]
     trusted = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
     return ssl.optionsForClientTLS(host, trustRoot=trusted)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Showing:
+    """Makes the client connections of another creator, which show a certificate to servers that ask for one."""
+
+    def __init__(self, inner: Any, certificate: Path, key: Path | None) -> None:
+        self._inner = inner
+        self._certificate = load_pem_x509_certificates(certificate.read_bytes())[0]
+        self._key: Any = load_pem_private_key((key or certificate).read_bytes(), None)
+
+    def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
+        """Return a connection whose handshake protocol carries."""
+        connection: SSL.Connection = self._inner.clientConnectionForTLS(protocol)
+        connection.use_certificate(self._certificate)
+        connection.use_privatekey(self._key)
+        return connection
 
 
 @implementer(IOpenSSLClientConnectionCreator)

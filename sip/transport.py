@@ -24,7 +24,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sip.events import Flow, Send, Target, Transport
 from sip.resolver import Resolver
-from sip.tls import ServerContext, client_context
+from sip.tls import ClientCertificates, ServerContext, client_context
 from sip.transport_stream import Connection, Link, StreamLimits
 from sip.transport_udp import MAX_DATAGRAM, Routes, UdpShell, plain_address
 from sip.transport_websocket import Close, WebSocketFlow, Write
@@ -43,7 +43,8 @@ class NetworkConfig:
     """Where to listen: ports by transport (0 is any free one). address is an IP literal.
 
     certificate and key are PEM files for TLS; authorities, if given, is a PEM file of those who may have signed the
-    certificates of servers that we connect to; and of clients, who are asked for one with client_certificates.
+    certificates of servers that we connect to; and of clients, where those are asked for one. show_certificate lets
+    servers see ours that ask for it.
     """
 
     address: str
@@ -51,8 +52,9 @@ class NetworkConfig:
     certificate: Path | None = None
     key: Path | None = None
     authorities: Path | None = None
-    client_certificates: bool = False
+    client_certificates: ClientCertificates = ClientCertificates.OFF
     limits: StreamLimits = field(default_factory=StreamLimits)
+    show_certificate: bool = False
 
 
 class NetworkUser(Protocol):
@@ -126,10 +128,10 @@ class Network:
             self._udp = UdpShell(address, self._routes, self._user.received)
             listener = self._reactor.listenUDP(port, self._udp, address, MAX_DATAGRAM)
         elif transport is Transport.TLS:
-            if self._config.certificate is None:
+            config = self._config
+            if config.certificate is None:
                 raise ValueError("TLS needs a certificate")
-            signers = self._config.authorities if self._config.client_certificates else None
-            context: Any = ServerContext(self._config.certificate, self._config.key, signers)
+            context: Any = ServerContext(config.certificate, config.key, config.authorities, config.client_certificates)
             factory = _TlsFactory(context, False, factory, clock=self._reactor)
             listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         else:
@@ -311,7 +313,11 @@ class Network:
         factory: Any = _Outgoing(self, key)
         try:
             if transport is Transport.TLS:
-                context = client_context(host, self._config.authorities)
+                config = self._config
+                own = None
+                if config.certificate is not None and config.show_certificate:
+                    own = (config.certificate, config.key)
+                context = client_context(host, config.authorities, own)
                 factory = _TlsFactory(context, True, factory, clock=self._reactor)
             ours = ip_address(self._config.address)
             source = (str(ours), 0) if ours.version == ip_address(address).version and not ours.is_unspecified else None
@@ -325,7 +331,7 @@ class Network:
         if not self._room(address, key is not None):
             return None
         connection = Connection(self, transport, self._numbers, self._loop)
-        connection.asks_names = key is None and self._config.client_certificates
+        connection.asks_names = key is None and self._config.client_certificates is not ClientCertificates.OFF
         self._connections[self._numbers] = connection
         if key is not None:
             self._keys[self._numbers] = key

@@ -8,7 +8,7 @@ from gateway.reasons import Reason
 from sip.building import HeaderList
 from sip.dialog import Dialog
 from sip.digest_client import Attempt, Login
-from sip.events import Flow, InfoAnswered, RequestAnswered, RequestId, Target
+from sip.events import Flow, InfoAnswered, MessageAnswered, RequestAnswered, RequestId, Target
 from sip.message import Request, Response
 from sip.sessions import Core, Phase, Session
 from sip.transaction import OnFailure, OnResponse
@@ -34,6 +34,18 @@ class Requests:
 
         if session.dialog is not None:
             self._ask(session, session.dialog, "INFO", body, content_type, (), done, now)
+        return number
+
+    def message(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
+        """Send a MESSAGE in a call (RFC 3428 §4)."""
+        number = RequestId(self._core.number())
+
+        def done(response: Response | None, status: int, when: float) -> None:
+            if session.phase is not Phase.ENDED:
+                self._core.emit(MessageAnswered(session.id, number, status))
+
+        if session.dialog is not None:
+            self._ask(session, session.dialog, "MESSAGE", body, content_type, (), done, now)
         return number
 
     def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:

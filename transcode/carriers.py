@@ -35,6 +35,12 @@ class Carriers:
         """Whether a carrier that is there can go on with what the peer describes now."""
         return isinstance(carrier, IceCarrier) is self._by_ice(abilities, remote) and not carrier.must_restart(remote)
 
+    def reaches(self, remote: Transport) -> bool:
+        """Whether packets can go to a peer's address: one of the family of ours, or any that ICE may find."""
+        if remote.address is None or remote.ice is not None or self._address == "::":
+            return True
+        return (":" in remote.address) is (":" in self._address)
+
     def make(self, leg: LegId, kind: Kind, abilities: Abilities, remote: Transport | None) -> Carrier:
         """Return a carrier for a stream or bundle: a browser's if the leg is one, UDP ports otherwise.
 

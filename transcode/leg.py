@@ -106,7 +106,9 @@ class Leg:
             self._check_open()
             if len(remote.streams) > MAX_STREAMS or len({stream.id for stream in remote.streams}) < len(remote.streams):
                 raise Refused(Reason.BAD_DESCRIPTION, "too many streams, or two of one name")
-            chosen = {one.stream.id: one for one in choose(remote, self.abilities) if one is not None}
+            chosen = {
+                one.stream.id: one for one in choose(remote, self.abilities, self._carriers.reaches) if one is not None
+            }
             ways = await self._answer_ways(remote, chosen)
             with self._changing(ways.carriers.values()):
                 self._keep(chosen)

@@ -7,6 +7,7 @@ that go with it: room systems are known to trip over answers with several codecs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gateway.reasons import Reason, Refused
@@ -22,6 +23,7 @@ from transcode.media import (
     SrtpPolicy,
     StreamDescription,
     Suite,
+    Transport,
 )
 from transcode.payload import h264_profile
 from transcode.payload.h264_profile import Profile
@@ -72,16 +74,21 @@ class Chosen:
         return bool(self.receive) or self.send is not None
 
 
-def choose(remote: MediaDescription, abilities: Abilities) -> tuple[Chosen | None, ...]:
+def choose(
+    remote: MediaDescription, abilities: Abilities, reachable: Callable[[Transport], bool] = lambda _: True
+) -> tuple[Chosen | None, ...]:
     """Choose for each stream of an offer, in order; None refuses a stream.
 
-    Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the peer wanted.
+    Of several streams of one kind the first one is taken that is reachable: an offer for both families of addresses has
+    one for each (RFC 4091). Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the peer wanted.
     """
     chosen: list[Chosen | None] = []
     taken: set[Kind] = set()
     wanted = False
+    ways = {stream.kind for stream in remote.streams if not stream.refused and reachable(stream.transport)}
     for stream in remote.streams:
         usable = not stream.refused and stream.role is Role.MAIN
+        usable = usable and (stream.kind not in ways or reachable(stream.transport))
         wanted = wanted or (usable and stream.kind is not Kind.DATA)
         one = _choose_stream(stream, abilities) if usable and stream.kind not in taken else None
         if one is not None:

@@ -31,6 +31,8 @@ KEY_TIME = 1.0
 """Seconds that a key takes, as a rule: the press and both tones 0.5 s, and the way there and back."""
 KEY_PATIENCE = 5.0
 """Seconds for which its confirmation is waited for: on a busy machine, or behind a long jitter buffer."""
+KEY_PRESSES = 2
+"""How often it is pressed: people press again, too, where a tone was cut up."""
 KEY_LOOK = 0.25
 """Seconds between two looks for it."""
 KEYS = {"rfc4733": "5", "info": "8"}
@@ -114,9 +116,7 @@ class Probe:
             report.tone_whole, report.echo_delay = round(found.whole, 3), round(1000 * found.began, 1)
         for way, key in KEYS.items():
             if not call.over:
-                since = round(ours.now * RATE)
-                call.press(key, by_info=way == "info")
-                report.keys[way] = self._confirmed(phone, call, key, since)
+                report.keys[way] = self._understood(phone, call, way, key)
         if call.over:
             report.status, report.reason = call.status, call.reason
             report.faults.append(f"the call was ended by the other side: {call.status} {call.reason}")
@@ -126,14 +126,17 @@ class Probe:
             report.tone_level = round(loudness(heard), 1)
         report.complete = True
 
-    @staticmethod
-    def _confirmed(phone: Softphone, call: PhoneCall, key: str, since: int) -> bool:
-        """Wait until a key is confirmed; since is the sample of what is heard behind which that may be."""
-        for _ in range(round(KEY_PATIENCE / KEY_LOOK)):
-            if phone.wait(lambda: call.over, KEY_LOOK):
-                return False
-            if key in confirmed_keys(call.sound.heard()[since:], RATE):
-                return True
+    def _understood(self, phone: Softphone, call: PhoneCall, way: str, key: str) -> bool:
+        """Press a key until it is confirmed; where no tone came back nothing is worth waiting for."""
+        hopeful = self.report.tone_heard
+        for _ in range(KEY_PRESSES if hopeful else 1):
+            since = round(call.sound.now * RATE)
+            call.press(key, by_info=way == "info")
+            for _ in range(round((KEY_PATIENCE if hopeful else KEY_TIME) / KEY_LOOK)):
+                if phone.wait(lambda: call.over, KEY_LOOK):
+                    return False
+                if key in confirmed_keys(call.sound.heard()[since:], RATE):
+                    return True
         return False
 
     def _count(self, call: PhoneCall) -> None:

@@ -17,8 +17,8 @@ from gateway.probe.options import ProbeOptions, Report
 from gateway.probe.verdict import KEY_WAYS, Status, judge
 from transcode.echo import ECHO_DELAY
 
-SPARE_TIME = 15.0
-"""Seconds beyond the call's own that the process may take: to start, to register, and to say goodbye."""
+SPARE_TIME = 45.0
+"""Seconds beyond the call's own that the process may take: to start, to say goodbye, and to wait for four keys."""
 MISSING = "the package pjsua2-python is not installed. Install it with: pip install 'roombridge[probe]'"
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "gateway.probe.child")
 _TAIL = 400

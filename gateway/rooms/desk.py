@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -74,11 +74,13 @@ MAX_SUBSCRIBERS = 2_000
 
 @dataclass(slots=True)
 class _Directing:
-    """One room's plans on their way: how many were wanted, up to which the media plane has them, since when."""
+    """One room's plans on their way: who waits for the next one, and the task that sends them while there are any.
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    wanted: int = 0
-    sent: int = 0
+    All who wait are let go at once: one after the other, each would cost a turn of a busy loop.
+    """
+
+    next: asyncio.Future[None] | None = None
+    task: asyncio.Task[None] | None = None
     sent_at: float = float("-inf")
 
     async def rest(self) -> None:
@@ -383,20 +385,30 @@ class FrontDesk:
         directing = self._directing.get(id)
         if directing is None:
             return
-        directing.wanted += 1
-        mine = directing.wanted
-        async with directing.lock:
-            if directing.sent >= mine:
-                return
+        loop = asyncio.get_running_loop()
+        if directing.next is None:
+            directing.next = loop.create_future()
+        if directing.task is None:
+            directing.task = loop.create_task(self._direct_on(id, directing))
+        await asyncio.shield(directing.next)
+
+    async def _direct_on(self, id: RoomId, directing: _Directing) -> None:
+        """Send a room's plans until nobody waits for one."""
+        while directing.next is not None:
             room = self._anywhere(id)
             if room is not None and len(room.participants) > CROWD:
                 await directing.rest()
-                room = self._anywhere(id)
-            if room is None:
-                return
-            newest = directing.wanted
-            await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
-            directing.sent, directing.sent_at = newest, asyncio.get_running_loop().time()
+            done, directing.next = directing.next, None
+            room = self._anywhere(id)
+            try:
+                if room is not None:
+                    await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
+                done.set_result(None)
+            except Exception as fault:  # whoever waits for the plan hears of it, and the next one is tried
+                done.set_exception(fault)
+                done.exception()  # all who waited may have gone
+            directing.sent_at = asyncio.get_running_loop().time()
+        directing.task = None
 
     async def close(self) -> None:
         """End every call, for the house shuts."""

@@ -20,10 +20,13 @@ class HouseRules:
     no_media_timeout: float = 300.0
 
     def abilities_for(self, facts: CallFacts, bandwidth: int | None = None) -> Abilities:
-        """Return what one call's media may do: browsers speak ICE and always encrypt; bandwidth in bit/s bounds it."""
+        """Return what one call's media may do: browsers speak ICE and always encrypt, others as their way in says.
+
+        bandwidth in bit/s bounds each picture that is sent.
+        """
         abilities = self.abilities
         if bandwidth is not None:
             abilities = replace(abilities, bandwidth=min(abilities.bandwidth, bandwidth))
         if facts.protocol is CallProtocol.WEBRTC:
             return replace(abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
-        return abilities
+        return abilities if facts.srtp is None else replace(abilities, srtp=facts.srtp)

@@ -19,7 +19,7 @@ from gateway.calls import CallProtocol
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import MAX_UNHEARD
 from gateway.rooms.chat import BURST, MAX_HISTORY, MAX_LENGTH, MAX_SPEAKERS, Chat, clean_text
-from gateway.rooms.model import ParticipantId, Said
+from gateway.rooms.model import ParticipantId, RoomMode, Said
 from transcode.media import RoomId, Text
 
 ANN = ParticipantId("ann")
@@ -122,6 +122,17 @@ async def test_a_message_reaches_everybody_but_its_writer() -> None:
     assert (lines[0].asked, lines[1].asked, lines[2].asked) == ([], [], [("Ann", "Hello")])
     assert isinstance(house.events[-1], Said)
     assert house.events[-1].participant == ann.participant_id
+
+
+async def test_in_an_echo_room_each_reads_its_own_words_alone() -> None:
+    house = House(mode=RoomMode.ECHO)
+    ann, bob = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(2)]
+    for call in (ann, bob):
+        await call.connected()
+    await ann.wrote("Hello")
+    await until(lambda: house.plane.texts)
+    await asyncio.sleep(0.05)
+    assert house.plane.texts == [(ann.leg, "Ann: Hello")]
 
 
 async def test_browsers_read_events_and_get_no_text_of_their_own() -> None:

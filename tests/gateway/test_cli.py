@@ -24,7 +24,11 @@ READY_TIME = 20.0
 def environment(tmp_path: Path) -> dict[str, str]:
     """Loopback, any free ports, and the state in a directory of the test's own."""
     ports = {f"ROOMBRIDGE_SIP__{name}": "0" for name in ("UDP", "TCP", "TLS")}
-    house = {"ROOMBRIDGE_LISTEN__ADDRESS": "127.0.0.1", "ROOMBRIDGE_WEB__PORT": "0"}
+    house = {
+        "ROOMBRIDGE_LISTEN__ADDRESS": "127.0.0.1",
+        "ROOMBRIDGE_WEB__PORT": "0",
+        "ROOMBRIDGE_H323__SIGNALLING": "0",
+    }
     return dict(os.environ) | ports | house | {"ROOMBRIDGE_STATE": str(tmp_path / "state"), "COLUMNS": "80"}
 
 
@@ -96,6 +100,8 @@ def test_it_says_what_to_dial_and_ends_when_asked(environment: dict[str, str], n
 def test_a_port_that_is_taken_is_named_with_its_key(environment: dict[str, str], taken: int) -> None:
     said = fails(environment | {"ROOMBRIDGE_SIP__TLS": str(taken)})
     assert f"port {taken} (sip.tls) is used by another program" in said
+    said = fails(environment | {"ROOMBRIDGE_H323__SIGNALLING": str(taken)})
+    assert f"port {taken} (h323.signalling) is used by another program" in said
     said = fails(environment | {"ROOMBRIDGE_WEB__PORT": str(taken)})
     assert f"port {taken} (web.port) is used by another program" in said
 

@@ -100,3 +100,17 @@ def test_accounts_that_cannot_work_are_told_of(tmp_path: Path, account: str) -> 
     path.write_text(f"accounts: [{account}]\n")
     with pytest.raises(ConfigError, match=r"accounts|two accounts"):
         load(path)
+
+
+def test_encryption_offers_and_client_certificates_of_sip_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(
+        "sip: {srtp: {udp: off, tls: require}, offer: {dtls: true}, client_certificates: off, authorities: ca.pem}\n"
+    )
+    sip = load(file).sip
+    assert (sip.srtp.udp, sip.srtp.tcp, sip.srtp.tls) == (SrtpPolicy.OFF, None, SrtpPolicy.REQUIRE)
+    assert (sip.offer.dtls, sip.offer.ice) == (True, False)
+    assert sip.client_certificates == "off"
+    file.write_text("sip: {client_certificates: require}\n")
+    with pytest.raises(ConfigError, match="authorities"):
+        load(file)

@@ -289,6 +289,14 @@ async def test_browsers_get_ice_and_must_encrypt() -> None:
     assert abilities.srtp is SrtpPolicy.REQUIRE
 
 
+async def test_a_call_s_way_in_may_say_whether_it_is_encrypted() -> None:
+    house = House()
+    call = await house.desk.arrive(facts(srtp=SrtpPolicy.REQUIRE), RecordingLine())  # type: ignore[arg-type]
+    assert house.plane.opened[call.leg].srtp is SrtpPolicy.REQUIRE
+    call = await house.desk.arrive(facts(), RecordingLine())
+    assert house.plane.opened[call.leg].srtp is SrtpPolicy.PREFER
+
+
 async def test_what_the_host_muted_the_participant_cannot_unmute() -> None:
     house = House()
     call = await house.desk.arrive(facts(), RecordingLine())
@@ -389,9 +397,12 @@ class SlowPlane(RecordingPlane):
     def __init__(self) -> None:
         super().__init__()
         self.go_on = asyncio.Event()
+        self.refuse_plans: Reason | None = None
 
     async def direct(self, room: RoomId, plan: ViewPlan) -> None:
         await self.go_on.wait()
+        if self.refuse_plans is not None:
+            raise Refused(self.refuse_plans)
         await super().direct(room, plan)
 
 
@@ -438,6 +449,19 @@ async def test_calls_that_came_and_went_leave_no_table_behind() -> None:
             await call.ended(Reason.NORMAL)
     desk = house.desk
     assert not any((desk.calls, desk._legs, desk._resumable, desk._same, desk._calls_of))
+
+
+async def test_a_plan_that_is_refused_is_told_to_all_who_waited_and_the_next_one_goes() -> None:
+    house = House()
+    house.plane = house.desk.plane = SlowPlane()
+    house.plane.go_on.set()
+    calls = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(3)]
+    house.plane.refuse_plans = Reason.INTERNAL
+    outcomes = await asyncio.gather(*(call.connected() for call in calls), return_exceptions=True)
+    assert [outcome.reason for outcome in outcomes if isinstance(outcome, Refused)] == [Reason.INTERNAL] * 3
+    house.plane.refuse_plans = None
+    await house.desk.direct(RoomId("100"))
+    assert [len(plan.legs) for plan in house.plane.plans] == [3]
 
 
 async def test_plans_of_a_crowd_go_no_faster_than_sound_is_mixed() -> None:

@@ -58,7 +58,7 @@ def test_a_process_that_dies_after_the_last_report_does_no_harm(child) -> None: 
 
 
 def test_a_process_that_hangs_is_ended(child, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(run, "SPARE_TIME", -29.0)
+    monkeypatch.setattr(run, "SPARE_TIME", -29.0)  # of 32.0
     child("time.sleep(60)\n")
     status, told = run.place(ProbeOptions(TARGET, duration=8, timeout=12))
     assert status is Status.NOT_CALLED

@@ -28,11 +28,13 @@ HUGE = 1 << 30
 class Values:
     """Makes values; knows of each type how deep its shallowest value is.
 
-    avoid: names of members and alternatives that shall not be in them.
+    avoid: names of members and alternatives that shall not be in them. tame: keep numbers without bounds, and the arcs
+    of object identifiers, in 32 bits.
     """
 
-    def __init__(self, rng: random.Random, avoid: frozenset[str] = frozenset()) -> None:
+    def __init__(self, rng: random.Random, avoid: frozenset[str] = frozenset(), tame: bool = False) -> None:
         self.rng = rng
+        self._far = 31 if tame else 70
         self.avoid = avoid
         self._heights: dict[int, int] = {}
 
@@ -106,13 +108,13 @@ class Values:
         if isinstance(type_, Null):
             return None
         if isinstance(type_, Integer):
-            low = type_.low if type_.low is not None else -(1 << rng.choice([1, 7, 8, 15, 40]))
-            high = type_.high if type_.high is not None else low + (1 << rng.choice([1, 8, 16, 33, 70]))
+            low = type_.low if type_.low is not None else -(1 << rng.choice([1, 7, 8, 15, 30]))
+            high = type_.high if type_.high is not None else low + (1 << rng.choice([1, 8, 16, 30, self._far]))
             return rng.choice([low, high, rng.randint(low, high), rng.randint(low, min(high, low + 300))])
         if isinstance(type_, Enumerated):
             return rng.choice([*type_.root, *(type_.additions or [])])
         if isinstance(type_, ObjectIdentifier):
-            arcs = [rng.choice([0, 5, 127, 128, 2250, 1 << 40]) for _ in range(rng.randint(0, 6))]
+            arcs = [rng.choice([0, 5, 127, 128, 2250, (1 << self._far) - 1]) for _ in range(rng.randint(0, 6))]
             return ".".join(map(str, [*rng.choice([(0, 0), (0, 39), (1, 3), (2, 16), (2, 999)]), *arcs]))
         if isinstance(type_, OctetString):
             return rng.randbytes(self._count(type_.size, rng.choice([3, 20, 200])))

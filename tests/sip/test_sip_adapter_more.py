@@ -285,14 +285,6 @@ async def test_without_a_policy_only_our_own_domain_may_be_called(adapter: SipAd
     assert not adapter._may_refer(FACTS, parse_uri("sip:ann@127.0.0.1"))
 
 
-# MESSAGE
-
-
-async def test_a_message_is_refused(peer: Peer) -> None:
-    peer.request("MESSAGE", b"hello", "text/plain")
-    await peer.response(403)
-
-
 # conference events
 
 

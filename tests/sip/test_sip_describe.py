@@ -398,7 +398,8 @@ ALONE = "m=audio 4000 RTP/AVP 0\na=ice-ufrag:abcd\na=ice-pwd:0123456789abcdefghi
 
 def test_a_line_of_a_bundle_takes_what_the_first_one_says() -> None:
     head = HEAD + "a=group:BUNDLE a v\n"
-    for port, more in ((0, "a=bundle-only\n"), (4000, ""), (4002, "")):
+    again = "c=IN IP4 0.0.0.0\na=rtcp-mux\na=ice-ufrag:abcd\na=ice-pwd:0123456789abcdefghijkl\n"  # as Chromium answers
+    for port, more in ((0, "a=bundle-only\n"), (4000, ""), (4002, ""), (9, again)):
         sound, picture = read(
             f"m=audio 4000 UDP/TLS/RTP/SAVPF 0\na=mid:a\na=rtcp-mux\n{SHARED}"
             f"m=video {port} UDP/TLS/RTP/SAVPF 34\na=mid:v\n{more}",

@@ -87,7 +87,7 @@ def desk() -> FakeDesk:
     return FakeDesk()
 
 
-async def sipp(text: str, folder: Path) -> tuple[asyncio.subprocess.Process, int]:
+async def sipp(text: str, folder: Path, *options: str) -> tuple[asyncio.subprocess.Process, int]:
     """Start SIPp as a called side for one call; return it and its port."""
     file = folder / "scenario.xml"
     file.write_text(text)
@@ -95,6 +95,7 @@ async def sipp(text: str, folder: Path) -> tuple[asyncio.subprocess.Process, int
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["sipp", "-sf", str(file), "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "20"]
+    command += [*options, "-trace_err"]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )

@@ -24,7 +24,7 @@ REPLAY_WINDOW = 1024
 MAX_SOURCES = 64
 """SSRCs with a state of their own in one direction; the oldest is forgotten."""
 MAX_TAG = 999_999_999
-"""RFC 4568 §9.1: a tag has up to nine digits."""
+"""RFC 4568 §9.1: a tag has up to nine digits; room systems are known that count from 0."""
 
 _PROFILES = {
     Suite.AES_CM_128_HMAC_SHA1_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
@@ -88,7 +88,7 @@ SUPPORTED: tuple[Suite, ...] = tuple(
 
 def make_key(suite: Suite, tag: int = 1) -> SrtpKey:
     """Make a random key for what we send. Raises ValueError if the tag is none of RFC 4568 §9.1."""
-    if not 0 < tag <= MAX_TAG:
+    if not 0 <= tag <= MAX_TAG:
         raise ValueError("the tag of a key has one to nine digits")
     return SrtpKey(tag, suite, os.urandom(suite.key_length), os.urandom(suite.salt_length))
 

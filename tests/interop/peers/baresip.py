@@ -24,6 +24,7 @@ MODULES = Path("/usr/lib/baresip/modules")
 class Baresip(Program):
     """One baresip with one account; `secure` makes SRTP mandatory (SDES), transport is udp, tcp or tls.
 
+    dtls lets it encrypt by DTLS-SRTP, ice speak ICE; without mux RTCP has a port of its own.
     registrar is the port of 127.0.0.1 where it registers, and its password; None: it does not.
     """
 
@@ -35,6 +36,9 @@ class Baresip(Program):
         secure: bool = False,
         video: bool = True,
         registrar: tuple[int, str] | None = None,
+        dtls: bool = False,
+        ice: bool = False,
+        mux: bool = True,
     ) -> None:
         super().__init__(f"baresip {mark.name}")
         self.mark, self.transport, self.secure, self.video = mark, transport, secure, video
@@ -42,6 +46,7 @@ class Baresip(Program):
         self.directory.mkdir()
         self.port = free_port()
         self.registrar = registrar
+        self.dtls, self.ice, self.mux = dtls, ice, mux
         self._pictures = 0
         self._closed = 0
 
@@ -50,6 +55,7 @@ class Baresip(Program):
         _, rate, channels = codecs.split("/")
         wave = marks.voice_file(self.directory, self.mark, rate=int(rate), channels=int(channels))
         modules = ["g711", "g722", "opus", "aufile", "aubridge", "sndfile", "srtp"]
+        modules += ["dtls_srtp"] * self.dtls + ["stun", "turn", "ice"] * self.ice
         modules += ["plc"] * (channels == "1")  # it conceals losses, but knows one channel only
         lines = [
             "poll_method epoll",
@@ -61,7 +67,7 @@ class Baresip(Program):
             "audio_alert aubridge,nowhere",
             "audio_level no",
             "rtp_tos 0",
-            "rtcp_mux yes",
+            f"rtcp_mux {'yes' if self.mux else 'no'}",
             "jitter_buffer_delay 2-10",
             "rtp_stats no",
             "net_interface 127.0.0.1",
@@ -89,6 +95,10 @@ class Baresip(Program):
         parameters += [f"video_codecs={'H264' if self.video else 'none'}"]
         if self.secure:
             parameters.append("mediaenc=srtp-mand")
+        if self.dtls:
+            parameters.append("mediaenc=dtls_srtp")
+        if self.ice:
+            parameters.append("medianat=ice")
         host = "127.0.0.1"
         if self.registrar is not None:
             port, password = self.registrar
@@ -127,6 +137,6 @@ class Baresip(Program):
         for _ in range(60):
             await asyncio.sleep(0.1)
             if path.exists() and path.stat().st_size > 100:
-                with suppress(SyntaxError, OSError):  # it may still be writing, on a busy machine for long
+                with suppress(SyntaxError, OSError):  # it still writes, on a busy machine for long
                     return seeing.in_image(path)
         return set()

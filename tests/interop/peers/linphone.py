@@ -37,7 +37,11 @@ keepalive_period=30000
 bind_address=127.0.0.1
 dns_srv_enabled=0
 mtu=1300
-firewall_policy=0
+nat_policy_ref=here
+
+[nat_policy_0]
+ref=here
+protocols={protocols}
 
 [rtp]
 audio_rtp_port={rtp}
@@ -79,13 +83,25 @@ enabled={others}
 
 
 class Linphone(Program):
-    """One linphonec; `secure` asks for SDES-SRTP and takes no call without."""
+    """One linphonec; `secure` asks for SDES-SRTP and takes no call without, dtls likewise for DTLS-SRTP.
 
-    def __init__(self, mark: marks.Mark, directory: Path, transport: str = "udp", secure: bool = False) -> None:
+    ice lets it speak ICE.
+    """
+
+    def __init__(
+        self,
+        mark: marks.Mark,
+        directory: Path,
+        transport: str = "udp",
+        secure: bool = False,
+        dtls: bool = False,
+        ice: bool = False,
+    ) -> None:
         super().__init__(f"linphone {mark.name}")
         self.mark, self.transport, self.secure = mark, transport, secure
         self.directory = directory / f"linphone-{mark.name}"
         self.directory.mkdir()
+        self.dtls, self.ice = dtls, ice
         self.recording = self.directory / "heard.wav"
 
     async def begin(self, others: bool = False) -> None:
@@ -99,8 +115,9 @@ class Linphone(Program):
                 rtp=free_port(),
                 name=self.mark.name,
                 user=self.mark.name.lower(),
-                encryption="srtp" if self.secure else "none",
-                mandatory=int(self.secure),
+                encryption="dtls" if self.dtls else "srtp" if self.secure else "none",
+                mandatory=int(self.secure or self.dtls),
+                protocols="ice" if self.ice else "",
                 others=int(others),
             )
         )
