@@ -48,7 +48,8 @@ class SipConfig:
     who sends them. client_certificates says whether TLS peers are asked for one that the authorities signed, or must
     show one; show_certificate whether servers see ours that ask for it. media says how media are encrypted and offered.
     messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is registered;
-    None: only as long as the process lives. trunks are the carriers and static peers that calls come from and go through.
+    None: only as long as the process lives. trunks are the carriers and static peers that calls come from and go
+    through.
     """
 
     address: str = "0.0.0.0"

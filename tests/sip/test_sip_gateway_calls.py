@@ -263,6 +263,15 @@ async def test_who_transfers_leaves_and_the_other_two_stay(house: House) -> None
     assert mine
 
 
+async def test_a_user_is_known_by_the_address_here_and_by_the_contact_that_it_registered(house: House) -> None:
+    await house.start()
+    bob = await house.phone("bob")
+    for known in ("sip:bob@house.example", f"sip:bob@127.0.0.1:{bob.port}", f"sip:bob@127.0.0.1:{bob.local}"):
+        assert house.sip.user_of(known) == "bob"
+    for other in (f"sip:cleo@127.0.0.1:{bob.local}", "sip:bob@elsewhere.example", "sip:bob@127.0.0.1:9", "tel:+49123"):
+        assert house.sip.user_of(other) is None
+
+
 async def test_nobody_transfers_to_the_outside_without_a_rule(house: House) -> None:
     await house.start()
     ann, bob = await house.phone("ann"), await house.phone("bob")
