@@ -34,6 +34,7 @@ from sip.accounts import Account, AccountsUnfit
 from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
 from sip.events import Transport
+from sip.trunk import TrunkInfo
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
 from transcode.remote import RemotePlane
@@ -176,6 +177,7 @@ class House:
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
                 accounts=accounts,
+                trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),
                 authorities=sip.authorities,
                 client_certificates=ClientCertificates(sip.client_certificates),
@@ -245,6 +247,7 @@ class House:
             dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
+            lines=self.sip,
         )
         try:
             await self.web.start()
@@ -282,6 +285,7 @@ class House:
         for (protocol, reason), count in self.desk.outcomes.items():
             found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
+        found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
@@ -328,6 +332,19 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
             found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
+    return found
+
+
+def trunk_samples(trunks: Iterable[TrunkInfo]) -> list[Sample]:
+    """Return how trunks are as samples."""
+    found = []
+    for one in trunks:
+        label = (("trunk", one.name),)
+        if one.state != "unknown":
+            found.append(Sample("trunk_up", label, one.state == "up"))
+        if one.registration:
+            found.append(Sample("trunk_registered", label, one.registered))
+        found.append(Sample("trunk_calls", label, one.calls))
     return found
 
 

@@ -26,6 +26,8 @@ app = typer.Typer(
 app.add_typer(commands.rooms, name="rooms")
 app.add_typer(commands.participants, name="participants")
 app.add_typer(commands.calls, name="calls")
+app.command("registrations")(commands.registrations)
+app.command("trunks")(commands.trunks)
 console = Console()
 errors = Console(stderr=True)
 

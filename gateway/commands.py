@@ -409,3 +409,44 @@ def dial(
 def hang_up(client: Client, call: CallKey) -> None:
     """End a call."""
     client.done("Ended.", client.ask("DELETE", "calls", call))
+
+
+@speaks
+def registrations(client: Client) -> None:
+    """List who is registered, and the trunks that we register with."""
+    answer = client.ask("GET", "registrations")
+    columns = {
+        "ACCOUNT": "account",
+        "NAME": "display_name",
+        "CONTACT": "contact",
+        "BY": "transport",
+        "FROM": "source",
+        "SECONDS": "seconds",
+        "REACHED": "reachable",
+        "PRODUCT": "agent",
+    }
+    client.show(answer, columns, answer["registrations"])
+    if answer["trunks"] and not client.as_json:
+        client.show(answer, TRUNK_COLUMNS, answer["trunks"])
+
+
+@speaks
+def trunks(client: Client) -> None:
+    """List trunks and static peers, with their state."""
+    answer = client.ask("GET", "trunks")
+    client.show(answer, TRUNK_COLUMNS, answer["trunks"])
+
+
+TRUNK_COLUMNS = {
+    "TRUNK": "name",
+    "SERVER": "server",
+    "BY": "transport",
+    "STATE": "state",
+    "SINCE": "since",
+    "WHY": "why",
+    "REGISTRATION": "registration",
+    "SECONDS": "seconds",
+    "CALLS": "calls",
+    "AT MOST": "max_calls",
+}
+"""Heading and key of what is shown of a trunk."""

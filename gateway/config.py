@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from gateway.config_base import Section
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
 
@@ -102,7 +103,6 @@ class Sip(Section):
     offer: SipOffer = SipOffer()
     client_certificates: Literal["off", "ask", "require"] = "off"
     authorities: Path | None = None
-
     messages: Literal["off", "participants", "accounts"] = "participants"
     send_messages: Literal["never", "answer", "always"] = "answer"
 
@@ -249,7 +249,7 @@ class Config(BaseSettings):
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
-    trunks: tuple[dict[str, Any], ...] = ()
+    trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
@@ -263,6 +263,9 @@ class Config(BaseSettings):
         users = [account.user for account in self.accounts]
         if len(users) != len(set(users)):
             raise ValueError("two accounts have the same user")
+        check_trunks(self.trunks)
+        if self.sip.authorities is None and any(trunk.certificates for trunk in self.trunks):
+            raise ValueError("certificates of trunks need sip.authorities, who signed them")
         return self
 
     @classmethod

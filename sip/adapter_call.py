@@ -411,8 +411,13 @@ class SipCall:
     async def _arrive(self, request: Request) -> None:
         try:
             read = call_facts if self.line is None else self.line.call_facts
-            facts = replace(read(request, self.flow), account=self.account, video=has_picture(_description(request)))
-            facts = replace(facts, srtp=self._owner.media.encryption(self.flow.transport, facts.srtp))
+            facts = read(request, self.flow)
+            facts = replace(
+                facts,
+                srtp=self._owner.media.encryption(self.flow.transport, facts.srtp),
+                account=self.account,
+                video=has_picture(_description(request)),
+            )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is

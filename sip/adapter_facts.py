@@ -38,8 +38,8 @@ def call_facts(request: Request, flow: Flow, account: str = "") -> CallFacts:
         secure=flow.transport.secure,
         agent=clean(request.headers.get("User-Agent") or "", MAX_AGENT),
         peer_call_id=clean(request.call_id, MAX_ADDRESS),
-        hops=min(MAX_HOPS, request.max_forwards),
         account=account,
+        hops=min(MAX_HOPS, request.max_forwards),
     )
 
 

@@ -169,6 +169,7 @@ class TrunkLine:
             why=self._health.why,
             since=max(0, round(now - self._health.since)),
             registration=registration.state.value if registration is not None else "",
+            registered=registration is not None and registration.registered,
             seconds=max(0, round(ends - now)) if ends is not None else 0,
             calls=self.limits.calls,
             max_calls=self.trunk.max_calls,

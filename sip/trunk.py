@@ -92,6 +92,7 @@ class TrunkInfo:
     why: str
     since: int
     registration: str
+    registered: bool
     seconds: int
     calls: int
     max_calls: int

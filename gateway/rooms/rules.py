@@ -22,7 +22,7 @@ class HouseRules:
     def abilities_for(self, facts: CallFacts, bandwidth: int | None = None) -> Abilities:
         """Return what one call's media may do: browsers speak ICE and always encrypt, others as their way in says.
 
-        bandwidth in bit/s bounds each picture that is sent.
+        bandwidth in bit/s bounds it.
         """
         abilities = self.abilities
         if bandwidth is not None:

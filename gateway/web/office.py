@@ -14,6 +14,8 @@ from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import RoomSettings
 from gateway.web.board import Board
 from gateway.web.keyring import Keyring
+from sip.adapter_registrations import RegistrationInfo
+from sip.trunk import TrunkInfo
 from transcode.media import Sample
 
 Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
@@ -44,11 +46,22 @@ class SipDoor(Protocol):
         """secure: it is encrypted; local and remote are address and port of both ends."""
 
 
+class SipLines(Protocol):
+    """Tells who is registered, and how trunks are."""
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Return all that is registered with us, by account."""
+
+    def trunk_states(self) -> tuple[TrunkInfo, ...]:
+        """Return how each trunk is."""
+
+
 @dataclass(slots=True)
 class Office:
     """The desk, and what the web server keeps beside it.
 
-    sip takes in WebSockets that speak SIP, None: there is no SIP; sip_origins are pages elsewhere that may open one.
+    sip takes in WebSockets that speak SIP, None: there is no SIP; sip_origins are pages elsewhere that may open one;
+    lines tells of registrations and trunks, None: there are none.
     book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
     WebSockets by address, streams event streams, dialling calls that are being placed.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
@@ -63,6 +76,7 @@ class Office:
     book: RecordBook | None = None
     sip: SipDoor | None = None
     sip_origins: frozenset[str] = frozenset()
+    lines: SipLines | None = None
     made: set[str] = field(default_factory=set)
     refusals: dict[str, int] = field(default_factory=dict)
     rubbish: dict[str, int] = field(default_factory=dict)

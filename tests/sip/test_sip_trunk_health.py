@@ -16,8 +16,10 @@ def test_it_is_unknown_until_the_first_answer_and_asks_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("status", "state"),
-    [(200, State.UP), (404, State.UP), (405, State.UP), (401, State.UP), (500, State.UP)]
-    + [(503, State.DOWN), (408, State.DOWN), (0, State.DOWN)],
+    [
+        *[(status, State.UP) for status in (200, 404, 405, 401, 500)],
+        *[(status, State.DOWN) for status in (503, 408, 0)],
+    ],
 )
 def test_any_answer_shows_life_but_503_and_silence(status: int, state: State) -> None:
     health = Health(60, 0)

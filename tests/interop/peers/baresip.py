@@ -137,6 +137,7 @@ class Baresip(Program):
         for _ in range(60):
             await asyncio.sleep(0.1)
             if path.exists() and path.stat().st_size > 100:
-                with suppress(SyntaxError, OSError):  # it still writes, on a busy machine for long
+                await asyncio.sleep(0.3)
+                with suppress(SyntaxError, OSError):  # it may still be writing, on a busy machine for long
                     return seeing.in_image(path)
         return set()
