@@ -216,11 +216,16 @@ class FrontDesk:
         call.room = to
         self._count(room, -1)
         self._count(to, 1)
+        before, call.bridge = call.bridge, self.switchboard.bridges.get(to.settings.id)
+        if call.bridge is not None:
+            call.bridge.take(call)
         self.publish(to.join(one.but(talking=False, joined=self.clock())))
         log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)
         await self.direct(room.settings.id)
         await self.direct(to.settings.id)
-        if to is not self.rooms.get(to.settings.id):  # it was deleted meanwhile
+        if before is not None:
+            await before.left(call, Reason.MOVED)
+        if to is not self._anywhere(to.settings.id):  # it was deleted meanwhile
             await call.hang_up(Reason.ROOM_CLOSED)
 
     async def transfer(self, call: RoomCall, asker: Asker, target: str, to: RoomCall | None = None) -> None:
