@@ -1,4 +1,4 @@
-"""What is done about memory: the collector of cycles looks at what calls leave behind, and not at the program itself."""
+"""What is done about memory: the collector of cycles looks at what calls leave, and not at the program itself."""
 
 from __future__ import annotations
 
