@@ -18,13 +18,15 @@ from typing import Any, Protocol
 import structlog
 import uvloop
 
-from gateway.calls import Call, CallFacts, CallProtocol, Direction
+from gateway import dialling
+from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
+from gateway.rooms.outbound import Asker, Role
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
@@ -187,7 +189,15 @@ class House:
             ),
             self.desk,
             watch=self.desk,
+            referrals=self.desk.switchboard,
         )
+        self.dialler = self.desk.switchboard.dialler = dialling.HouseDialler(self.sip)
+        try:
+            self.policy = dialling.set_up(self.desk, self.config, (account.user for account in accounts))
+        except OSError as error:
+            raise CannotStart(f"policy.certificate cannot be used: {error.strerror or error}") from None
+        if self.policy is not None:
+            self.metrics.add_source(self.policy.samples)
         try:
             await self.sip.start()
         except CannotListenError as error:
@@ -214,6 +224,7 @@ class House:
         except CannotListenError as error:
             raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
         started.h323 = dict(self.h323.ports)
+        self.dialler.h323 = self.h323
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -245,18 +256,10 @@ class House:
         started.web = self.web.port
 
     async def _dial(self, target: str, room: str, name: str) -> Call:
-        """Call a SIP address into a room, for somebody who may do so: the room's own guest PIN opens its door."""
-        settings = self.desk.room(room).settings
-        facts = CallFacts(
-            protocol=CallProtocol.SIP,
-            direction=Direction.OUTGOING,
-            source="",
-            caller=target,
-            name=name or target.partition(":")[2].partition("@")[0],
-            called=room,
-            pin=settings.guest_pin,
-        )
-        return await self.sip.dial(target, facts, display=settings.title)
+        """Call somebody into a room for one with a token of the API."""
+        found = self.desk.room(room)
+        order = Order(target, display=found.settings.title)
+        return await self.desk.switchboard.place(Asker(Role.API, found.settings.id), order, found, name)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -283,6 +286,7 @@ class House:
             found.append(Sample("calls_total", (("protocol", protocol.value), ("reason", reason.value)), count))
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
+        found += dialling.samples(self.desk.switchboard)
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
@@ -298,6 +302,8 @@ class House:
         for part in ("web", "sip", "h323", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
+        if getattr(self, "policy", None) is not None:
+            await self.policy.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STORE_WAIT):
                 await self._close_store()

@@ -25,6 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 DEFAULT_URL = "https://127.0.0.1:8443"
+RING_TIME = 100.0
+"""Seconds to wait while somebody is called: the gateway lets it ring for 90."""
 TIMEOUT = 10.0
 """Seconds to wait for the gateway; it answers in milliseconds or not at all."""
 MAX_ANSWER = 16 * 1024 * 1024
@@ -50,8 +52,11 @@ class Client:
         self._trust = trust
         self.console = Console()
 
-    def ask(self, method: str, *path: str, body: Json = None) -> Json:
-        """Return the answer to one request below /api/v1; None if it is empty. Raises ApiError."""
+    def ask(self, method: str, *path: str, body: Json = None, patience: float = TIMEOUT) -> Json:
+        """Return the answer to one request below /api/v1, waiting so many seconds; None if it is empty.
+
+        Raises ApiError.
+        """
         url = "/".join([self.url, "api/v1", *(quote(part, safe="") for part in path)])
         request = urllib.request.Request(url, method=method)
         request.add_header("Authorization", f"Bearer {self.token}")
@@ -59,7 +64,7 @@ class Client:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT, context=self._trust) as answer:
+            with urllib.request.urlopen(request, timeout=patience, context=self._trust) as answer:
                 content = answer.read(MAX_ANSWER)
         except urllib.error.HTTPError as error:
             raise ApiError(_message(error)) from None
@@ -326,6 +331,33 @@ def unmute(client: Client, room: Room, participant: Somebody) -> None:
     client.done("Unmuted.", client.ask("PATCH", "rooms", room, "participants", participant, body={"muted": False}))
 
 
+@participants.command("move")
+@speaks
+def move(
+    client: Client,
+    room: Room,
+    participant: Somebody,
+    to: Annotated[str, typer.Argument(help="The id of the room that it is to be in.")],
+) -> None:
+    """Bring a participant into another room."""
+    path = ("rooms", room, "participants", participant, "move")
+    client.done(f"Moved to {to}.", client.ask("POST", *path, body={"room": to}))
+
+
+@participants.command("transfer")
+@speaks
+def transfer(
+    client: Client,
+    room: Room,
+    participant: Somebody,
+    target: Annotated[str, typer.Argument(help="An address, as sip:ann@example.com; or another participant's id.")],
+) -> None:
+    """Have a participant call somebody else and leave us."""
+    body = {"target": target} if ":" in target else {"participant": target}
+    client.ask("POST", "rooms", room, "participants", participant, "transfer", body=body)
+    client.done("It was asked to call there; it leaves when that is answered.")
+
+
 @participants.command("remove")
 @speaks
 def remove(client: Client, room: Room, participant: Somebody) -> None:
@@ -356,6 +388,20 @@ def list_calls(client: Client) -> None:
 def show_call(client: Client, call: CallKey) -> None:
     """Show one call that goes on."""
     client.show_one(client.ask("GET", "calls", call))
+
+
+@calls.command("dial")
+@speaks
+def dial(
+    client: Client,
+    room: Room,
+    target: Annotated[str, typer.Argument(help="An address: sip:, sips:, tel:, h323:, or user:NAME.")],
+    name: Annotated[str, typer.Option(help="What the others read.")] = "",
+) -> None:
+    """Call somebody into a room, and wait until that is answered."""
+    body = {"target": target, "name": name}
+    answer = client.ask("POST", "rooms", room, "participants", body=body, patience=RING_TIME)
+    client.done(f"{answer['name']} is in, as participant {answer['id']}.", answer)
 
 
 @calls.command("hangup")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +20,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from gateway.config_base import Section
+from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -39,12 +41,6 @@ MAX_ALIASES = 16
 RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 ECHO_NUMBER = "9196"
 """What phones dial for the echo room: the number that FreeSWITCH's example dial plan gave it."""
-
-
-class Section(BaseModel):
-    """A part of the configuration; an unknown key is an error, so that a misspelt one is seen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _address(value: str | None) -> str | None:
@@ -254,6 +250,9 @@ class Config(BaseSettings):
     )
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
+    dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
+    outbound: OutboundConfig = OutboundConfig()
+    policy: PolicyConfig = PolicyConfig()
     api: Api = Api()
 
     @model_validator(mode="after")

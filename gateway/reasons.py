@@ -41,6 +41,9 @@ class Reason(Enum):
     HUNG_UP_BY_HOST = "hung-up-by-host"
     ROOM_CLOSED = "room-closed"
     REPLACED = "replaced"
+    MOVED = "moved"
+    TRANSFERRED = "transferred"
+    TIME_LIMIT = "time-limit"
     SHUTDOWN = "shutdown"
     BUSY = "busy"
     DECLINED = "declined"
@@ -98,6 +101,9 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.HUNG_UP_BY_HOST: Meaning(_OK, 200, 16, "undefinedReason", "A host ended this participant's call"),
     Reason.ROOM_CLOSED: Meaning(_OK, 410, 16, "undefinedReason", "The meeting has ended"),
     Reason.REPLACED: Meaning(_OK, 200, 16, "undefinedReason", "The same participant joined again"),
+    Reason.MOVED: Meaning(_OK, 200, 16, "undefinedReason", "The participant was moved to another room"),
+    Reason.TRANSFERRED: Meaning(_OK, 200, 16, "undefinedReason", "The participant was transferred elsewhere"),
+    Reason.TIME_LIMIT: Meaning(_OK, 200, 16, "undefinedReason", "The call has lasted as long as it may"),
     Reason.SHUTDOWN: Meaning(_OK, 503, 41, "undefinedReason", "The service is shutting down"),
     Reason.BUSY: Meaning(_NO, 486, 17, "inConf", "Busy"),
     Reason.DECLINED: Meaning(_NO, 603, 21, "destinationRejection", "The call was declined"),

@@ -17,6 +17,7 @@ from gateway.calls import CallFacts
 from gateway.reasons import Reason
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import (
+    CallFailed,
     CallRefused,
     Changed,
     Joined,
@@ -97,7 +98,7 @@ class RecordBook:
             case Left():
                 self._inside.pop(event.participant.id, None)
                 self._put(self._record_of(event.participant, event.room, event.reason))
-            case CallRefused():
+            case CallRefused() | CallFailed():
                 now = self.desk.clock()
                 self._put(record(event.facts, event.room, now, now, event.reason, event.facts.name))
 

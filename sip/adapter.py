@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, Desk, Order, Referrals
 from gateway.reasons import Reason, Refused
 from sip import events
 from sip.adapter_calls import CallTable
@@ -72,8 +72,13 @@ class SipAdapter:
         rng: random.Random | None = None,
         watch: RoomWatch | None = None,
         refer_policy: ReferPolicy | None = None,
+        referrals: Referrals | None = None,
     ) -> None:
-        """watch lets participants subscribe to their room; refer_policy says whom they may have us call."""
+        """watch lets participants subscribe to their room.
+
+        referrals decide on and place the calls that participants ask for by REFER; without them refer_policy says
+        whom they may have us call.
+        """
         self.desk = desk
         self.stack: Stack
         self.media = config.media
@@ -85,7 +90,7 @@ class SipAdapter:
         self.trunks: Trunks
         self.stack_config: StackConfig
         self.conferences = ConferenceEvents(self, watch)
-        self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer)
+        self.transfers = Transfers(self, self._dial_referred, refer_policy or self._may_refer, referrals)
         self.messages = Messages(self, config.messages)
         self.send_messages = config.send_messages
         self.calls: CallTable
@@ -231,6 +236,7 @@ class SipAdapter:
         wanted: Wanted | None = None,
         display: str = "",
         headers: HeaderList | None = None,
+        sender: str = "",
         trunk: str = "",
         caller: str = "",
         private: bool = False,
@@ -238,8 +244,9 @@ class SipAdapter:
         """Place a call to a SIP URI and bring it to the desk as facts say; return it when the peer is in.
 
         facts.called is the room, as for calls that arrive; protocol, direction, source and secure are filled in here.
-        display is the name that the peer is shown; headers go into the INVITE. An address of one of our accounts
-        leads to where that is registered, one contact after the other.
+        display is the name that the peer is shown, sender the user part of the address that calls, by default the
+        room's; headers go into the INVITE. An address of one of our accounts, or user:NAME, leads to where that is
+        registered, one contact after the other.
 
         trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
         not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
@@ -253,7 +260,17 @@ class SipAdapter:
         if trunk:
             line = self.trunks.get(trunk)
             return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
-        return await self._placing.dial(target, facts, wanted, display, headers)
+        return await self._placing.dial(target, facts, wanted, display, headers, sender)
+
+    async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
+        """Place a call that the house ordered, as `dial` does."""
+        return await self.dial(
+            order.target, facts, order.wanted, order.display, headers, order.sender, trunk=order.trunk
+        )
+
+    def user_of(self, target: str) -> str | None:
+        """Return the account of ours that a SIP URI means; None where it means somebody else."""
+        return self._placing.user_of(target)
 
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""

@@ -13,15 +13,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, CallId, Desk, Line
 from gateway.jobs import Job, Jobs
-from gateway.reasons import Reason, Refused
+from gateway.reasons import Reason, Refused, from_sip
 from sip.adapter_config import SendMessages
 from sip.adapter_facts import call_facts
 from sip.adapter_media import MediaPolicy
@@ -33,6 +33,8 @@ from sip.bodies import (
     MEDIA_CONTROL,
     PICTURE_FAST_UPDATE,
     asks_key_frame,
+    has_picture,
+    key_press,
     pressed_key,
     session_description,
 )
@@ -53,6 +55,8 @@ BUSY_WAIT = 1.0
 """Seconds after which a change of ours is tried again that met another one."""
 MAX_RENEGOTIATIONS = 5
 """Times that a change of ours is tried; a peer that is busy for so long does not want it."""
+RINGING = frozenset({180, 181, 182, 183})
+"""Answers that tell that somebody is being looked for or rung; gateways to telephone networks often say 183 alone."""
 _PASSING = frozenset({408, 481, 491, 500, 503})
 """Answers to an INFO that say nothing about whether the peer knows it."""
 
@@ -79,11 +83,20 @@ class CallOwner(Protocol):
         """Count one thing that happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A call that another one takes the place of: what it dialled."""
+
+    id: CallId
+    called: str
+    pin: str | None
+
+
 class SipCall:
     """One call. flow is the one that it began on; session None until the stack has given one.
 
-    replaced are the facts of the call that this one takes the place of. line is the trunk that it came through, slot
-    its place in the trunk either way.
+    replaced is the call that this one takes the place of, account the user who proved to be the caller. line is the
+    trunk that it came through, slot its place in the trunk either way.
     """
 
     def __init__(
@@ -92,7 +105,7 @@ class SipCall:
         session: SessionId | None,
         flow: Flow,
         exchange: Exchange,
-        replaced: CallFacts | None = None,
+        replaced: Replaced | None = None,
     ) -> None:
         self.session = session
         self.flow = flow
@@ -119,9 +132,24 @@ class SipCall:
         self._renegotiating: Wanted | None = None
         self._renegotiations = 0
         self._retry: asyncio.TimerHandle | None = None
+        self._admission: asyncio.Task[None] | None = None
         self._rang = False
+        self._rings = False
+        self.account = ""
         self.line: TrunkLine | None = None
         self.slot: Slot | None = None
+
+    @property
+    def replaceable(self) -> Replaced | None:
+        """What another call needs to take the place of this one; None while the house has not taken it."""
+        if self.call is None or self.facts is None:
+            return None
+        return Replaced(self.call.id, self.facts.called, self.facts.pin)
+
+    @property
+    def room(self) -> str | None:
+        """The room that the call is in or goes to, None while the house has not taken it."""
+        return self.call.room_id if self.call is not None else None
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -173,6 +201,9 @@ class SipCall:
 
     def progressed(self, response: Response) -> None:
         """Our INVITE is under way; an answer in it means early media, and may be missing in the 200."""
+        if response.status in RINGING and not self._rings:
+            self._rings = True
+            self._do(self._ring)
         body = _description(response)
         if body is not None:
             self._early_answer = body
@@ -187,6 +218,11 @@ class SipCall:
         body = _description(response)
         if body is not None and _version(body) != _version(self._accepted or b""):
             self._do(lambda: self._take_answer(body))
+
+    def refer_goes(self, status: int, over: bool) -> None:
+        """Our REFER was answered, or the peer told how the call goes that it placed for it."""
+        reason = None if status < 200 else from_sip(status)
+        self._do(lambda: self._transfer_goes(reason, over))
 
     def reinvite_answered(self, response: Response) -> None:
         """Our re-INVITE was answered."""
@@ -268,13 +304,34 @@ class SipCall:
         if self._over is None and self.session is not None and self._connected:
             await self.saying.say(self.session, self.flow, name, text)
 
-    async def transfer(self, target: str) -> None:
-        """Have the peer call elsewhere by REFER. Raises Refused: UNSUPPORTED where the call is not up."""
+    async def press(self, digit: str, duration: int) -> None:
+        """Press a key by INFO, in the form that most know (application/dtmf-relay)."""
+        if self._over is None and self.session is not None and self._connected:
+            self._owner.stack.info(self.session, DTMF_RELAY, key_press(digit, duration), self._owner.now())
+            self._owner.pump()
+
+    async def transfer(self, target: str, replaces: Line | None = None) -> None:
+        """Have the peer call elsewhere by REFER, in the place of our call to another peer if one is given (RFC 5589).
+
+        Raises Refused: UNSUPPORTED where the call is not up, or the other one is no SIP call that is.
+        """
         if self._over is not None or self.session is None or not self._connected:
             raise Refused(Reason.UNSUPPORTED, "the call is not up")
+        if replaces is not None:
+            target = self._refer_to(replaces)
         if self._owner.stack.refer(self.session, target, self._owner.now()) is None:
             raise Refused(Reason.UNSUPPORTED, "the peer takes no REFER now")
         self._owner.pump()
+
+    def _refer_to(self, line: Line) -> str:
+        """Return Refer-To for who is to take our place in another call: its peer's Contact with Replaces."""
+        session = line.session if isinstance(line, SipCall) else None
+        named = self._owner.stack.replaces(session) if session is not None else None
+        contact = self._owner.stack.remote_target(session) if session is not None else None
+        if named is None or contact is None:
+            raise Refused(Reason.UNSUPPORTED, "the other call is no SIP call that is up")
+        bare = contact.partition("?")[0]
+        return f"<{bare}?Replaces={named.escaped()}>"
 
     # placing a call
 
@@ -340,6 +397,8 @@ class SipCall:
             self.slot.release()
         if self._retry is not None:
             self._retry.cancel()
+        if self._admission is not None and self._admission is not asyncio.current_task():
+            self._admission.cancel()
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_exception(Refused(reason))
             self._outcome.exception()  # one who was cancelled will not fetch it
@@ -353,23 +412,45 @@ class SipCall:
         try:
             read = call_facts if self.line is None else self.line.call_facts
             facts = read(request, self.flow)
-            facts = replace(facts, srtp=self._owner.media.encryption(self.flow.transport, facts.srtp))
+            facts = replace(
+                facts,
+                srtp=self._owner.media.encryption(self.flow.transport, facts.srtp),
+                account=self.account,
+                video=has_picture(_description(request)),
+            )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None
         if self.replaced is not None:  # who takes another's place in a call comes where that one is
-            facts = replace(facts, called=self.replaced.called, pin=self.replaced.pin)
+            old = self.replaced
+            facts = replace(facts, called=old.called, pin=old.pin, instead_of=old.id)
         self.call, self.facts = await self._owner.desk.arrive(facts, self), facts
         self._log().info("sip_call_arrived", peer=facts.source, called=facts.called, sip_call_id=facts.peer_call_id)
-        await self.call.admitted()
+        self._admission = asyncio.get_running_loop().create_task(self._admit(self.call, request))
+
+    async def _admit(self, call: Call, request: Request) -> None:
+        """Wait, beside the jobs, as long as the house lets the caller wait; then answer."""
+        try:
+            await call.admitted()
+        except Refused as refused:
+            self._log().info("sip_call_dropped", reason=refused.reason.value, detail=refused.detail)
+            self.drop(refused.reason, refused.detail)
+        except Exception as error:
+            self._log_fault(error)
+            self.drop(Reason.INTERNAL)
+        else:
+            self._do(lambda: self._open(call, request))
+
+    async def _open(self, call: Call, request: Request) -> None:
+        """Answer an INVITE."""
         if self._over is not None:
             return
         body = _description(request)
         if body is not None:
-            said = await self._answer(self.call, body)
+            said = await self._answer(call, body)
         elif request.body:
             raise Refused(Reason.BAD_DESCRIPTION, "no session description in the body")
         else:
-            said = await self._offer(self.call)
+            said = await self._offer(call)
         if self._over is None and self.session is not None:
             self._answered = self._owner.stack.accept(self.session, said, self._owner.now())
             self._owner.pump()
@@ -450,6 +531,14 @@ class SipCall:
         if self._over is None and self._renegotiations <= MAX_RENEGOTIATIONS:
             loop = asyncio.get_running_loop()
             self._retry = loop.call_later(delay, self._do, lambda: self._renegotiate(wanted))
+
+    async def _ring(self) -> None:
+        if self.call is not None:
+            await self.call.ringing()
+
+    async def _transfer_goes(self, reason: Reason | None, over: bool) -> None:
+        if self.call is not None:
+            await self.call.transfer_goes(reason, over)
 
     async def _connect(self) -> None:
         if not self._connected and self.call is not None:

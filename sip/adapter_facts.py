@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from gateway.calls import CallFacts, CallProtocol, Direction
+from gateway.calls import MAX_HOPS, CallFacts, CallProtocol, Direction
 from sip.events import Flow
 from sip.message import Request
 from sip.uri import Uri
@@ -39,6 +39,7 @@ def call_facts(request: Request, flow: Flow, account: str = "") -> CallFacts:
         agent=clean(request.headers.get("User-Agent") or "", MAX_AGENT),
         peer_call_id=clean(request.call_id, MAX_ADDRESS),
         account=account,
+        hops=min(MAX_HOPS, request.max_forwards),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from gateway.calls import Call, CallFacts, CallProtocol, Direction
+from gateway.calls import MAX_HOPS, Call, CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
 from sip.adapter_call import CallOwner, SipCall
 from sip.adapter_calls import CallTable
@@ -64,14 +64,28 @@ class Placing:
         self._network = network
         self._servers = servers
 
-    async def dial(self, target: str, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList) -> Call:
+    async def dial(
+        self, target: str, facts: CallFacts, wanted: Wanted, display: str, headers: HeaderList, sender: str = ""
+    ) -> Call:
         """Place a call as `SipAdapter.dial` says."""
-        uri = dialled_uri(target)
-        plain = self._plain(facts, display, headers)
-        bindings = self._registered(uri)
+        scheme, _, user = target.partition(":")
+        uri = None if scheme == "user" else dialled_uri(target)
+        plain = self._plain(sender or facts.called, display, headers)
+        bindings = self._bindings(user) if uri is None else self._registered(uri)
         if bindings is not None:
             return await dial_in_turn(bindings, partial(self._dial_binding, facts, wanted, plain))
         return await self._dial(self._dialling(str(uri), wanted), facts, wanted, plain)
+
+    def user_of(self, target: str) -> str | None:
+        """Return the account of ours that a SIP URI means; None where it means somebody else."""
+        try:
+            uri = dialled_uri(target)
+        except Refused:
+            return None
+        return None if self._registered(uri) is None else uri.name
+
+    def _bindings(self, user: str) -> list[Binding]:
+        return self._owner.registrar.bindings(user) if self._owner.registrar is not None else []
 
     async def dial_through(
         self,
@@ -101,9 +115,9 @@ class Placing:
             slot.release()
             raise
 
-    def _plain(self, facts: CallFacts, display: str, headers: HeaderList) -> Manner:
-        """Return how calls are placed that take no trunk."""
-        return Manner(lambda flow: (self._owner.names.sender(facts.called, display, flow), headers))
+    def _plain(self, user: str, display: str, headers: HeaderList) -> Manner:
+        """Return how calls are placed that take no trunk, from a user of this house."""
+        return Manner(lambda flow: (self._owner.names.sender(user, display, flow), headers))
 
     def _through(
         self,
@@ -168,6 +182,7 @@ class Placing:
     def _invite(self, call: SipCall, uri: str, manner: Manner, body: bytes) -> SessionId:
         sender, headers = manner.sender(call.flow)
         try:
+            hops = call.facts.hops if call.facts is not None else MAX_HOPS
             session = self._owner.stack.invite(
                 call.flow,
                 uri,
@@ -177,6 +192,7 @@ class Placing:
                 route=manner.route,
                 headers=headers,
                 login=manner.login,
+                max_forwards=hops,
             )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None

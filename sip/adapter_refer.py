@@ -2,7 +2,8 @@
 
 Blind: the target is called. Attended: Refer-To holds a Replaces, and the new call takes the place of the referrer's
 with the target. The policy decides on each target; without one, only addresses of our own domain may be called, so
-that nobody dials out at our cost. The referrer hears by NOTIFY how it goes.
+that nobody dials out at our cost. The house's `Referrals`, where there are some, decide and place the call instead.
+The referrer hears by NOTIFY how it goes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 from urllib.parse import unquote
 
 import structlog
 
-from gateway.calls import Call, CallFacts
+from gateway.calls import Call, CallFacts, Order, Referrals
 from gateway.reasons import Reason, Refused
 from sip.events import RequestReceived, SubscriptionEnded, SubscriptionId
 from sip.headers import split_values
@@ -24,7 +26,7 @@ from sip.refusals import HeaderList, refusal_status
 from sip.replaces import Replaces, read_replaces
 from sip.stack import Stack
 from sip.subscriptions import FRAGMENT, fragment
-from sip.uri import BadUri, Uri
+from sip.uri import BadUri, Uri, parse_uri
 from sip.values import BadValue, parse_address
 
 log = structlog.get_logger()
@@ -51,13 +53,17 @@ class ReferOwner(Protocol):
     def count(self, name: str) -> None:
         """Count one thing that happened."""
 
+    async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
+        """Place a call."""
+
 
 class Transfers:
     """All REFERs under way."""
 
-    def __init__(self, owner: ReferOwner, dial: Dial, policy: ReferPolicy) -> None:
-        """dial places a call and brings it to the house."""
+    def __init__(self, owner: ReferOwner, dial: Dial, policy: ReferPolicy, referrals: Referrals | None = None) -> None:
+        """dial places a call and brings it to the house; referrals take the place of policy and of dial."""
         self.policy = policy
+        self._referrals = referrals
         self._owner = owner
         self._dial = dial
         self._tasks: dict[SubscriptionId | None, asyncio.Task[None]] = {}
@@ -69,7 +75,7 @@ class Transfers:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def referred(self, event: RequestReceived, facts: CallFacts | None) -> None:
+    def referred(self, event: RequestReceived, facts: CallFacts | None, call: Call | None = None) -> None:
         """Answer a REFER; facts are those of the call that it came in, None outside of any."""
         stack, now, request = self._owner.stack, self._owner.now(), event.request
         try:
@@ -77,7 +83,7 @@ class Transfers:
         except (BadValue, BadUri):
             stack.respond(event.request_id, 400, now)
             return
-        if facts is None or not self.policy(facts, uri):
+        if facts is None or not self._may(facts, call, uri):
             self._owner.count("refers_refused")
             stack.respond(event.request_id, 403, now)
             return
@@ -91,20 +97,30 @@ class Transfers:
         headers: HeaderList = [("Referred-By", str(request.from_.with_tag("")))]
         if replaces is not None:
             headers += [("Replaces", str(replaces)), ("Require", "replaces")]
-        transfer = self._transfer(subscription, str(uri), uri.name, facts, headers)
+        transfer = self._transfer(subscription, str(uri), facts, call, headers)
         self._tasks[subscription] = asyncio.get_running_loop().create_task(transfer)
+
+    def _may(self, facts: CallFacts, call: Call | None, uri: Uri) -> bool:
+        if self._referrals is None:
+            return self.policy(facts, uri)
+        return call is not None and self._referrals.may_refer(call, str(uri))
 
     def ended(self, event: SubscriptionEnded) -> None:
         """The referrer hears no more of it; the call goes on."""
 
     async def _transfer(
-        self, subscription: SubscriptionId, target: str, name: str, facts: CallFacts, headers: HeaderList
+        self, subscription: SubscriptionId, target: str, facts: CallFacts, call: Call | None, headers: HeaderList
     ) -> None:
-        """Call the target into the referrer's room under its name, and say how that ended."""
+        """Call the target into the referrer's room, and say how that ended."""
         status = 200
         try:
-            wanted = replace(facts, caller=target, name=name, agent="", peer_call_id="", resume=None)
-            await self._dial(target, wanted, headers)
+            if self._referrals is not None and call is not None:
+                await self._referrals.refer(call, target, partial(self._owner.place, headers=headers))
+            else:
+                wanted = replace(
+                    facts, caller=target, name=parse_uri(target).name, agent="", peer_call_id="", resume=None
+                )
+                await self._dial(target, wanted, headers)
         except Refused as refused:
             status = refusal_status(refused.reason)
             log.info("sip_refer_failed", reason=refused.reason.value, detail=refused.detail)

@@ -85,6 +85,10 @@ class Reports:
                 call.progressed(event.response)
             case events.Refreshed():
                 call.refreshed(event.response)
+            case events.ReferAnswered():
+                call.refer_goes(event.status if event.status >= 300 else 100, event.status >= 300)
+            case events.ReferProgress():
+                call.refer_goes(event.status, event.over)
             case events.ReinviteAnswered():
                 call.reinvite_answered(event.response)
             case events.ReinviteRejected():
@@ -117,9 +121,10 @@ class Reports:
             return
         old = self._owner.calls.get(event.replaces)
         call = SipCall(
-            self._owner, event.session, event.flow, self._owner.exchange(event.flow), old.facts if old else None
+            self._owner, event.session, event.flow, self._owner.exchange(event.flow), old.replaceable if old else None
         )
         call.line, call.slot = line, slot
+        call.account = verdict.user if verdict is not None else ""
         self._owner.calls.keep(event.session, call)
         call.invited(event.request)
 
@@ -139,12 +144,12 @@ class Reports:
         if self._owner.stopping:
             self._owner.stack.respond(event.request_id, 503, self._owner.now())
         elif method == "SUBSCRIBE":
-            room = facts.called if facts is not None else None
+            room = call.room if call is not None else None
             self._owner.conferences.subscribe(
                 event, room, self._owner.names.entity(room or event.request.uri.name, event.flow)
             )
         elif method == "REFER":
-            self._owner.transfers.referred(event, facts)
+            self._owner.transfers.referred(event, facts, call.call if call is not None else None)
         elif method == "MESSAGE":
             self._owner.messages.received(event, call)
         else:

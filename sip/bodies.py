@@ -20,6 +20,7 @@ MAX_TONE = 10_000
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _ELEMENT = re.compile(rb"<\s*(?:[\w.-]+:)?picture_fast_update\b")
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_VIDEO = re.compile(rb"^m=video [1-9]", re.MULTILINE)
 _EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 PICTURE_FAST_UPDATE = (
     b'<?xml version="1.0" encoding="utf-8"?>\r\n'
@@ -86,6 +87,16 @@ def pressed_key(content_type: str, body: bytes) -> tuple[str, int] | None:
         else DEFAULT_TONE
     )
     return _key(fields.get("signal", ""), ms)
+
+
+def key_press(digit: str, duration: int) -> bytes:
+    """Return an application/dtmf-relay body for a key and ms."""
+    return f"Signal={digit}\r\nDuration={duration}\r\n".encode()
+
+
+def has_picture(description: bytes | None) -> bool:
+    """Tell whether a session description may bring pictures; where there is none yet it may."""
+    return description is None or _VIDEO.search(description) is not None
 
 
 def _key(text: str, duration: int) -> tuple[str, int] | None:

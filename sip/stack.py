@@ -282,6 +282,12 @@ class Stack:
         dialog = found.dialog if found is not None and found.phase is Phase.CONFIRMED else None
         return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag) if dialog is not None else None
 
+    def remote_target(self, session: SessionId) -> str | None:
+        """Return the peer's Contact in a call that is up (RFC 3261 §12.2.1.1)."""
+        found = self._core.sessions.get(session)
+        dialog = found.dialog if found is not None and found.phase is Phase.CONFIRMED else None
+        return str(dialog.remote_target) if dialog is not None else None
+
     def busy(self, session: SessionId) -> bool:
         """Tell whether an offer is under way, so that `reinvite` and `update` would return False."""
         found = self._core.sessions.get(session)

@@ -388,6 +388,24 @@ class Leg:
                 log.debug("failed_stream_not_closed", call=self.id, exc_info=True)
         self._close_carriers(carriers)
 
+    async def move(self, conference: Conference) -> None:
+        """Go over to another conference that this leg has entered; it has left the old one when this returns."""
+        async with self._lock:
+            self._check_open()
+            before, self.conference = self.conference, conference
+            self._owner = replace(self._owner, conference=conference)
+            try:
+                for stream in self.streams.values():
+                    stream.move(conference)
+            except Exception as fault:
+                self.fail(fault)
+            before.leave(self.id)
+            conference.seat(self.id)
+
+    def press(self, digit: str, duration: int) -> bool:
+        """Press a key at the peer, for so many ms; False where its sound cannot carry it."""
+        return any(stream.press(digit, duration) for stream in self.streams.values() if isinstance(stream, AudioStream))
+
     def key_frame(self) -> None:
         """Send a key frame: the peer asked by signalling."""
         for stream in self.streams.values():

@@ -515,6 +515,12 @@ class MediaPlane(Protocol):
     async def direct(self, room: RoomId, plan: ViewPlan) -> None:
         """Say who hears whom and who sees what from now on."""
 
+    async def move(self, leg: LegId, room: RoomId) -> None:
+        """Take a leg into another room; its peer notices nothing. It is in no plan there before `direct` names it."""
+
+    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+        """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
+
     async def key_frame(self, leg: LegId) -> None:
         """Send this leg a key frame: its peer asked by signalling."""
 

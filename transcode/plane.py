@@ -172,11 +172,15 @@ class Plane:
             raise Refused(Reason.OVERLOAD)
         if leg in self._legs:
             raise Refused(Reason.BAD_REQUEST, "this leg is open already")
-        conference = self._rooms.get(room)
-        if conference is None:
-            conference = self._rooms[room] = Conference(room, self._pool, self._emit)
+        conference = self._room(room)
         conference.enter(leg, abilities)
         self._legs[leg] = Leg(leg, conference, abilities, self._carriers, self._emit, time.monotonic())
+
+    def _room(self, id: RoomId) -> Conference:
+        conference = self._rooms.get(id)
+        if conference is None:
+            conference = self._rooms[id] = Conference(id, self._pool, self._emit)
+        return conference
 
     def _leg(self, id: LegId) -> Leg:
         leg = self._legs.get(id)
@@ -207,6 +211,27 @@ class Plane:
         conference = self._rooms.get(room)
         if conference is not None:
             conference.direct(plan)
+
+    async def move(self, leg: LegId, room: RoomId) -> None:
+        """See `MediaPlane.move`."""
+        known = self._leg(leg)
+        before, conference = known.conference, self._room(room)
+        if conference is before:
+            return
+        conference.enter(leg, known.abilities)
+        try:
+            await known.move(conference)
+        except BaseException:
+            if known.conference is not conference:  # it never went
+                conference.leave(leg)
+                self._tidy(conference)
+            raise
+        finally:
+            self._tidy(before)
+
+    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+        """See `MediaPlane.press`."""
+        return self._leg(leg).press(digit, duration)
 
     async def key_frame(self, leg: LegId) -> None:
         """See `MediaPlane.key_frame`."""
@@ -241,7 +266,11 @@ class Plane:
             self._ended[name] = self._ended.get(name, 0) + count
         conference = known.conference
         conference.leave(leg)
-        if not conference.legs:
+        self._tidy(conference)
+
+    def _tidy(self, conference: Conference) -> None:
+        """End a room that nobody is in any more."""
+        if not conference.legs and self._rooms.get(conference.id) is conference:
             for labels, amount in _room_work(conference).items():
                 self._done[labels] = self._done.get(labels, 0.0) + amount
             conference.close()

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 METHODS = frozenset(
     {
-        "open", "offer", "answer", "accept", "candidate", "direct", "key_frame", "send_data", "send_text", "statistics",
-        "counters", "close", "confirm_key",
+        "open", "offer", "answer", "accept", "candidate", "direct", "move", "press", "key_frame", "send_data",
+        "send_text", "statistics", "counters", "close", "confirm_key",
     }
 )  # fmt: skip
 """What may be called from outside."""

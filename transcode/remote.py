@@ -210,6 +210,14 @@ class RemotePlane:
         """See `MediaPlane.direct`."""
         await self._call("direct", room, plan)
 
+    async def move(self, leg: LegId, room: RoomId) -> None:
+        """See `MediaPlane.move`."""
+        await self._call("move", leg, room)
+
+    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+        """See `MediaPlane.press`."""
+        return await self._call("press", leg, digit, duration)  # type: ignore[no-any-return]
+
     async def key_frame(self, leg: LegId) -> None:
         """See `MediaPlane.key_frame`."""
         await self._call("key_frame", leg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transcode.carrier import Carrier
 from transcode.conference import Conference
@@ -70,6 +70,11 @@ class Stream(ABC):
         self.carrier.detach(self)
         self.carrier = carrier
         carrier.attach(self)
+
+    def move(self, conference: Conference) -> None:
+        """Go over to another conference; the session with the peer goes on as it was."""
+        self._owner = replace(self._owner, conference=conference)
+        self._conference = conference
 
     @abstractmethod
     def configure(self, chosen: Chosen, bit_rate: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
+from transcode.conference import Conference
 from transcode.media import Format, FormatsChanged, Kind, StreamStatistics
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
@@ -25,6 +27,7 @@ class AudioStream(Stream):
         self._sent: tuple[Format, int] | None = None
         self._timestamp = owner.rng.getrandbits(32)
         self._payload_type = 0
+        self._keys = KeySender()
         self._mixer.add(self.leg, self._receiver, owner.fail)
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
@@ -59,9 +62,31 @@ class AudioStream(Stream):
             self._receiver.push(packet)
 
     def _send(self, payload: bytes, ticks: int, marker: bool) -> None:
-        packet = self.session.pack(self._payload_type, payload, self._timestamp, marker, self._clock())
+        number, timestamp = self._payload_type, self._timestamp
+        if self._keys.busy and self.chosen is not None and self.chosen.telephone_event is not None:
+            key = self._keys.next(timestamp, ticks, self.session.send_clock_rate)
+            if key is not None:
+                number = self.chosen.telephone_event
+                payload, timestamp, marker = key
+        packet = self.session.pack(number, payload, timestamp, marker, self._clock())
         self._timestamp = (self._timestamp + ticks) & 0xFFFFFFFF
         self.carrier.send_rtp(packet)
+
+    def press(self, digit: str, duration: int) -> bool:
+        """Press a key at the peer, for so many ms; False where no telephone events were agreed on."""
+        if self.chosen is None or self.chosen.send is None or self.chosen.telephone_event is None:
+            return False
+        return self._keys.press(digit, duration)
+
+    def move(self, conference: Conference) -> None:
+        """See `Stream.move`."""
+        self._mixer.remove(self.leg)
+        super().move(conference)
+        self._mixer = conference.mixer
+        self._mixer.add(self.leg, self._receiver, self._owner.fail)
+        self._sent = None
+        if self.chosen is not None:
+            self._configure_sending(self.chosen)
 
     def formats(self) -> FormatsChanged | None:
         """See `Stream.formats`."""

@@ -7,6 +7,7 @@ import structlog
 from gateway.reasons import Reason
 from transcode.asking import KeyFrameNeed
 from transcode.carrier import Carrier
+from transcode.conference import Conference
 from transcode.echo import PictureEcho
 from transcode.frames import EncodedFrame
 from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, StreamStatistics
@@ -126,6 +127,18 @@ class VideoStream(Stream):
             sink=self._send,
         )
         self._conference.video.set_viewer(self.leg, self._viewer)
+
+    def move(self, conference: Conference) -> None:
+        """See `Stream.move`."""
+        before = self._conference.video
+        before.set_viewer(self.leg, None)
+        before.set_source(self.leg, None)
+        super().move(conference)
+        if self._source is not None:
+            conference.video.set_source(self.leg, self._source)
+        if self._viewer is not None:
+            conference.video.set_viewer(self.leg, self._viewer)
+            self._retarget()
 
     # Receiving
 

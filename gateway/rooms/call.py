@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,11 +11,20 @@ import structlog
 from gateway.calls import CallFacts, CallId, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.identity import make_id
-from gateway.rooms.model import Participant, ParticipantId, Rank, RoomEvent
+from gateway.rooms.model import (
+    CallFailed,
+    Participant,
+    ParticipantId,
+    Rank,
+    Ringing,
+    RoomEvent,
+    TransferGoes,
+)
 from gateway.rooms.room import Room
-from transcode.media import Candidate, LegId, MediaDescription, Wanted
+from transcode.media import Candidate, LegId, MediaDescription, RoomId, Wanted
 
 if TYPE_CHECKING:
+    from gateway.rooms.bridge import Bridge
     from gateway.rooms.desk import FrontDesk
 
 log = structlog.get_logger()
@@ -26,8 +36,9 @@ MAX_UNHEARD = 20
 class RoomCall:
     """One call from its arrival to its end.
 
-    inside says that its participant is in the room; over that it ended. Once connected it takes over its participant
-    from every other call that has the same resume token.
+    inside says that its participant is in the room, rings that the peer is being rung; over that it ended. Once
+    connected it takes over its participant from every other call that has the same resume token. bridge is the gateway
+    call that it is part of.
     """
 
     def __init__(
@@ -39,6 +50,7 @@ class RoomCall:
         rank: Rank,
         participant_id: ParticipantId,
         resume_token: str,
+        bridge: Bridge | None = None,
     ) -> None:
         self.id = CallId(make_id())
         self.leg = LegId(self.id)
@@ -48,8 +60,13 @@ class RoomCall:
         self.rank = rank
         self.participant_id = participant_id
         self.resume_token = resume_token
+        self.bridge = bridge
         self.inside = False
+        self.rings = False
         self.over = False
+        self.transferring = ""
+        """Where the peer was asked to call instead, while that is open."""
+        self._at_end: list[Callable[[], None]] = []
         self._desk = desk
         self._muted = False
         self._camera_off = False
@@ -61,8 +78,29 @@ class RoomCall:
         """What people read of the room."""
         return self.room.settings.title
 
+    @property
+    def room_id(self) -> RoomId:
+        """The room that the call is in or goes to."""
+        return self.room.settings.id
+
+    def at_end(self, do: Callable[[], None]) -> None:
+        """Have something done when the call is over."""
+        self._at_end.append(do)
+
     async def admitted(self) -> None:
-        """Return at once: whoever has a call in a room may be answered."""
+        """Return at once for a room; of a gateway call when the other one has answered. Raises `Refused`."""
+        self._living()
+        if self.bridge is not None:
+            await self.bridge.put_through(self)
+
+    async def ringing(self) -> None:
+        """The peer of a call that we place is being rung; a second time does nothing."""
+        if self.rings or self.inside or self.over:
+            return
+        self.rings = True
+        self._desk.publish([Ringing(self.room_id, self.id, self.facts)])
+        if self.bridge is not None:
+            await self.bridge.rings()
 
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take the peer's offer and return our answer."""
@@ -118,6 +156,8 @@ class RoomCall:
         """Note a key that the peer pressed."""
         if self.inside:
             self._desk.pressed(self, digit)
+            if self.bridge is not None:
+                await self.bridge.pressed(self, digit, duration)
             if self.room.settings.apart:
                 await self._desk.plane.confirm_key(self.leg, digit)
 
@@ -162,15 +202,38 @@ class RoomCall:
         finally:
             await self.ended(reason)
 
+    async def transfer_goes(self, reason: Reason | None, over: bool) -> None:
+        """The peer tells how the call goes that it was asked to make instead of this one."""
+        target = self.transferring
+        if not target or self.over:
+            return
+        if over:
+            self.transferring = ""
+        said = "trying" if reason is None else reason.value
+        log.info("transfer_goes", call=self.id, room=self.room_id, target=target, reason=said, over=over)
+        self._desk.publish([TransferGoes(self.room_id, self.participant_id, target, reason, over)])
+        if reason is Reason.NORMAL and over:
+            await self.hang_up(Reason.TRANSFERRED)
+
     async def ended(self, reason: Reason) -> None:
         """The call is over; calling it again does nothing."""
         if self.over:
             return
         self.over = True
+        if self.transferring and reason is Reason.NORMAL:
+            reason = Reason.TRANSFERRED  # it left us for the one that it was sent to
         gone: list[RoomEvent] = self.room.leave(self.participant_id, reason) if self.inside else []
+        if not self.inside and self.bridge is not None:
+            gone = [CallFailed(self.room_id, self.id, self.facts, reason)]
         self.inside = False
-        log.info("call_ended", call=self.id, room=self.room.settings.id, reason=reason.value)
-        await self._desk.went_out(self, reason, gone)
+        log.info("call_ended", call=self.id, room=self.room_id, reason=reason.value)
+        for do in self._at_end:
+            do()
+        try:
+            await self._desk.went_out(self, reason, gone)
+        finally:
+            if self.bridge is not None:
+                await self.bridge.left(self, reason)
 
     def _living(self) -> None:
         if self.over:

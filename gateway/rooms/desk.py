@@ -1,7 +1,8 @@
 """The desk: where calls of every protocol arrive, and where rooms are looked after.
 
 It joins three things: the pure `Room`s, the media plane, and the adapters' `Call`s. Each change of a room is followed
-by one `MediaPlane.direct` with the room's new plan; what happens is published to whoever subscribed.
+by one `MediaPlane.direct` with the room's new plan; what happens is published to whoever subscribed. Where a call goes
+that comes in is decided by the `Switchboard`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, CallProtocol, Line
+from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
+from gateway.rooms.dial_plan import ToCall, ToRoom
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.model import (
     CallRefused,
@@ -31,9 +34,12 @@ from gateway.rooms.model import (
     RoomSettings,
     Said,
 )
+from gateway.rooms.outbound import Asker
+from gateway.rooms.policy import NOTHING_SAID, Decision
 from gateway.rooms.room import Room
+from gateway.rooms.rules import HouseRules
+from gateway.rooms.switchboard import Switchboard
 from transcode.media import (
-    Abilities,
     CandidateFound,
     Connected,
     Dtmf,
@@ -46,10 +52,11 @@ from transcode.media import (
     RoomId,
     Silent,
     Speaker,
-    SrtpPolicy,
     Talking,
     Text,
 )
+
+__all__ = ["FrontDesk", "HouseRules"]
 
 log = structlog.get_logger()
 
@@ -63,24 +70,6 @@ PLAN_PACE = 0.02
 """Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
-
-
-@dataclass(frozen=True, slots=True)
-class HouseRules:
-    """What holds for every call: media abilities, the hint on the slate, seconds without media that end a call.
-
-    In dial_hint, ROOM stands where the room's id belongs.
-    """
-
-    abilities: Abilities
-    dial_hint: str = ""
-    no_media_timeout: float = 300.0
-
-    def abilities_for(self, facts: CallFacts) -> Abilities:
-        """Return what one call's media may do: browsers speak ICE and always encrypt, others as their way in says."""
-        if facts.protocol is CallProtocol.WEBRTC:
-            return replace(self.abilities, ice=True, text=False, srtp=SrtpPolicy.REQUIRE)
-        return self.abilities if facts.srtp is None else replace(self.abilities, srtp=facts.srtp)
 
 
 @dataclass(slots=True)
@@ -108,11 +97,13 @@ class FrontDesk:
         self.plane = plane
         self.rules = rules
         self.clock = clock
+        self.switchboard = Switchboard(self)
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
         self.outcomes: Counter[tuple[CallProtocol, Reason]] = Counter()
         """How many calls ended or were refused, for what reason."""
+        self._private: dict[RoomId, Room] = {}
         self._legs: dict[LegId, RoomCall] = {}
         self._resumable: dict[str, RoomCall] = {}
         self._same: dict[str, list[RoomCall]] = {}
@@ -164,6 +155,23 @@ class FrontDesk:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
 
+    def knows(self, id: str) -> bool:
+        """Tell whether there is a room of this id or alias."""
+        return RoomId(id) in self.rooms or id in self._aliases
+
+    def keep_private(self, room: Room) -> None:
+        """Take the room of a gateway call, which nobody can dial."""
+        self._private[room.settings.id] = room
+        self._directing[room.settings.id] = _Directing()
+
+    def forget_private(self, id: RoomId) -> None:
+        """Forget the room of a gateway call."""
+        self._private.pop(id, None)
+        self._directing.pop(id, None)
+
+    def _anywhere(self, id: RoomId) -> Room | None:
+        return self.rooms.get(id) or self._private.get(id)
+
     # Participants
 
     async def mute(self, room: Room, id: ParticipantId, muted: bool) -> None:
@@ -178,11 +186,59 @@ class FrontDesk:
 
     async def remove(self, room: Room, id: ParticipantId, reason: Reason = Reason.HUNG_UP_BY_HOST) -> None:
         """End a participant's call. Raises `Refused` with NO_SUCH_USER if nobody has this id."""
+        await self.call_of(room, id).hang_up(reason)
+
+    def call_of(self, room: Room, id: ParticipantId) -> RoomCall:
+        """Return a participant's call. Raises `Refused` with NO_SUCH_USER if nobody has this id."""
         one = room.participant(id)
         call = None if one is None else self.calls.get(one.call)
         if call is None:
             raise Refused(Reason.NO_SUCH_USER, id)
-        await call.hang_up(reason)
+        return call
+
+    async def move(self, room: Room, id: ParticipantId, to: Room) -> None:
+        """Bring a participant into another room of ours, without a word to its peer. No PIN and no lock keeps it out.
+
+        Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room.
+        """
+        call = self.call_of(room, id)
+        if call.facts.protocol is CallProtocol.WEBRTC:
+            raise Refused(Reason.UNSUPPORTED, "a browser stays in the room that it opened")
+        if to is room:
+            return
+        if len(to.participants) >= to.settings.max_participants:
+            raise Refused(Reason.ROOM_FULL)
+        await self.plane.move(call.leg, to.settings.id)
+        one = room.participant(id)
+        if one is None or call.over:
+            raise Refused(Reason.NO_SUCH_USER, id)
+        self.publish(room.leave(id, Reason.MOVED))
+        call.room = to
+        self._count(room, -1)
+        self._count(to, 1)
+        self.publish(to.join(one.but(talking=False, joined=self.clock())))
+        log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)
+        await self.direct(room.settings.id)
+        await self.direct(to.settings.id)
+        if to is not self.rooms.get(to.settings.id):  # it was deleted meanwhile
+            await call.hang_up(Reason.ROOM_CLOSED)
+
+    async def transfer(self, call: RoomCall, asker: Asker, target: str, to: RoomCall | None = None) -> None:
+        """Have a participant's peer call somebody else instead of us; `TransferGoes` tells how that goes.
+
+        target is an address; or it calls the peer of another call of ours and takes our place there (attended).
+        Raises `Refused`: NOT_ALLOWED by the outbound rules, UNSUPPORTED where the peer cannot, GLARE while one is open.
+        """
+        if call.transferring:
+            raise Refused(Reason.GLARE, "it is being transferred already")
+        if to is None:
+            target = self.switchboard.transferable(asker, target, call.room)
+        call.transferring = target or (to.facts.name or to.facts.caller if to is not None else "")
+        try:
+            await call.line.transfer(target, None if to is None else to.line)
+        except BaseException:
+            call.transferring = ""
+            raise
 
     # Messages
 
@@ -213,9 +269,8 @@ class FrontDesk:
 
     async def arrive(self, facts: CallFacts, line: Line) -> RoomCall:
         """Decide on a new call (see `gateway.calls.Desk`)."""
-        room_id = RoomId(facts.called)
         try:
-            return await self._admit(room_id, facts, line)
+            return await self._arrive(facts, line)
         except Refused as refusal:
             log.info(
                 "call_refused",
@@ -223,14 +278,39 @@ class FrontDesk:
                 source=facts.source,
                 room=facts.called[:64],
                 reason=refusal.reason.value,
+                detail=refusal.detail[:128],
             )
             self.outcomes[facts.protocol, refusal.reason] += 1
-            self.publish([CallRefused(room_id, facts, refusal.reason)])
+            self.publish([CallRefused(RoomId(facts.called), facts, refusal.reason)])
             raise
 
-    async def _admit(self, room_id: RoomId, facts: CallFacts, line: Line) -> RoomCall:
-        room = self.room(room_id)
-        room_id = room.settings.id
+    async def _arrive(self, facts: CallFacts, line: Line) -> RoomCall:
+        if facts.direction is Direction.OUTGOING:  # the house placed it and knows where it belongs
+            found = self._anywhere(RoomId(facts.called))
+            if found is None:
+                raise Refused(Reason.CANCELLED, "the room is gone")
+            return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
+        old = self.calls.get(facts.instead_of) if facts.instead_of is not None else None
+        if old is not None and not old.over:
+            return await self._admit(old.room, facts, line, Decision(rank=old.rank), old.bridge)
+        destination, decision = await self.switchboard.where(facts)
+        facts = decision.applied(facts)
+        if isinstance(destination, ToRoom):
+            return await self._admit(self.room(destination.room), facts, line, decision)
+        assert isinstance(destination, ToCall)
+        return await self._put_through(destination, facts, line, decision)
+
+    async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
+        bridge = self.switchboard.bridge(facts, to)
+        try:
+            return await self._admit(bridge.room, facts, line, decision, bridge)
+        except BaseException:
+            self.switchboard.closed(bridge)
+            raise
+
+    async def _admit(
+        self, room: Room, facts: CallFacts, line: Line, decision: Decision, bridge: Bridge | None = None
+    ) -> RoomCall:
         earlier = self._resumable.get(facts.resume) if facts.resume else None
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
@@ -238,36 +318,45 @@ class FrontDesk:
             if len(self.calls) >= MAX_CALLS:
                 raise Refused(Reason.OVERLOAD)
             # Each of the room's calls is a participant's or waits to become one.
-            rank = room.admit(facts.pin, max(0, self._calls_of[room] - len(room.participants)))
-            call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token())
+            waiting = max(0, self._calls_of[room] - len(room.participants))
+            rank = room.admit(facts.pin, waiting, decision.rank, decision.participants)
+            call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         self.calls[call.id] = call
         self._legs[call.leg] = call
         self._same.setdefault(call.resume_token, []).append(call)
-        self._calls_of[room] += 1
+        self._count(room, 1)
         try:
-            await self.plane.open(call.leg, room_id, self.rules.abilities_for(facts))
+            await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
         except BaseException:
             self.forget(call)
             raise
         self._resumable[call.resume_token] = call
+        if bridge is not None:
+            bridge.take(call)
+        if decision.seconds is not None:
+            limit = asyncio.get_running_loop().call_later(decision.seconds, self._too_long, call)
+            call.at_end(limit.cancel)
         log.info(
             "call_arrived",
             call=call.id,
             protocol=facts.protocol.value,
             source=facts.source,
-            room=room_id,
+            room=room.settings.id,
             name=facts.name,
         )
         return call
+
+    def _too_long(self, call: RoomCall) -> None:
+        task = asyncio.get_running_loop().create_task(call.hang_up(Reason.TIME_LIMIT))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def forget(self, call: RoomCall) -> None:
         """Drop a call from every table; it is over."""
         if self.calls.pop(call.id, None) is None:
             return
         self._legs.pop(call.leg, None)
-        self._calls_of[call.room] -= 1
-        if not self._calls_of[call.room]:
-            del self._calls_of[call.room]
+        self._count(call.room, -1)
         same = self._same[call.resume_token]
         same.remove(call)
         if not same:
@@ -277,6 +366,11 @@ class FrontDesk:
             # One that came back in vain must not take the token from the call that is still in the room.
             for other in self.others_of(call):
                 self._resumable[call.resume_token] = other
+
+    def _count(self, room: Room, more: int) -> None:
+        self._calls_of[room] += more
+        if not self._calls_of[room]:
+            del self._calls_of[room]
 
     def others_of(self, call: RoomCall) -> list[RoomCall]:
         """Return the other living calls of the same participant: a browser may come back more than once at a time."""
@@ -301,11 +395,11 @@ class FrontDesk:
     async def _direct_on(self, id: RoomId, directing: _Directing) -> None:
         """Send a room's plans until nobody waits for one."""
         while directing.next is not None:
-            room = self.rooms.get(id)
+            room = self._anywhere(id)
             if room is not None and len(room.participants) > CROWD:
                 await directing.rest()
             done, directing.next = directing.next, None
-            room = self.rooms.get(id)
+            room = self._anywhere(id)
             try:
                 if room is not None:
                     await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
@@ -357,7 +451,7 @@ class FrontDesk:
 
     async def _media_event(self, event: MediaEvent) -> None:
         if isinstance(event, Talking | Speaker):
-            room = self.rooms.get(event.room)
+            room = self._anywhere(event.room)
             if room is None:
                 return
             changed = room.talking(event.leg, event.talking) if isinstance(event, Talking) else room.speaks(event.leg)

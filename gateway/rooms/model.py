@@ -177,4 +177,50 @@ class Said:
     at: float
 
 
-RoomEvent = Joined | Changed | Left | SpeakerChanged | RoomChanged | RoomDeleted | CallRefused | KeyPressed | Said
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """Somebody whom the house calls is being rung."""
+
+    room: RoomId
+    call: CallId
+    facts: CallFacts
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call of a gateway call ended before it was put through: nobody answered, busy, the caller gave up."""
+
+    room: RoomId
+    call: CallId
+    facts: CallFacts
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class TransferGoes:
+    """How the call goes that a participant was asked to make elsewhere.
+
+    reason is NORMAL where it was answered, None while that is open, else why it failed; over: no more is told.
+    """
+
+    room: RoomId
+    participant: ParticipantId
+    target: str
+    reason: Reason | None
+    over: bool
+
+
+RoomEvent = (
+    Joined
+    | Changed
+    | Left
+    | SpeakerChanged
+    | RoomChanged
+    | RoomDeleted
+    | CallRefused
+    | KeyPressed
+    | Ringing
+    | CallFailed
+    | TransferGoes
+    | Said
+)

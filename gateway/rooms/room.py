@@ -26,10 +26,14 @@ ECHO_CAPTION = "Echo test: this is you, one second ago"
 
 
 class Room:
-    """Participants in the order they came; each change returns the events that it makes."""
+    """Participants in the order they came; each change returns the events that it makes.
 
-    def __init__(self, settings: RoomSettings) -> None:
+    private is the room of a gateway call, which is in no list and shows no slate.
+    """
+
+    def __init__(self, settings: RoomSettings, private: bool = False) -> None:
         self.settings = settings
+        self.private = private
         self.speaker: ParticipantId | None = None
         self.chat = Chat(settings.id)
         self._participants: dict[ParticipantId, Participant] = {}
@@ -49,15 +53,16 @@ class Room:
         id = self._legs.get(leg)
         return None if id is None else self._participants[id]
 
-    def admit(self, pin: str | None, waiting: int = 0) -> Rank:
+    def admit(self, pin: str | None, waiting: int = 0, rank: Rank | None = None, most: int | None = None) -> Rank:
         """Say as what a caller with this PIN may enter; waiting counts those admitted but not in yet.
 
+        rank was decided elsewhere and needs no PIN; most is another bound than the room's.
         Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
         """
-        rank = self._rank(pin)
+        rank = rank or self._rank(pin)
         if self.settings.locked and rank is not Rank.HOST:
             raise Refused(Reason.ROOM_LOCKED)
-        if len(self._participants) + waiting >= self.settings.max_participants:
+        if len(self._participants) + waiting >= (most or self.settings.max_participants):
             raise Refused(Reason.ROOM_FULL)
         return rank
 
@@ -142,7 +147,10 @@ class Room:
         return [RoomChanged(settings.id, settings)]
 
     def plan(self, dial: str = "") -> ViewPlan:
-        """Return who hears whom and who sees what; dial says on the slate how others get in."""
+        """Return who hears whom and who sees what; dial says on the slate how others get in.
+
+        The two of a private room wait for nobody: there is no title and no hint.
+        """
         legs = tuple(
             LegPlan(
                 leg=one.leg,
@@ -153,6 +161,8 @@ class Room:
             )
             for one in self._participants.values()
         )
+        if self.private:
+            return ViewPlan(legs=legs, layout=self.settings.layout)
         echo = self.settings.apart
         slate = ECHO_CAPTION if echo else dial
         return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=slate, echo=echo)

@@ -12,15 +12,18 @@ from fastapi import APIRouter, Request, Response
 from gateway.calls import Call
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
+from gateway.rooms.outbound import Denied
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
 from gateway.web.board import told_message
+from gateway.web.calls import start_transfer
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
     Invitation,
     MessageList,
     MessageShape,
+    Move,
     NewMessage,
     NewRoom,
     ParticipantChange,
@@ -30,6 +33,7 @@ from gateway.web.shapes import (
     RoomChange,
     RoomList,
     RoomShape,
+    Transfer,
     participant_detail,
     participant_shape,
     room_shape,
@@ -174,6 +178,24 @@ async def remove_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -
     return Response(status_code=204)
 
 
+@router.post("/rooms/{room}/participants/{id}/move", dependencies=ROOMS, tags=["participants"])
+async def move_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Move) -> ParticipantDetail:
+    """Bring a participant into another room; its peer notices nothing. Neither lock nor PIN keeps it out."""
+    to = office.desk.room(asked.room)
+    await office.desk.move(office.desk.room(room), ParticipantId(id), to)
+    return await _detail(office, _somebody(to, id))
+
+
+@router.post("/rooms/{room}/participants/{id}/transfer", dependencies=CALLS, tags=["participants"], status_code=202)
+async def transfer_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Transfer) -> Response:
+    """Have a participant's peer call somebody else instead of us; `transfer` events tell how that goes.
+
+    It leaves when the other one has answered. An address outside must be allowed by an outbound rule.
+    """
+    await start_transfer(office, office.desk.call_of(office.desk.room(room), ParticipantId(id)), asked)
+    return Response(status_code=202)
+
+
 async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:
     """Place a call, and give it up when it rings too long, the client goes, or the server stops."""
     call = asyncio.create_task(dialling)
@@ -184,6 +206,8 @@ async def _while_waited_for(request: Request, office: Office, dialling: Coroutin
         if call.done():
             try:
                 return call.result()
+            except Denied:
+                raise
             except Refused as refused:
                 raise CalleeRefused(refused.reason, refused.detail) from None
         raise Refused(Reason.CANCELLED if done else Reason.NO_ANSWER)

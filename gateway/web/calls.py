@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query, Response
 from gateway.calls import CallId
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
+from gateway.rooms.outbound import Asker, Role
 from gateway.store.tables import CallRecord
 from gateway.web.access import CALLS, READ, REFUSALS, InOffice, SomebodyKey
-from gateway.web.shapes import CallList, CallShape, RecordList, RecordShape, moment
+from gateway.web.office import Office
+from gateway.web.shapes import CallList, CallShape, RecordList, RecordShape, Transfer, moment
 
 MAX_PAGE = 500
 """Records in one answer."""
@@ -37,6 +39,24 @@ async def end_call(office: InOffice, id: SomebodyKey) -> Response:
     """End a call, in whatever state it is."""
     await _call(office, id).hang_up(Reason.HUNG_UP_BY_HOST)
     return Response(status_code=204)
+
+
+@router.post("/calls/{id}/transfer", dependencies=CALLS, status_code=202)
+async def transfer_call(office: InOffice, id: SomebodyKey, asked: Transfer) -> Response:
+    """Have the peer of a call call somebody else instead of us; `transfer` events tell how that goes."""
+    await start_transfer(office, _call(office, id), asked)
+    return Response(status_code=202)
+
+
+async def start_transfer(office: Office, call: RoomCall, asked: Transfer) -> None:
+    """Begin a transfer for somebody with a token of the API. Raises `Refused`."""
+    asker = Asker(Role.API, "" if call.room.private else call.room_id)
+    other = None
+    if asked.participant is not None:
+        other = next((one for one in office.desk.calls.values() if one.participant_id == asked.participant), None)
+        if other is None or other is call:
+            raise Refused(Reason.NO_SUCH_USER, asked.participant)
+    await office.desk.transfer(call, asker, asked.target or "", other)
 
 
 @router.get("/records", dependencies=READ)
@@ -74,6 +94,10 @@ def _shape(call: RoomCall) -> CallShape:
         protocol=facts.protocol.value,
         direction=facts.direction.value,
         inside=call.inside,
+        state="inside" if call.inside else "ringing" if call.rings else "arriving",
+        gateway=call.room.private,
+        trunk=facts.trunk,
+        account=facts.account,
         name=one.name if one is not None else facts.name,
         caller=facts.caller,
         source=facts.source,

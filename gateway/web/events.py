@@ -10,18 +10,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
+from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import (
+    CallFailed,
     CallRefused,
     Changed,
     Joined,
     KeyPressed,
     Left,
+    Ringing,
     RoomChanged,
     RoomDeleted,
     RoomEvent,
     Said,
     SpeakerChanged,
+    TransferGoes,
 )
 from gateway.web.access import READ, REFUSALS, InOffice
 from gateway.web.board import told_message
@@ -49,8 +53,9 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, said, speaker, room-changed, room-deleted, call-refused, key-pressed. The data of
-    each is a JSON object with "room". A stream that is read too slowly loses the oldest events.
+    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, ringing, call-failed, transfer,
+    said, key-pressed. The data of each is a JSON object with "room". A stream that is read too slowly loses the oldest
+    events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -110,10 +115,27 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
         case RoomDeleted():
             return "room-deleted", {}
         case CallRefused():
-            facts = event.facts
-            who = {"protocol": facts.protocol.value, "source": facts.source, "caller": facts.caller, "name": facts.name}
-            return "call-refused", {**who, "reason": event.reason.value}
+            return "call-refused", {**_who(event.facts), "reason": event.reason.value}
+        case Ringing():
+            return "ringing", {**_who(event.facts), "call": event.call}
+        case CallFailed():
+            return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
+        case TransferGoes():
+            state = "trying" if event.reason is None else "done" if event.reason is Reason.NORMAL else "failed"
+            about = {"participant": event.participant, "target": event.target, "state": state, "over": event.over}
+            return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
         case Said():
             return "said", told_message(event)
         case KeyPressed():
             return "key-pressed", {"participant": event.participant, "digit": event.digit}
+
+
+def _who(facts: CallFacts) -> dict[str, Any]:
+    """Return what events tell of a call that has no participant."""
+    return {
+        "protocol": facts.protocol.value,
+        "direction": facts.direction.value,
+        "source": facts.source,
+        "caller": facts.caller,
+        "name": facts.name,
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.model import Formats, Participant, RoomMode
@@ -24,6 +24,8 @@ def _some_name(name: str) -> str:
 RoomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Name = Annotated[str, StringConstraints(max_length=64), AfterValidator(clean_name)]
 Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_some_name)]
+Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^\s<>\"]{1,250}$")]
+"""An address that can be called; user:NAME is where an account of ours is registered."""
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
@@ -212,12 +214,35 @@ class ParticipantChange(Asked):
 class Invitation(Asked):
     """Whom to call, as an address that the gateway can dial; name is what the others read of it."""
 
-    target: Annotated[str, StringConstraints(pattern=r"^sips?:[^\s<>\"]{1,255}$")]
+    target: Address
     name: Name = ""
 
 
+class Transfer(Asked):
+    """Whom a participant is to call instead of us: an address, or the peer of another participant of any room."""
+
+    target: Address | None = None
+    participant: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Transfer:
+        if (self.target is None) == (self.participant is None):
+            raise ValueError("a target or a participant is needed, not both")
+        return self
+
+
+class Move(Asked):
+    """The room that a participant is to be in."""
+
+    room: RoomKey
+
+
 class CallShape(Shape):
-    """A call that goes on. inside says whether its participant is in the room, joined since when."""
+    """A call that goes on. inside says whether its participant is in the room, joined since when.
+
+    state is arriving, ringing (the peer is being rung), or inside. gateway says that it is one of a gateway call, whose
+    calls have the same room, which is none of the house's rooms. trunk and account say where it came through.
+    """
 
     id: str
     room: str
@@ -225,6 +250,10 @@ class CallShape(Shape):
     protocol: str
     direction: str
     inside: bool
+    state: Literal["arriving", "ringing", "inside"]
+    gateway: bool
+    trunk: str
+    account: str
     name: str
     caller: str
     source: str

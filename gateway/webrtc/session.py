@@ -28,7 +28,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Line
 from gateway.reasons import Reason, Refused
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
@@ -335,7 +335,10 @@ class BrowserSession:
     async def say(self, name: str, text: str) -> None:
         """Do nothing: browsers read a room's messages from its board."""
 
-    async def transfer(self, target: str) -> None:
+    async def press(self, digit: str, duration: int) -> None:
+        """Do nothing: a page has nothing that takes keys."""
+
+    async def transfer(self, target: str, replaces: Line | None = None) -> None:
         """Refuse: a browser calls nobody itself."""
         raise Refused(Reason.UNSUPPORTED, "a browser cannot be transferred")
 

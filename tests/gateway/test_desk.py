@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.calls import CallFacts, CallProtocol, Direction
+from gateway.calls import CallFacts, CallProtocol, Direction, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
 from gateway.rooms.model import (
@@ -49,6 +49,9 @@ class RecordingPlane:
         self.opened: dict[LegId, Abilities] = {}
         self.closed: list[tuple[LegId, Reason]] = []
         self.plans: list[ViewPlan] = []
+        self.moved: list[tuple[LegId, RoomId]] = []
+        self.pressed: list[tuple[LegId, str, int]] = []
+        self.takes_keys = True
         self.confirmed: list[tuple[LegId, str]] = []
         self.refuse: Reason | None = None
         self.deaf: set[LegId] = set()
@@ -72,6 +75,15 @@ class RecordingPlane:
 
     async def direct(self, room: RoomId, plan: ViewPlan) -> None:
         self.plans.append(plan)
+
+    async def move(self, leg: LegId, room: RoomId) -> None:
+        if self.refuse is not None:
+            raise Refused(self.refuse)
+        self.moved.append((leg, room))
+
+    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+        self.pressed.append((leg, digit, duration))
+        return self.takes_keys
 
     async def key_frame(self, leg: LegId) -> None: ...
 
@@ -122,8 +134,11 @@ class RecordingLine:
     async def say(self, name: str, text: str) -> None:
         self.asked.append((name, text))
 
-    async def transfer(self, target: str) -> None:
-        self.asked.append(target)
+    async def press(self, digit: str, duration: int) -> None:
+        self.asked.append((digit, duration))
+
+    async def transfer(self, target: str, replaces: Line | None = None) -> None:
+        self.asked.append(target or replaces)
 
 
 def facts(called: str = "100", protocol: CallProtocol = CallProtocol.SIP, **more: str) -> CallFacts:

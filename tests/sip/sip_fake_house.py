@@ -18,6 +18,7 @@ from transcode.media import (
     Kind,
     LegId,
     MediaDescription,
+    RoomId,
     Setup,
     SrtpKey,
     StreamDescription,
@@ -118,6 +119,9 @@ class FakeCall:
         self.said: list[str] = []
         self.remote: MediaDescription | None = None
         self.keys: list[tuple[str, int]] = []
+        self.room_id = RoomId(facts.called)
+        self.admission: asyncio.Future[None] | None = None
+        self.transfers: list[tuple[Reason | None, bool]] = []
         self.messages: list[str] = []
         self.reason: Reason | None = None
         self.error: Exception | None = None
@@ -141,7 +145,20 @@ class FakeCall:
                 await self._changed.wait()
 
     async def admitted(self) -> None:
-        """Rooms answer at once."""
+        """Rooms answer at once; with `admission` set, the caller waits for it."""
+        if self.admission is not None:
+            try:
+                await self.admission
+            except asyncio.CancelledError:
+                await self._note("given up")
+                raise
+
+    async def ringing(self) -> None:
+        await self._note("ringing")
+
+    async def transfer_goes(self, reason: Reason | None, over: bool) -> None:
+        self.transfers.append((reason, over))
+        await self._note("transfer_goes")
 
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         self.remote = remote

@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import Any
 
-from sip.config import StackConfig
+from sip.config import BASIC_METHODS, StackConfig
 from sip.digest_client import Login
 from sip.events import Event, Flow, InviteReceived, RequestAnswered, Send, Transport
 from sip.framing import StreamFramer
@@ -41,7 +41,8 @@ class Phone(asyncio.DatagramProtocol):
             self._tasks.append(loop.create_task(self._read(reader)))
         self.local = local
         self.flow = Flow(self.kind, "127.0.0.1", local, "127.0.0.1", self.port, 1)
-        self.stack = Stack(StackConfig("127.0.0.1", {self.kind: local}), random.Random(2))
+        config = StackConfig("127.0.0.1", {self.kind: local}, methods=(*BASIC_METHODS, "NOTIFY"))
+        self.stack = Stack(config, random.Random(local))
         self._tasks.append(loop.create_task(self._tick()))
 
     @property

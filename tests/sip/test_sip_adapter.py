@@ -616,7 +616,7 @@ async def test_an_answer_in_the_ringing_is_used_where_the_200_has_none(
     peer.reply(invite, 200)
     await peer.asked("ACK", None)
     await dialling
-    assert desk.calls[0].said == ["offer", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "ringing", "accept", "connected"]
 
 
 async def test_an_answer_that_makes_no_sense_ends_the_call(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:

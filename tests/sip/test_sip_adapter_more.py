@@ -171,7 +171,7 @@ async def test_a_reliable_183_is_acknowledged_and_its_media_heard_before_the_ans
     peer.send_text("\n".join(["SIP/2.0 200 OK", *lines]))
     await peer.asked("ACK", None)
     await dialling
-    assert desk.calls[0].said == ["offer", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "ringing", "accept", "connected"]
 
 
 async def test_another_phone_s_answer_replaces_the_early_one(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
@@ -182,7 +182,7 @@ async def test_another_phone_s_answer_replaces_the_early_one(adapter: SipAdapter
     peer.reply(invite, 200, early.replace(b"m=audio 4", b"m=audio 5"))
     await peer.asked("ACK", None)
     await dialling
-    assert desk.calls[0].said == ["offer", "accept", "offer", "accept", "connected"]
+    assert desk.calls[0].said == ["offer", "ringing", "accept", "offer", "accept", "connected"]
 
 
 async def test_a_call_is_changed_by_re_invite_and_tried_again_after_491(

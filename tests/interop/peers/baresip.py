@@ -7,8 +7,8 @@ module, behind its own decoder; what it sees is saved by its snapshot module, as
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import hearing
@@ -138,6 +138,6 @@ class Baresip(Program):
             await asyncio.sleep(0.1)
             if path.exists() and path.stat().st_size > 100:
                 await asyncio.sleep(0.3)
-                with contextlib.suppress(OSError):  # it still writes
+                with suppress(SyntaxError, OSError):  # it may still be writing, on a busy machine for long
                     return seeing.in_image(path)
         return set()

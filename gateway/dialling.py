@@ -1,0 +1,83 @@
+"""The house's dialler: has each call placed by the adapter of its protocol, and sets the switchboard up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from gateway.calls import Call, CallFacts, Order
+from gateway.config import Config
+from gateway.config_dialling import dial_plan
+from gateway.policy_client import PolicyClient, PolicySettings
+from gateway.reasons import Reason, Refused
+from gateway.rooms.desk import FrontDesk
+from gateway.rooms.switchboard import Switchboard
+from transcode.media import Sample, Wanted
+
+
+class Adapter(Protocol):
+    """An adapter that places calls."""
+
+    def user_of(self, target: str) -> str | None:
+        """Return the account of ours that an address means, None where it is somebody outside."""
+
+    async def place(self, order: Order, facts: CallFacts) -> Call:
+        """Place a call (see `gateway.calls.Dialler`)."""
+
+
+class H323(Protocol):
+    """The H.323 adapter."""
+
+    async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
+        """Place a call to h323:alias@host or h323:host."""
+
+
+class HouseDialler:
+    """Implements `gateway.calls.Dialler` over the adapters that there are; h323 None: there is none."""
+
+    def __init__(self, sip: Adapter) -> None:
+        self.h323: H323 | None = None
+        self._sip = sip
+
+    def user_of(self, target: str) -> str | None:
+        """See `Dialler.user_of`."""
+        return self._sip.user_of(target)
+
+    async def dial(self, order: Order, facts: CallFacts) -> Call:
+        """See `Dialler.dial`."""
+        if not order.target.lower().startswith("h323:"):
+            return await self._sip.place(order, facts)
+        if self.h323 is None:
+            raise Refused(Reason.UNSUPPORTED, "no H.323 calls are placed here")
+        return await self.h323.dial(order.target, facts, order.wanted, order.display)
+
+
+def set_up(desk: FrontDesk, config: Config, users: Iterable[str]) -> PolicyClient | None:
+    """Give the desk's switchboard what the configuration says; return the policy client that is to be closed.
+
+    Raises OSError where the policy's certificate cannot be read.
+    """
+    board, policy = desk.switchboard, config.policy
+    board.plan = dial_plan(config.dial_plan)
+    board.outbound = config.outbound.outbound()
+    board.is_user = frozenset(users).__contains__
+    if policy.url is None:
+        return None
+    client = PolicyClient(
+        PolicySettings(policy.url, policy.timeout, policy.on_failure == "refuse", policy.token, policy.certificate)
+    )
+    board.policy = client
+    return client
+
+
+def samples(board: Switchboard) -> list[Sample]:
+    """Return the switchboard's counts for metrics."""
+    found = [
+        Sample("outbound_refused_total", (("reason", reason.value),), count)
+        for reason, count in board.outbound.refused.items()
+    ]
+    return [
+        *found,
+        Sample("outbound_calls", (), board.outbound.calls),
+        Sample("gateway_calls", (), len(board.bridges)),
+    ]

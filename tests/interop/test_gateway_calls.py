@@ -1,0 +1,168 @@
+"""Registered phones that call each other through the gateway: who hears whom, who sees whom, and how calls end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import marks
+import party
+import pytest
+from peers.baresip import Baresip
+from peers.sipp import Sipp
+from starting import StartGateway
+
+from gateway.bench.process import TOKEN, GatewayProcess
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+ACCOUNTS = [{"user": "ann", "password": "correct horse"}, {"user": "bob", "password": "battery"}]
+LISTENING = 8.0
+
+
+async def _ask(gateway: GatewayProcess, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def ask() -> tuple[int, Any]:
+        request = urllib.request.Request(
+            gateway.url + "/api/v1" + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=gateway._tls) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+
+    return await asyncio.to_thread(ask)
+
+
+async def _calls(gateway: GatewayProcess) -> list[dict[str, Any]]:
+    _, answer = await _ask(gateway, "GET", "/calls")
+    found: list[dict[str, Any]] = answer["calls"]
+    return found
+
+
+async def _nobody_calls(gateway: GatewayProcess) -> None:
+    async with asyncio.timeout(10):
+        while await _calls(gateway):
+            await asyncio.sleep(0.2)
+
+
+async def _records(gateway: GatewayProcess, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(10):
+        while True:
+            _, answer = await _ask(gateway, "GET", "/records")
+            if len(answer["records"]) >= count:
+                found: list[dict[str, Any]] = answer["records"]
+                return found
+            await asyncio.sleep(0.3)
+
+
+@asynccontextmanager
+async def phones(
+    gateway: GatewayProcess, tmp_path: Path, answer: bool = True, video: bool = False
+) -> AsyncIterator[tuple[Baresip, Baresip]]:
+    """Give ann and bob, both registered; bob takes calls by himself if answer is set."""
+    async with AsyncExitStack() as stack:
+        ann = Baresip(marks.ANN, tmp_path, video=video, registrar=(gateway.udp, '"correct horse"'))
+        bob = Baresip(marks.BOB, tmp_path, video=video, registrar=(gateway.udp, '"battery"'))
+        ann.configure()
+        bob.configure(answer=answer)
+        for phone in (ann, bob):
+            stack.push_async_callback(phone.stop)
+            await phone.begin()
+        async with asyncio.timeout(15):
+            while (await gateway.metrics()).total("roombridge_sip_registrations") != 2:
+                await asyncio.sleep(0.2)
+        yield ann, bob
+
+
+async def test_two_terminals_call_each_other_with_sound_and_picture(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS, sip={"authenticate": "all"})
+    async with phones(gateway, tmp_path, video=True) as (ann, bob):
+        await ann.dial(f"sip:bob@127.0.0.1:{gateway.udp}")
+        await bob.expect("Call established", 10)
+        calls = await _calls(gateway)
+        assert {(one["direction"], one["state"], one["gateway"]) for one in calls} == {
+            ("incoming", "inside", True),
+            ("outgoing", "inside", True),
+        }
+        assert len({one["room"] for one in calls}) == 1
+        assert not await gateway.participants()
+        await party.assert_all_see({"ann": (marks.ANN, ann.sees), "bob": (marks.BOB, bob.sees)}, 25.0)
+        await asyncio.sleep(LISTENING)
+        party.assert_hears("ann", ann.heard(), marks.ANN, [marks.BOB])
+        party.assert_hears("bob", bob.heard(), marks.BOB, [marks.ANN])
+        await bob.hang_up()
+        await ann.expect(r"session closed|terminated|Call.*closed", 10)
+        await _nobody_calls(gateway)
+        records = await _records(gateway, 2)
+        assert {one["reason"] for one in records} == {"normal"}
+        assert len({one["room"] for one in records}) == 1
+
+
+async def test_a_called_one_who_says_no_is_heard_by_the_caller(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS, media={"process": False})
+    async with phones(gateway, tmp_path, answer=False) as (ann, bob):
+        await ann.write(f"/dial sip:bob@127.0.0.1:{gateway.udp}")
+        await bob.expect(r"Incoming call", 10)
+        await ann.expect(r"180 Ringing|ringing", 10)
+        await bob.hang_up()
+        await ann.expect(r"486|Busy|Rejected", 10)
+        await _nobody_calls(gateway)
+        assert {one["reason"] for one in await _records(gateway, 2)} == {"busy"}
+
+
+async def test_a_caller_who_gives_up_stops_the_ringing(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS, media={"process": False})
+    async with phones(gateway, tmp_path, answer=False) as (ann, bob):
+        await ann.write(f"/dial sip:bob@127.0.0.1:{gateway.udp}")
+        await bob.expect(r"Incoming call", 10)
+        bob.output = ""
+        await ann.hang_up()
+        await bob.expect(r"session closed|terminated|closed|[Cc]ancelled", 10)
+        await _nobody_calls(gateway)
+        assert {one["reason"] for one in await _records(gateway, 2)} == {"cancelled"}
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_sipp_calls_a_registered_terminal(start_gateway: StartGateway, tmp_path: Path, transport: str) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS, media={"process": False})
+    async with phones(gateway, tmp_path) as (_, bob):
+        sipp = Sipp(marks.CLEO, tmp_path, transport, seconds=LISTENING + 2)
+        try:
+            await sipp.dial("127.0.0.1", gateway.udp if transport == "udp" else gateway.tcp, "bob")
+            await asyncio.sleep(LISTENING)
+            party.assert_hears("bob", bob.heard(), marks.BOB, [marks.CLEO])
+            party.assert_hears("cleo", sipp.heard(), marks.CLEO, [marks.BOB])
+            assert await sipp.wait(20) == 0  # it hangs up itself
+        finally:
+            await sipp.finish()
+        await bob.expect(r"session closed|terminated|closed", 10)
+        await _nobody_calls(gateway)
+
+
+async def test_nobody_calls_outside_who_may_not(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway(
+        accounts=ACCOUNTS,
+        media={"process": False},
+        dial_plan=[{"called": r"0(\d+)", "call": r"sip:\1@127.0.0.1:9"}],
+        outbound={"rules": [{"roles": ["caller"], "sources": ["192.0.2.0/24"]}]},
+    )
+    status, answer = await _ask(gateway, "POST", "/rooms/100/participants", {"target": "sip:x@127.0.0.1:9"})
+    assert (status, answer["reason"]) == (403, "not-allowed")
+    async with phones(gateway, tmp_path) as (ann, _):
+        await ann.write(f"/dial sip:0900123@127.0.0.1:{gateway.udp}")
+        await ann.expect(r"403", 10)
+    metrics = await gateway.metrics()
+    assert metrics.total("roombridge_outbound_refused_total", reason="not-allowed") == 2
+    assert metrics.total("roombridge_outbound_calls") == 0
