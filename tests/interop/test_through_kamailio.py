@@ -25,7 +25,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 
 LISTENING = 9.0
 """Seconds in which all talk: several bursts of each."""
-PLAIN: dict[str, Any] = {"media": {"srtp": "off"}}
+PLAIN: dict[str, Any] = {
+    "media": {"srtp": "off"},
+    "outbound": {"rules": [{"schemes": ["sip"], "hosts": ["127.0.0.1"]}]},
+}
 
 StartProxy = Callable[..., Awaitable[Kamailio]]
 StartPhone = Callable[..., Awaitable[Baresip]]
