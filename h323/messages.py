@@ -25,6 +25,7 @@ Some additions are BOOLEANs that must be there whenever a later addition is (`h2
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from h323.asn1 import load
@@ -100,11 +101,17 @@ def encode(kind: Kind, value: Any, trimmed: bool = False) -> bytes:
 def complete(kind: Kind, name: str, members: dict[str, Any]) -> dict[str, Any]:
     """The members of a SEQUENCE with False for each addition that is a BOOLEAN, must be there and is not given.
 
-    kind: where the type is used, which tells its module. name: the type's ASN.1 name, as "Setup-UUIE" or
-    "AdmissionRequest". KeyError when there is no such SEQUENCE.
+    kind: what the SEQUENCE is a part of. name: the type's ASN.1 name, as "Setup-UUIE" or "AdmissionRequest". KeyError
+    when there is no such SEQUENCE.
     """
-    type_ = _SPECIFICATION.type(kind.value[0], name)
-    if not isinstance(type_, Sequence):
-        raise KeyError(name)
-    flags = [m.name for m in type_.additions or () if isinstance(m.type, Boolean) and not m.optional]
-    return {**dict.fromkeys(flags, False), **members}
+    return {**dict.fromkeys(_flags(kind, name), False), **members}
+
+
+@cache
+def _flags(kind: Kind, name: str) -> tuple[str, ...]:
+    for module in _SPECIFICATION.reach(kind.value[0]):
+        if name in _SPECIFICATION.names(module):
+            type_ = _SPECIFICATION.type(module, name)
+            if isinstance(type_, Sequence):
+                return tuple(m.name for m in type_.additions or () if isinstance(m.type, Boolean) and not m.optional)
+    raise KeyError(name)

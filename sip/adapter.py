@@ -37,6 +37,7 @@ from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Servers
 from sip.events import Flow, Send, SessionId, Transport
+from sip.identity import ANONYMOUS, is_global
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
@@ -249,8 +250,8 @@ class SipAdapter:
         registered, one contact after the other.
 
         trunk names the trunk that the call goes through: target is then a number, or a tel or sip URI whose host does
-        not matter. caller is the number that the trunk is told, by default the trunk's own; private withholds it from
-        who is called.
+        not matter. caller is the number that the trunk is told: by default sender where that is a global number, else
+        the trunk's own; private withholds it from who is called, as it is for a sender that is anonymous.
 
         Raises Refused with the reason that the peer or the house gave; where the trunk has no room: BUSY, OVERLOAD.
         """
@@ -258,7 +259,8 @@ class SipAdapter:
             raise Refused(Reason.SHUTDOWN)
         wanted, headers = wanted or Wanted(), headers or []
         if trunk:
-            line = self.trunks.get(trunk)
+            line, private = self.trunks.get(trunk), private or sender == ANONYMOUS.user
+            caller = caller or (sender if is_global(sender) else "")
             return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
         return await self._placing.dial(target, facts, wanted, display, headers, sender)
 

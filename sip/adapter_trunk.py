@@ -111,6 +111,7 @@ class TrunkLine:
         self._cseq = 0
         self._flow: Flow | None = None
         self._contact = ""
+        self._bound_to: Hop | None = None
         self._ping_due: float | None = None
         self._server = trunk.servers[0]
 
@@ -296,7 +297,8 @@ class TrunkLine:
         try:
             hops = await self._servers_now()
         except Refused:
-            hops = []
+            hops = [self._bound_to] if self._bound_to is not None and not expires else []
+        hops.sort(key=lambda hop: hop != self._bound_to)  # a binding is kept where it stands, while that answers
         for hop in hops:
             try:
                 flow = await self._network.open(hop.target)
@@ -323,7 +325,7 @@ class TrunkLine:
         if response is None or response.status >= 300:
             return
         self._hold(flow if expires else None)
-        self._contact = contact
+        self._contact, self._bound_to = contact, hop
         self._server = f"{hop.address}:{hop.port}"
 
     def _hold(self, flow: Flow | None) -> None:

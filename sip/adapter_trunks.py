@@ -48,6 +48,8 @@ class Trunks:
         A carrier that calls the Contact that we registered is known by that, as no one else has heard of it; any
         other by its address, or over TLS by the certificate that it showed.
         """
+        if flow.transport.web:  # a page on a machine of the carrier's is not the carrier
+            return None
         user = request.uri.name
         for line in self._lines.values():
             if line.contact_user and line.contact_user == user:

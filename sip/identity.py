@@ -95,7 +95,7 @@ def carried_user(uri: Uri) -> tuple[str, str, bool]:
     """
     if uri.scheme != "tel":
         name = uri.name
-        phone = uri.parameters.get("user", "").lower() == "phone" or _is_number(name)
+        phone = uri.parameters.get("user", "").lower() == "phone" or is_global(name)
         return name, "", phone
     number = plain_number(uri.user or "")
     context = uri.parameters.get("phone-context", "")
@@ -167,5 +167,6 @@ def _same_user(one: NameAddr, other: NameAddr) -> bool:
     return one.uri.name.lstrip("+") == other.uri.name.lstrip("+")
 
 
-def _is_number(text: str) -> bool:
+def is_global(text: str) -> bool:
+    """Tell whether a text is a global telephone number (RFC 3966 §5.1.4)."""
     return text.startswith("+") and text[1:].isdecimal() and text.isascii()

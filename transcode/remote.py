@@ -40,6 +40,8 @@ STOP_TIME = 3.0
 """Seconds that the media process gets to end by itself."""
 CALL_TIME = 10.0
 """Seconds that one call may take: the longest, an answer that gathers ICE candidates, takes well under one."""
+START_TIME = 60.0
+"""Seconds that the media process gets to start: it loads all codecs, which takes 10 on a machine that is busy."""
 RESTART_PAUSE = 0.5
 """Seconds before a media process that died is started again, so that a fault at start does not spin."""
 
@@ -69,7 +71,7 @@ class RemotePlane:
         await self._launch()
         self._reading = asyncio.create_task(self._run())
         try:
-            await self._call("counters")
+            await self._call("counters", within=START_TIME)
         except BaseException:
             await self.stop()
             raise
@@ -160,13 +162,13 @@ class RemotePlane:
             self._events.get_nowait()
         self._events.put_nowait(event)
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def _call(self, method: str, *arguments: Any, within: float | None = None) -> Any:
         if self._stopping:
             raise Refused(Reason.SHUTDOWN)
         self._number += 1
         number = self._number
         try:
-            async with asyncio.timeout(CALL_TIME):
+            async with asyncio.timeout(within or CALL_TIME):
                 await self._ready.wait()
                 assert self._writer is not None
                 future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -24,7 +24,8 @@ ROUNDS = 2
 LINGER = GIVE_UP + 3.0
 """Seconds after which nothing of a call is kept: transactions absorb retransmissions for 32 (RFC 3261 §17.2)."""
 REALM = "roombridge"
-REGISTER_SECONDS = 240.0
+REGISTER_SECONDS = 600.0
+"""Time for all registrations: a machine that does much else takes 40 a second."""
 _LAG = "roombridge_loop_lag_seconds"
 _MIB = 1 << 20
 

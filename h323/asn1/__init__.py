@@ -13,5 +13,6 @@ from typing import Any
 
 def load() -> dict[str, Any]:
     """asn1tools' parse of all modules, by module name."""
-    modules: dict[str, Any] = json.loads(files(__package__).joinpath("modules.json").read_text("utf-8"))
+    kept = json.loads(files(__package__).joinpath("modules.json").read_text("utf-8"))
+    modules: dict[str, Any] = kept["modules"]
     return modules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,14 @@ import asn1tools
 HERE = Path(__file__).parent
 PARSED = HERE / "modules.json"
 _KEPT = ("imports", "types", "values")
+
+
+def digest() -> str:
+    """SHA-256 of all .asn texts, which tells whether modules.json was made of them."""
+    texts = hashlib.sha256()
+    for path in sorted(HERE.glob("*.asn")):
+        texts.update(path.read_bytes())
+    return texts.hexdigest()
 
 
 def parse() -> dict[str, Any]:
@@ -28,7 +37,7 @@ def text(modules: dict[str, Any]) -> str:
         types = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in module["types"].items())
         rest = ", ".join(f'"{key}": {json.dumps(module[key])}' for key in _KEPT if key != "types")
         lines.append(f'{json.dumps(name)}: {{{rest}, "types": {{\n{types}\n}}}}')
-    return "{" + ",\n".join(lines) + "}\n"
+    return f'{{"made_of": "{digest()}", "modules": {{\n' + ",\n".join(lines) + "}}\n"
 
 
 if __name__ == "__main__":

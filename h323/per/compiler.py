@@ -62,6 +62,13 @@ class Specification:
         """Names of the types of a module."""
         return list(self._modules[module]["types"])
 
+    def reach(self, module: str) -> list[str]:
+        """A module and all that it imports from, directly or through others, the nearest first."""
+        found = [module]
+        for near in found:
+            found += [far for far in self._modules[near]["imports"] if far not in found]
+        return found
+
     def compile_all(self) -> None:
         """Compile every type, so that none costs time later."""
         for module, parsed in self._modules.items():

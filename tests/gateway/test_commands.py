@@ -20,6 +20,8 @@ EVIL = "\x1b]0;owned\x07[bold]Ann[/]"
 ANN = {"id": "p1", "name": EVIL, "protocol": "sip", "audio": {"in": "opus"}, "secure": True, "source": "192.0.2.1:5060"}
 CALL = {"id": "c1", "room": "100", "name": "Ann", "protocol": "sip", "inside": True}
 MESSAGE = {"number": 1, "participant": "p1", "name": EVIL, "text": "Hello", "at": "2026-01-01T10:00:00Z"}
+BINDING = {"account": "ann", "contact": "sip:ann@192.0.2.7", "seconds": 300, "agent": EVIL}
+TRUNK = {"name": "carrier", "state": "down", "why": "503 Full", "registration": "waiting", "calls": 0}
 ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/api/v1/rooms"): {"rooms": [ROOM]},
     ("GET", "/api/v1/rooms/100"): ROOM,
@@ -37,6 +39,8 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/api/v1/calls"): {"calls": [CALL]},
     ("GET", "/api/v1/calls/c1"): CALL,
     ("DELETE", "/api/v1/calls/c1"): None,
+    ("GET", "/api/v1/registrations"): {"registrations": [BINDING], "trunks": [TRUNK]},
+    ("GET", "/api/v1/trunks"): {"trunks": [TRUNK]},
 }
 
 
@@ -115,6 +119,8 @@ def run(*words: str) -> tuple[int, str]:
         ("calls list", "GET", "/calls", None),
         ("calls show c1", "GET", "/calls/c1", None),
         ("calls hangup c1", "DELETE", "/calls/c1", None),
+        ("registrations", "GET", "/registrations", None),
+        ("trunks", "GET", "/trunks", None),
     ],
 )
 def test_each_command_asks_one_thing(api: Fake, words: str, method: str, path: str, body: Any) -> None:
@@ -147,6 +153,14 @@ def test_a_stranger_s_name_moves_no_terminal(api: Fake) -> None:
     assert "\x1b" not in said
     assert "\x07" not in said
     assert "[bold]Ann[/]" in said
+
+
+def test_registrations_show_phones_and_trunks(api: Fake) -> None:
+    _, said = run("registrations")
+    assert "sip:ann@192.0.2.7" in said
+    assert "\x1b" not in said
+    assert "carrier" in said
+    assert "503 Full" in said
 
 
 def test_what_is_typed_stays_one_part_of_the_address(api: Fake) -> None:

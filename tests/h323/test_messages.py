@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -13,9 +14,16 @@ GUID = bytes(range(16))
 H221 = ("h221NonStandard", {"t35CountryCode": 181, "t35Extension": 0, "manufacturerCode": 21324})
 
 
+def test_modules_json_is_made_of_the_asn_texts() -> None:
+    """If this fails, run `python -m h323.asn1.parse`."""
+    assert json.loads(parse.PARSED.read_text("utf-8"))["made_of"] == parse.digest()
+    assert parse.PARSED.read_text("utf-8") == parse.text(load())
+
+
+@pytest.mark.interop
+@pytest.mark.timeout(300)
 def test_modules_json_is_the_parse_of_the_asn_texts() -> None:
     assert load() == parse.parse()
-    assert parse.PARSED.read_text("utf-8") == parse.text(load())
 
 
 @pytest.mark.parametrize(
@@ -47,6 +55,13 @@ def test_complete_gives_flags_that_must_be_there() -> None:
     pdu = complete(Kind.H225, "H323-UU-PDU", {"h323-message-body": ("alerting", uuie)})
     value = {"h323-uu-pdu": pdu}
     assert decode(Kind.H225, encode(Kind.H225, value)) == value
+
+
+def test_complete_finds_types_in_other_modules() -> None:
+    request = complete(Kind.RAS, "AdmissionRequest", {"canMapAlias": True})
+    assert request == {"canMapAlias": True, "willSupplyUUIEs": False, "canMapSrcAlias": False}
+    capability = complete(Kind.H245, "H263VideoCapability", {"maxBitRate": 3840})
+    assert capability == {"errorCompensation": False, "maxBitRate": 3840}
 
 
 def test_complete_knows_no_other_types() -> None:

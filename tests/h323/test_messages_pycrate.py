@@ -34,12 +34,14 @@ from h323.per.strings import BmpString, KnownMultiplier, OctetText
 MODULES: dict[str, Any] = load()
 SPEC: Specification = compile_modules(MODULES)
 THEIRS = {
-    "H225-COMMON": H225.H323_MESSAGES,
-    "H323-MESSAGES": H225.H323_MESSAGES,
-    "H225-RAS": H225.H323_MESSAGES,
-    "H245-CAPABILITIES": H245.MULTIMEDIA_SYSTEM_CONTROL,
-    "H245-CHANNELS": H245.MULTIMEDIA_SYSTEM_CONTROL,
-    "H245-CONFERENCE": H245.MULTIMEDIA_SYSTEM_CONTROL,
+    **dict.fromkeys(
+        ["H225-COMMON", "H225-ENDPOINTS", "H323-MESSAGES", "H225-RAS", "H225-REGISTRATION", "H225-ADMISSION"],
+        H225.H323_MESSAGES,
+    ),
+    **dict.fromkeys(
+        ["H245-CAPABILITIES", "H245-MEDIA", "H245-CHANNELS", "H245-MODES", "H245-CONFERENCE"],
+        H245.MULTIMEDIA_SYSTEM_CONTROL,
+    ),
     "MULTIMEDIA-SYSTEM-CONTROL": H245.MULTIMEDIA_SYSTEM_CONTROL,
     "H235-SECURITY-MESSAGES": H235.H235_SECURITY_MESSAGES,
 }
@@ -137,7 +139,7 @@ def test_modules_are_built_alike(module: str) -> None:
         compared += 1
         differences.compare(SPEC.type(module, name), theirs, name)
     assert differences.found == []
-    assert compared > 15
+    assert compared >= 5
     assert compared >= len(SPEC.names(module)) - 4
 
 

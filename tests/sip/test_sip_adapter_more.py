@@ -15,7 +15,7 @@ from sip_phone import FACTS, OFFER, Message, Peer, settled
 
 from gateway.calls import CallFacts, CallId, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
-from gateway.rooms.model import Joined, Participant, ParticipantId, Rank, RoomEvent, RoomSettings
+from gateway.rooms.model import Joined, Participant, ParticipantId, Rank, RoomEvent, RoomMode, RoomSettings
 from sip.adapter import SipAdapter, SipConfig
 from sip.describe_exchange import Exchange
 from sip.events import Transport
@@ -328,6 +328,14 @@ async def test_one_who_calls_from_the_same_address_may_subscribe_outside_of_the_
     house.settings = RoomSettings(RoomId("100"), "Renamed")
     house.join(2, "x:1")
     assert b"Renamed" in (await notified(peer)).body
+
+
+async def test_nobody_is_told_who_else_is_in_an_echo_room(house: House, peer: Peer) -> None:
+    house.settings = RoomSettings(RoomId("100"), "Echo", mode=RoomMode.ECHO)
+    await peer.join()
+    house.join(1, f"127.0.0.1:{peer.local}")
+    subscribe(peer)
+    await peer.response(403)
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,23 @@ async def test_a_private_call_withholds_the_number_and_tells_the_trunk(start: St
     assert adapter.trunk_states()[0].calls == 0
 
 
+@pytest.mark.parametrize(
+    ("sender", "user", "privacy"),
+    [("+4930777", "+4930777", ""), ("ann", "+4930100", ""), ("anonymous", "+4930100", "id")],
+)
+async def test_a_call_passed_on_tells_its_caller_where_that_is_a_number(
+    start: Start, carrier: Carrier, sender: str, user: str, privacy: str
+) -> None:
+    adapter = await start(carrier, caller="+4930100")
+    dialling = asyncio.create_task(adapter.dial("110", FACTS, AUDIO, sender=sender, trunk="carrier"))
+    call = await carrier.next()
+    assert call.get("p-asserted-identity") == f"<sip:{user}@127.0.0.1>"
+    assert call.get("privacy") == privacy
+    assert ("anonymous.invalid" in call.get("from")) is bool(privacy)
+    carrier.reply(call, 486)
+    await asyncio.gather(dialling, return_exceptions=True)
+
+
 async def test_a_call_follows_the_service_route(start: Start, carrier: Carrier) -> None:
     carrier.more = ["Service-Route: <sip:edge.example;lr>"]
     adapter = await start(carrier, **REGISTERS)
