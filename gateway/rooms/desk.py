@@ -22,6 +22,7 @@ from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import ToCall, ToRoom
 from gateway.rooms.identity import make_id, make_token
+from gateway.rooms.load import Load
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -97,6 +98,7 @@ class FrontDesk:
         self.plane = plane
         self.rules = rules
         self.clock = clock
+        self.load = Load()
         self.switchboard = Switchboard(self)
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
@@ -321,7 +323,8 @@ class FrontDesk:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             if len(self.calls) >= MAX_CALLS:
-                raise Refused(Reason.OVERLOAD)
+                raise Refused(Reason.OVERLOAD, "too many calls")
+            self.load.check()
             # Each of the room's calls is a participant's or waits to become one.
             waiting = max(0, self._calls_of[room] - len(room.participants))
             rank = room.admit(facts.pin, waiting, decision.rank, decision.participants)
@@ -331,7 +334,8 @@ class FrontDesk:
         self._same.setdefault(call.resume_token, []).append(call)
         self._count(room, 1)
         try:
-            await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
+            with self.load.one():
+                await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
         except BaseException:
             self.forget(call)
             raise
