@@ -37,6 +37,7 @@ from sip.events import Transport
 from sip.trunk import TrunkInfo
 from transcode.lag import LagMeter
 from transcode.media import Abilities, MediaPlane, RoomId, Sample
+from transcode.memory import settle
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 
@@ -460,7 +461,9 @@ def run(config: Config, state: Path, ready: Any) -> None:
             loop.add_signal_handler(number, stopping.set)
         house = House(config, state)
         try:
-            ready(await house.start())
+            started = await house.start()
+            settle()
+            ready(started)
             await stopping.wait()
             log.info("stopping", calls=len(house.desk.calls))
         finally:

@@ -253,3 +253,6 @@ class Referrals(Protocol):
 
     async def refer(self, call: Call, target: str, dial: Place) -> Call:
         """Have an address called into the room of this call; dial places it. Raises `Refused`."""
+
+    async def join(self, call: Call, other: Call) -> None:
+        """Put together those whom somebody is in two calls with; it leaves both. Raises `Refused`."""

@@ -36,7 +36,7 @@ from sip.adapter_trunks import Trunks
 from sip.config import BASIC_METHODS, StackConfig
 from sip.describe_exchange import Exchange
 from sip.dialling import Servers
-from sip.events import Flow, Send, Transport
+from sip.events import Flow, Send, SessionId, Transport
 from sip.identity import ANONYMOUS, is_global
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
@@ -263,6 +263,11 @@ class SipAdapter:
             caller = caller or (sender if is_global(sender) else "")
             return await self._placing.dial_through(line, target, facts, wanted, display, headers, caller, private)
         return await self._placing.dial(target, facts, wanted, display, headers, sender)
+
+    def call_of(self, session: SessionId | None) -> Call | None:
+        """Return the house's call of a session; None where there is none."""
+        found = self.calls.get(session)
+        return found.call if found is not None else None
 
     async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
         """Place a call that the house ordered, as `dial` does."""

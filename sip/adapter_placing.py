@@ -77,12 +77,21 @@ class Placing:
         return await self._dial(self._dialling(str(uri), wanted), facts, wanted, plain)
 
     def user_of(self, target: str) -> str | None:
-        """Return the account of ours that a SIP URI means; None where it means somebody else."""
+        """Return the account of ours that a SIP URI means; None where it means somebody else.
+
+        It may be the user's address here, or the Contact that it registered: so peers name each other in a transfer.
+        """
         try:
             uri = dialled_uri(target)
         except Refused:
             return None
-        return None if self._registered(uri) is None else uri.name
+        if self._registered(uri) is not None:
+            return uri.name
+        known, place = self._owner.registrar, (uri.host.lower(), uri.port)
+        if known is None or uri.name not in known.accounts:
+            return None
+        contacts = (binding.contact for binding in known.bindings(uri.name))
+        return uri.name if any((one.host.lower(), one.port) == place for one in contacts) else None
 
     def _bindings(self, user: str) -> list[Binding]:
         return self._owner.registrar.bindings(user) if self._owner.registrar is not None else []

@@ -1,7 +1,8 @@
 """REFERs of peers in their calls: somebody is called on their behalf and joins the room (RFC 3515, RFC 3891, RFC 4579).
 
 Blind: the target is called. Attended: Refer-To holds a Replaces, and the new call takes the place of the referrer's
-with the target. The policy decides on each target; without one, only addresses of our own domain may be called, so
+with the target; where that one is with us too, nobody is called, and the two whom the referrer is in calls with are put
+together. The policy decides on each target; without one, only addresses of our own domain may be called, so
 that nobody dials out at our cost. The house's `Referrals`, where there are some, decide and place the call instead.
 The referrer hears by NOTIFY how it goes.
 """
@@ -9,17 +10,17 @@ The referrer hears by NOTIFY how it goes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import structlog
 
 from gateway.calls import Call, CallFacts, Order, Referrals
 from gateway.reasons import Reason, Refused
-from sip.events import RequestReceived, SubscriptionEnded, SubscriptionId
+from sip.events import RequestReceived, SessionId, SubscriptionEnded, SubscriptionId
 from sip.headers import split_values
 from sip.message import PHRASES, Request
 from sip.refusals import HeaderList, refusal_status
@@ -53,6 +54,9 @@ class ReferOwner(Protocol):
     def count(self, name: str) -> None:
         """Count one thing that happened."""
 
+    def call_of(self, session: SessionId | None) -> Call | None:
+        """Return the house's call of a session; None where there is none."""
+
     async def place(self, order: Order, facts: CallFacts, headers: HeaderList | None = None) -> Call:
         """Place a call."""
 
@@ -83,7 +87,8 @@ class Transfers:
         except (BadValue, BadUri):
             stack.respond(event.request_id, 400, now)
             return
-        if facts is None or not self._may(facts, call, uri):
+        second = self._second(call, replaces)
+        if second is None and (facts is None or not self._may(facts, call, uri)):
             self._owner.count("refers_refused")
             stack.respond(event.request_id, 403, now)
             return
@@ -97,7 +102,10 @@ class Transfers:
         headers: HeaderList = [("Referred-By", str(request.from_.with_tag("")))]
         if replaces is not None:
             headers += [("Replaces", str(replaces)), ("Require", "replaces")]
-        transfer = self._transfer(subscription, str(uri), facts, call, headers)
+        if second is not None and call is not None:
+            transfer = self._tell_of(subscription, self._join(call, second))
+        else:
+            transfer = self._tell_of(subscription, self._transfer(str(uri), facts, call, headers))
         self._tasks[subscription] = asyncio.get_running_loop().create_task(transfer)
 
     def _may(self, facts: CallFacts, call: Call | None, uri: Uri) -> bool:
@@ -108,19 +116,31 @@ class Transfers:
     def ended(self, event: SubscriptionEnded) -> None:
         """The referrer hears no more of it; the call goes on."""
 
-    async def _transfer(
-        self, subscription: SubscriptionId, target: str, facts: CallFacts, call: Call | None, headers: HeaderList
-    ) -> None:
-        """Call the target into the referrer's room, and say how that ended."""
+    def _second(self, call: Call | None, replaces: Replaces | None) -> Call | None:
+        """Return the referrer's other call with us that an attended transfer names; None where it names none."""
+        if self._referrals is None or call is None or replaces is None:
+            return None
+        return self._owner.call_of(self._owner.stack.named(replaces))
+
+    async def _join(self, call: Call, second: Call) -> None:
+        """Put those together whom the referrer is in two calls with."""
+        assert self._referrals is not None
+        await self._referrals.join(call, second)
+
+    async def _transfer(self, target: str, facts: CallFacts | None, call: Call | None, headers: HeaderList) -> None:
+        """Call the target into the referrer's room."""
+        if self._referrals is not None and call is not None:
+            await self._referrals.refer(call, target, partial(self._owner.place, headers=headers))
+        elif facts is not None:
+            name = parse_uri(target).name
+            wanted = replace(facts, caller=target, name=name, agent="", peer_call_id="", resume=None)
+            await self._dial(target, wanted, headers)
+
+    async def _tell_of(self, subscription: SubscriptionId, work: Coroutine[Any, Any, None]) -> None:
+        """Do what was asked for, and say how that ended."""
         status = 200
         try:
-            if self._referrals is not None and call is not None:
-                await self._referrals.refer(call, target, partial(self._owner.place, headers=headers))
-            else:
-                wanted = replace(
-                    facts, caller=target, name=parse_uri(target).name, agent="", peer_call_id="", resume=None
-                )
-                await self._dial(target, wanted, headers)
+            await work
         except Refused as refused:
             status = refusal_status(refused.reason)
             log.info("sip_refer_failed", reason=refused.reason.value, detail=refused.detail)

@@ -282,6 +282,11 @@ class Stack:
         dialog = found.dialog if found is not None and found.phase is Phase.CONFIRMED else None
         return Replaces(dialog.call_id, dialog.remote_tag, dialog.local_tag) if dialog is not None else None
 
+    def named(self, replaces: Replaces) -> SessionId | None:
+        """Return the call of ours that is up and that a Replaces names; None where it is none."""
+        found = self._core.dialogs.get(replaces.key)
+        return found[0].id if found is not None and found[0].phase is Phase.CONFIRMED else None
+
     def remote_target(self, session: SessionId) -> str | None:
         """Return the peer's Contact in a call that is up (RFC 3261 §12.2.1.1)."""
         found = self._core.sessions.get(session)

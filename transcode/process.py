@@ -15,6 +15,7 @@ import uvloop
 
 from gateway.reasons import Reason, Refused
 from transcode.logs import configure_logs
+from transcode.memory import settle
 from transcode.plane import Plane
 from transcode.wire import Frame, Happening, Reply, Request, encode, read
 
@@ -39,6 +40,7 @@ async def serve(connection: socket.socket) -> None:
         return
     plane = Plane(*first.arguments)
     await plane.start()
+    settle()
     under_way: set[asyncio.Task[None]] = set()
     telling = asyncio.create_task(_tell(plane, writer))
     try:

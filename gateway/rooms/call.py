@@ -107,17 +107,20 @@ class RoomCall:
     async def answer(self, remote: MediaDescription) -> MediaDescription:
         """Take the peer's offer and return our answer."""
         self._living()
-        return await self._desk.plane.answer(self.leg, remote)
+        with self._desk.load.one():
+            return await self._desk.plane.answer(self.leg, remote)
 
     async def offer(self, wanted: Wanted) -> MediaDescription:
         """Return our offer."""
         self._living()
-        return await self._desk.plane.offer(self.leg, wanted)
+        with self._desk.load.one():
+            return await self._desk.plane.offer(self.leg, wanted)
 
     async def accept(self, remote: MediaDescription) -> None:
         """Take the peer's answer to our offer."""
         self._living()
-        await self._desk.plane.accept(self.leg, remote)
+        with self._desk.load.one():
+            await self._desk.plane.accept(self.leg, remote)
 
     async def candidate(self, stream: str, candidate: Candidate | None) -> None:
         """Take a trickled remote ICE candidate."""

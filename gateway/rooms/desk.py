@@ -22,6 +22,7 @@ from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import ToCall, ToRoom
 from gateway.rooms.identity import make_id, make_token
+from gateway.rooms.load import Load
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -99,6 +100,7 @@ class FrontDesk:
         self.plane = plane
         self.rules = rules
         self.clock = clock
+        self.load = Load()
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
         self.rooms: dict[RoomId, Room] = {}
@@ -219,13 +221,18 @@ class FrontDesk:
         call.room = to
         self._count(room, -1)
         self._count(to, 1)
+        before, call.bridge = call.bridge, self.switchboard.bridges.get(to.settings.id)
+        if call.bridge is not None:
+            call.bridge.take(call)
         self.publish(to.join(one.but(talking=False, joined=self.clock())))
         self.presenting.tell(room)
         self.presenting.tell(to)
         log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)
         await self.direct(room.settings.id)
         await self.direct(to.settings.id)
-        if to is not self.rooms.get(to.settings.id):  # it was deleted meanwhile
+        if before is not None:
+            await before.left(call, Reason.MOVED)
+        if to is not self._anywhere(to.settings.id):  # it was deleted meanwhile
             await call.hang_up(Reason.ROOM_CLOSED)
 
     async def transfer(self, call: RoomCall, asker: Asker, target: str, to: RoomCall | None = None) -> None:
@@ -321,7 +328,8 @@ class FrontDesk:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             if len(self.calls) >= MAX_CALLS:
-                raise Refused(Reason.OVERLOAD)
+                raise Refused(Reason.OVERLOAD, "too many calls")
+            self.load.check()
             # Each of the room's calls is a participant's or waits to become one.
             waiting = max(0, self._calls_of[room] - len(room.participants))
             rank = room.admit(facts.pin, waiting, decision.rank, decision.participants)
@@ -331,7 +339,8 @@ class FrontDesk:
         self._same.setdefault(call.resume_token, []).append(call)
         self._count(room, 1)
         try:
-            await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
+            with self.load.one():
+                await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
         except BaseException:
             self.forget(call)
             raise

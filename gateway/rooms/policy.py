@@ -41,6 +41,8 @@ class Decision:
 
     def applied(self, facts: CallFacts) -> CallFacts:
         """Return a call's facts with the name and PIN that were decided."""
+        if not self.name and self.pin is None:
+            return facts
         pin = facts.pin if self.pin is None else self.pin
         return replace(facts, name=self.name or facts.name, pin=pin)
 

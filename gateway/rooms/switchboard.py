@@ -226,3 +226,20 @@ class Switchboard:
         wanted = Wanted(video=facts.video or not mine.room.private)
         order = Order(target, sender=facts.account, display=facts.name, wanted=wanted, hops=facts.hops - 1)
         return await self.place(self.asker(mine), order, mine.room, dial=dial)
+
+    async def join(self, call: Call, other: Call) -> None:
+        """Put together those whom somebody is in two calls with, for it wants to leave both (attended transfer).
+
+        Whoever is at the other end of the second call comes into the first one, or the reverse where the second is in
+        a room. Raises `Refused`: UNSUPPORTED where neither is a gateway call.
+        """
+        mine, theirs = self.desk.calls.get(call.id), self.desk.calls.get(other.id)
+        if mine is None or theirs is None or mine.room is theirs.room:
+            raise Refused(Reason.CANCELLED)
+        if theirs.bridge is None:
+            mine, theirs = theirs, mine
+        if theirs.bridge is None or not theirs.bridge.up:
+            raise Refused(Reason.UNSUPPORTED, "neither is a call between two")
+        for one in theirs.bridge.calls:
+            if one is not theirs and one.inside:
+                await self.desk.move(one.room, one.participant_id, mine.room)

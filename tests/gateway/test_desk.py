@@ -482,3 +482,14 @@ async def test_plans_of_a_crowd_go_no_faster_than_sound_is_mixed() -> None:
     await house.desk.close()
     assert not house.desk.calls
     assert len(house.plane.plans) <= CROWD + 2, "all who leave together share their plans"
+
+
+async def test_a_flood_is_turned_away_while_too_much_media_is_being_set_up() -> None:
+    house = House()
+    house.desk.load.most = 1
+    with house.desk.load.one(), pytest.raises(Refused) as refusal:
+        await house.desk.arrive(facts(), RecordingLine())
+    assert refusal.value.reason is Reason.OVERLOAD
+    assert not house.desk.calls
+    await house.desk.arrive(facts(), RecordingLine())
+    assert house.desk.load.under_way == 0

@@ -169,3 +169,22 @@ async def test_a_page_that_is_closed_in_a_call_leaves_the_room(
     finally:
         await page.stop()
     await house.holds(gateway, 0, within=45)
+
+
+async def test_a_page_whose_websocket_breaks_in_a_call_comes_back_to_it(
+    start_gateway: StartGateway, tmp_path: Path, origin: str
+) -> None:
+    gateway = await start_gateway(**settings(origin))
+    page = JsSip(marks.ANN, tmp_path, origin, gateway.url, "ann", "correct horse")
+    try:
+        await page.begin()
+        await page.dial("sip:100@127.0.0.1", picture=False)
+        await house.holds(gateway, 1)
+        await page.do("phone.ua.transport.socket._ws.close()")
+        await page.expect("disconnected")
+        await page.expect("registered", 30)
+        await house.holds(gateway, 1)
+        await house.remove(gateway, "ann")
+        await page.expect("ended by remote")
+    finally:
+        await page.stop()

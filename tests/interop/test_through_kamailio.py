@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 
 LISTENING = 9.0
 """Seconds in which all talk: several bursts of each."""
-PLAIN: dict[str, Any] = {"media": {"srtp": "off"}}
+PLAIN: dict[str, Any] = {"media": {"srtp": "off"}, "outbound": {"rules": [{"hosts": ["127.0.0.1"]}]}}
+"""Rooms may call phones behind the proxy, which is outside for the gateway."""
 
 StartProxy = Callable[..., Awaitable[Kamailio]]
 StartPhone = Callable[..., Awaitable[Baresip]]
@@ -264,3 +265,32 @@ async def test_a_phone_registers_with_us_through_an_edge_and_is_called_by_its_pa
     await house.remove(gateway, "Ann")
     await ann.expect(r"(?i)session closed|call.*terminated|closed", 10)
     await house.holds(gateway, 1)
+
+
+async def test_the_house_registers_a_trunk_at_kamailio_and_is_called_by_it(
+    start_gateway: StartGateway, start_phone: StartPhone, running: AsyncExitStack, tmp_path: Path
+) -> None:
+    proxy = Kamailio(tmp_path, "sip:127.0.0.1:9", password="trunk secret")
+    running.push_async_callback(proxy.stop)
+    await proxy.begin()
+    trunk = {
+        "name": "kamailio",
+        "servers": [f"127.0.0.1:{proxy.port}"],
+        "register": True,
+        "user": "house",
+        "password": "trunk secret",
+        "rewrite_in": [{"match": "house", "replace": "100"}],
+    }
+    gateway = await start_gateway(trunks=[trunk], **PLAIN)
+    await proxy.expect(r"SAVED house", 10)
+    ann, bob = await start_phone(marks.ANN), await start_phone(marks.BOB)
+    for phone in (ann, bob):
+        await phone.dial(f"sip:house@{proxy.address()}")
+    await house.holds(gateway, 2)
+    await asyncio.sleep(LISTENING)
+    party.assert_hears("ann", ann.heard(), marks.ANN, [marks.BOB])
+    party.assert_hears("bob", bob.heard(), marks.BOB, [marks.ANN])
+    await ann.hang_up()
+    await house.remove(gateway, "Bob")
+    await house.holds(gateway, 0)
+    assert len(proxy.got("REGISTER")) == 2  # the first one is challenged

@@ -263,6 +263,43 @@ async def test_who_transfers_leaves_and_the_other_two_stay(house: House) -> None
     assert mine
 
 
+async def test_who_is_in_two_calls_puts_the_other_two_together(house: House) -> None:
+    await house.start()
+    ann, bob, cleo = [await house.phone(user) for user in ("ann", "bob", "cleo")]
+    _, bobs = await put_through(house, ann, bob)
+    second = call(bob, "cleo")
+    await bob.wait(Answered)
+    invite = await cleo.wait(InviteReceived)
+    async with asyncio.timeout(5):
+        while sum(one.inside for one in house.desk.calls.values()) < 4:
+            await asyncio.sleep(0.01)
+    named = bob.stack.replaces(second)
+    assert named is not None
+    do(bob, lambda now: bob.stack.refer(bobs, f"<sip:cleo@house.example?Replaces={named.escaped()}>", now))
+    assert (await bob.wait(ReferAnswered)).status == 202
+    async with asyncio.timeout(5):
+        while not any(isinstance(event, ReferProgress) and event.status == 200 for event in bob.events):
+            await asyncio.sleep(0.01)
+    do(bob, bob.stack.hang_up, bobs, Reason.NORMAL)
+    await bob.wait(Ended, 2)
+    await asyncio.sleep(0.1)
+    (bridge,) = house.desk.switchboard.bridges.values()
+    assert {one.name for one in bridge.room.participants} == {"Ann", "cleo"}
+    assert len(house.desk.calls) == 2
+    do(cleo, cleo.stack.hang_up, invite.session, Reason.NORMAL)
+    await ann.wait(Ended)
+    await house.empty()
+
+
+async def test_a_user_is_known_by_the_address_here_and_by_the_contact_that_it_registered(house: House) -> None:
+    await house.start()
+    bob = await house.phone("bob")
+    for known in ("sip:bob@house.example", f"sip:bob@127.0.0.1:{bob.port}", f"sip:bob@127.0.0.1:{bob.local}"):
+        assert house.sip.user_of(known) == "bob"
+    for other in (f"sip:cleo@127.0.0.1:{bob.local}", "sip:bob@elsewhere.example", "sip:bob@127.0.0.1:9", "tel:+49123"):
+        assert house.sip.user_of(other) is None
+
+
 async def test_nobody_transfers_to_the_outside_without_a_rule(house: House) -> None:
     await house.start()
     ann, bob = await house.phone("ann"), await house.phone("bob")

@@ -2,7 +2,10 @@
 
 Theory of operation. RTP's port has one association; RTCP's another one, unless it shares RTP's port (RFC 5764 §4.2).
 Each shakes hands in the background and gives its keys to the SRTP session of its port; until then that is shut.
-Datagrams reach it from the peer's address alone: the learned or signalled one, or one that ICE has proved.
+Datagrams reach it from the peer's address alone: the learned or signalled one, or one that ICE has proved. Behind NAT
+the peer begins from another address than it names: such a handshake gets an association of its own, on trial and beside
+the expected one. The one whose certificate is the described one wins, and its address is the peer's; what a stranger
+begins comes to nothing and disturbs nobody.
 
 A later description keeps the associations unless the peer shows another certificate or wants the other role: then new
 ones begin beside the old keys, which hold until the new ones are there (RFC 8842 §3.1).
@@ -14,14 +17,25 @@ import asyncio
 from collections.abc import Callable
 
 from transcode.ice.certificate import Certificate, process_certificate
-from transcode.ice.dtls import DtlsSession
+from transcode.ice.dtls import RECORD_HEADER, DtlsSession
 from transcode.media import Dtls, Setup, SrtpKey
 from transcode.rtp.source import Source
 from transcode.rtp.udp import UdpTransport
 
+HANDSHAKE, CLIENT_HELLO = 22, 1
+"""Content type of a record, and the first message in it (RFC 6347 §4.1, §4.2.2)."""
 HANDSHAKE_TIME = 20.0
 """Seconds for the handshake: a flight that is lost is sent again after 1, 2, 4 and 8; the peer may have to read our
 answer first."""
+
+
+MAX_TRIALS = 4
+"""Handshakes on trial at once; a NAT that changes its mapping shows two."""
+MAX_TRIALS_EVER = 16
+"""Handshakes on trial before one has won: what strangers can make us begin."""
+
+_Place = tuple[bool, Source]
+"""Whether by the RTCP port, and the address at the other end."""
 
 
 class UdpDtls:
@@ -36,6 +50,9 @@ class UdpDtls:
         self._remote: Dtls | None = None
         self._mux = False
         self._running: dict[bool, _Association] = {}
+        self._trials: dict[_Place, _Association] = {}
+        self._tried = 0
+        self._won: set[_Place] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._overflow = 0
         udp.on_dtls = self._take
@@ -50,6 +67,7 @@ class UdpDtls:
             self._udp.set_keys(None, None)  # shut until the keys are there
         elif self.setup is not setup or _differ(self._remote, remote):
             self._end_all()
+            self._tried = 0
         self._remote, self.setup, self._mux = remote, setup, mux
         if mux:
             self._udp.share_keys()
@@ -71,9 +89,9 @@ class UdpDtls:
             if not association.started:
                 association.start(self._remote, self.setup, self._finisher(control, association))
 
-    def _sender(self, control: bool) -> Callable[[bytes], bool]:
+    def _sender(self, control: bool, target: Source | None = None) -> Callable[[bytes], bool]:
         def send(data: bytes) -> bool:
-            self._udp.send_aside(data, control)
+            self._udp.send_aside(data, control, target)
             return True  # one that is lost is sent again
 
         return send
@@ -85,6 +103,9 @@ class UdpDtls:
         if self._running.get(control) is not association:
             return
         keys = association.keys
+        if keys is not None:
+            for place in [place for place in self._trials if place[0] is control]:
+                self._end(self._trials.pop(place))
         if keys is None:
             if not control:  # a peer that never encrypts RTCP is heard nevertheless
                 self._on_failed()
@@ -93,10 +114,46 @@ class UdpDtls:
         else:
             self._udp.set_keys(*keys)
 
-    def _take(self, data: bytes, source: Source, control: bool) -> None:
-        association = self._running.get(control)
-        if association is None or not association.take(data):
+    def _take(self, data: bytes, source: Source, control: bool) -> bool:
+        association: _Association | None = self._running.get(control)
+        if association is not None and not self._udp.knows(source, control) and (control, source) not in self._won:
+            association = self._on_trial(data, source, control)
+        if association is None:
+            return False
+        if not association.take(data):
             self._overflow += 1
+        return True
+
+    def _on_trial(self, data: bytes, source: Source, control: bool) -> _Association | None:
+        """Return the association on trial with an address, a new one for a ClientHello; None for a stranger's."""
+        place = (control, source)
+        known = self._trials.get(place)
+        main = self._running[control]
+        if known is not None or self._udp.proved or self.setup is not Setup.PASSIVE or main.keys is not None:
+            return known
+        hello = len(data) > RECORD_HEADER and data[0] == HANDSHAKE and data[RECORD_HEADER] == CLIENT_HELLO
+        if not hello or not main.started or self._tried >= MAX_TRIALS_EVER or self._remote is None:
+            return None
+        self._tried += 1
+        while len(self._trials) >= MAX_TRIALS:
+            self._end(self._trials.pop(next(iter(self._trials))))
+        trial = self._trials[place] = _Association(self._sender(control, source), self._certificate)
+        trial.start(self._remote, self.setup, lambda: self._tried_out(place, trial))
+        return trial
+
+    def _tried_out(self, place: _Place, trial: _Association) -> None:
+        if self._trials.get(place) is not trial:
+            return
+        del self._trials[place]
+        control, source = place
+        if trial.keys is None or control not in self._running or self._running[control].keys is not None:
+            self._end(trial)
+            return
+        self._end(self._running[control])
+        self._running[control] = trial
+        self._won.add(place)
+        self._udp.learn(source, control)
+        self._finished(control, trial)
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped, by name."""
@@ -114,9 +171,11 @@ class UdpDtls:
             await asyncio.wait(self._ending)
 
     def _end_all(self) -> None:
-        for association in self._running.values():
+        for association in (*self._running.values(), *self._trials.values()):
             self._end(association)
         self._running = {}
+        self._trials = {}
+        self._won = set()
 
     def _end(self, association: _Association) -> None:
         task = asyncio.get_running_loop().create_task(association.stop())

@@ -172,8 +172,9 @@ class UdpIce:
         address = plain(source)
         return address in self._agent.validated or address in self._proved
 
-    def _take(self, data: bytes, source: Source, control: bool) -> None:
+    def _take(self, data: bytes, source: Source, control: bool) -> bool:
         self._agent.take(data, plain(source), CONTROL if control else COMPONENT)
+        return True
 
     def _send(self, data: bytes, component: int, address: Address) -> None:
         try:

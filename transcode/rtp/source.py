@@ -76,6 +76,10 @@ class SourceLock:
         """Tell whether an address is the peer's, as learned or as signalled: only there may it shake hands from."""
         return source in (self.locked, self.expected)
 
+    def learn(self, source: Source, now: float) -> None:
+        """Take an address that was proved to be the peer's by other means than its packets."""
+        self._lock(source, now)
+
     def closed(self, source: Source, now: float) -> bool:
         """Tell whether a packet from this address is foreign, without looking into it."""
         locked = self.locked

@@ -37,8 +37,8 @@ RTCP_BURST = 4
 RTCP_NEEDED = 2
 """RTCP packets before their address is believed: they are seconds apart."""
 
-AsideHandler = Callable[[bytes, Source, bool], None]
-"""Takes a datagram that is no RTP, where it came from, and whether by the RTCP port."""
+AsideHandler = Callable[[bytes, Source, bool], bool]
+"""Takes a datagram that is no RTP, where it came from, and whether by the RTCP port; False if it is a stranger's."""
 
 log = structlog.get_logger()
 
@@ -50,11 +50,13 @@ def _ignore(packet: bytes, arrival: float) -> None:
 class UdpTransport:
     """A `PacketTransport` on a pair of ports, or a single one where RTP and RTCP are always multiplexed.
 
-        Raises Refused(NO_PORTS) if the pool is exhausted. Needs the running loop. `set_remote` and `set_keys` may be
-    XX
-        Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
-        garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
-        to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
+    Raises Refused(NO_PORTS) if the pool is exhausted. Needs the running loop. `set_remote` and `set_keys` may be
+    called again at any time. on_stun and on_dtls, where set, take what ICE and DTLS bring (RFC 7983); `prove` lets ICE
+    decide which address is the peer's, `learn` lets DTLS.
+
+    Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
+    garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
+    to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
     """
 
     def __init__(self, pool: PortPool, kind: Kind, pair: bool = True) -> None:
@@ -137,6 +139,19 @@ class UdpTransport:
         self._lock = media
         if control is not None:
             self._control_lock = control
+
+    def knows(self, source: Source, control: bool) -> bool:
+        """Tell whether an address is the peer's, as signalled, learned or proved."""
+        return (self._control_lock if control else self._lock).knows(source)
+
+    @property
+    def proved(self) -> bool:
+        """Whether ICE decides which address is the peer's."""
+        return self._lock.proved
+
+    def learn(self, source: Source, control: bool) -> None:
+        """Send to an address from now on that has proved to be the peer's."""
+        (self._control_lock if control else self._lock).learn(source, time.monotonic())
 
     def unprove(self) -> None:
         """Go back to what signalling says and packets teach."""
@@ -314,14 +329,10 @@ class UdpTransport:
         elif not data or len(data) < 8:
             self.malformed += 1
         elif data[0] < 4:
-            if self.on_stun is not None:
-                self.on_stun(data, source, control)
-            else:
+            if self.on_stun is None or not self.on_stun(data, source, control):
                 self.stun += 1
         elif 20 <= data[0] <= 63:
-            if self.on_dtls is not None and (self._control_lock if control else self._lock).knows(source):
-                self.on_dtls(data, source, control)
-            else:
+            if self.on_dtls is None or not self.on_dtls(data, source, control):
                 self.dtls += 1
         else:
             self.garbage += 1

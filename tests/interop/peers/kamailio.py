@@ -157,7 +157,7 @@ class Kamailio(Program):
         if self.edge:
             act = f'add_path(); $du = "{self.upstream}"; route(RELAY);'
         else:
-            act = 'if (!save("location")) sl_reply_error(); exit;'
+            act = 'if (!save("location")) sl_reply_error(); xlog("L_ALERT", "SAVED $tU\\n"); exit;'
         asked = ""
         if self.password:
             asked = f'if (!pv_www_authenticate("kamailio", "{self.password}", "0")) {{\n'
