@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_facts import picture_limit
@@ -393,6 +393,9 @@ class H323Line:
         else:
             self.core.press(digit)
         self._owner.pump(self)
+
+    async def floor(self, floor: Floor) -> None:
+        """Slides are not spoken here yet."""
 
     async def transfer(self, target: str, replaces: Any = None) -> None:
         """Refuse: H.450.2 is not done here."""
