@@ -35,8 +35,8 @@ KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
 KEY_TIME = 100
 """Milliseconds of a key press whose length nobody told."""
-MAX_CLOSED_AGAIN = 8
-"""Channels of one session that may be refused before we stop opening others."""
+MAX_EARLY = 32
+"""Events of H.245 that may wait for our description; a set and a channel of each kind take five."""
 
 
 class LineOwner(Protocol):
@@ -75,6 +75,8 @@ class H323Line:
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
         self._connected = False
+        self._early: list[control.ControlEvent] = []
+        """What H.245 told before the house described its media: a SETUP may carry the caller's set."""
         self._changed = False
         self._asked_key_frame = float("-inf")
 
@@ -131,6 +133,8 @@ class H323Line:
                 self._told(kind, name, value)
             case _ if sessions is not None:
                 self._channels(event, sessions)
+            case _ if len(self._early) < MAX_EARLY:
+                self._early.append(event)
             case _:
                 pass
         self.core.flush()
@@ -234,8 +238,11 @@ class H323Line:
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
         picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
-        self.sessions = Sessions(local, self._owner.advertised(self), picture)
-        return self.sessions
+        sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture)
+        early, self._early = self._early, []
+        for event in early:
+            self._channels(event, sessions)
+        return sessions
 
     async def _connect(self) -> None:
         if not self._connected and self.call is not None and self._over is None:
