@@ -276,6 +276,14 @@ class Config(BaseSettings):
             raise ValueError("certificates of trunks need sip.authorities, who signed them")
         return self
 
+    @model_validator(mode="after")
+    def _trunks_are_there(self) -> Config:
+        known = {trunk.name for trunk in self.trunks} | {""}
+        for named in (*self.dial_plan, *self.outbound.rules):
+            if named.trunk not in known:
+                raise ValueError(f"there is no trunk {named.trunk!r}")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

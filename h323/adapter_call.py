@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_facts import picture_limit
@@ -23,6 +23,7 @@ from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
 from h323.h245 import events as control
+from h323.h450 import decline
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
@@ -97,10 +98,17 @@ class H323Line:
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
-            case events.SupplementaryService():
-                self._owner.count("services_declined")
+            case events.SupplementaryService(apdus):
+                self._decline(apdus)
             case _:
                 pass  # Proceeding needs nothing; Forwarded is the adapter's.
+
+    def _decline(self, apdus: tuple[bytes, ...]) -> None:
+        """Say that there is no such service here: transfer, hold, pick-up (H.450)."""
+        answer = decline(apdus)
+        if answer:
+            self._owner.count("services_declined")
+            self.core.facility(None, {"h4501SupplementaryService": list(answer)})
 
     def _control(self, event: control.ControlEvent) -> None:
         sessions = self.sessions
@@ -392,6 +400,9 @@ class H323Line:
         else:
             self.core.press(digit)
         self._owner.pump(self)
+
+    async def floor(self, floor: Floor) -> None:
+        """Slides are not spoken here yet."""
 
     async def transfer(self, target: str, replaces: Any = None) -> None:
         """Refuse: H.450.2 is not done here."""

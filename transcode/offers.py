@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from transcode.media import Abilities, Codec, Format, Kind, StreamDescription, Transport, Wanted
+from transcode.media import Abilities, Codec, Format, Kind, Role, StreamDescription, Transport, Wanted
 from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE
 
 EVENTS = (("0-16", ""),)
@@ -49,6 +49,10 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
         formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
         number = str(len(streams))
         streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, bandwidth=abilities.bandwidth))
+    if wanted.slides and abilities.slides:
+        formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
+        number, most = str(len(streams)), abilities.bandwidth
+        streams.append(StreamDescription(number, Kind.VIDEO, formats, formats, _NOWHERE, Role.SLIDES, bandwidth=most))
     if wanted.text and abilities.text:
         number = str(len(streams))
         streams.append(StreamDescription(number, Kind.TEXT, _TEXT, _TEXT, _NOWHERE))
