@@ -114,6 +114,7 @@ class H323Phone:
     def press(self, key: str) -> None:
         """Press a key by H.245."""
         self.core.control.send(("indication", ("userInput", ("signal", {"signalType": key, "duration": 150}))))
+        self.core.flush()
         self._pump()
 
     def ask_for_key_frame(self) -> None:
@@ -121,6 +122,7 @@ class H323Phone:
         number = self.sessions.peer_channel("1")
         if number is not None:
             self.core.control.ask_key_frame(number)
+            self.core.flush()
             self._pump()
 
     async def hang_up(self) -> None:
