@@ -225,7 +225,7 @@ class H323Line:
             return
         sessions = await self._open(self.call)
         proposals = self.core.facts.fast_start
-        chosen = sessions.choose(proposals) if proposals else []
+        chosen = sessions.choose(proposals, self.core.writable) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
         channels = tuple(one.answer for one in chosen)
