@@ -16,19 +16,8 @@ from typing import Any
 import structlog
 
 from gateway.reasons import Reason, Refused
-from transcode.media import (
-    Abilities,
-    Candidate,
-    Failed,
-    LegId,
-    LegStatistics,
-    MediaDescription,
-    MediaEvent,
-    RoomId,
-    Sample,
-    ViewPlan,
-    Wanted,
-)
+from transcode.interface import LegStatistics, Sample
+from transcode.media import Abilities, Candidate, Failed, LegId, MediaDescription, MediaEvent, RoomId, ViewPlan, Wanted
 from transcode.settings import PlaneSettings
 from transcode.wire import Happening, Reply, Request, encode, read
 
