@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.reasons import Reason
-from transcode.media import Abilities, Candidate, Kind, LegId, MediaDescription, MediaEvent, RoomId, ViewPlan, Wanted
+from transcode.media import (
+    Abilities,
+    Candidate,
+    Kind,
+    LegId,
+    MediaDescription,
+    MediaEvent,
+    Role,
+    RoomId,
+    ViewPlan,
+    Wanted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class StreamStatistics:
     key_frames_out: int = 0
     bit_rate_target: int = 0
     encrypted: str = ""
+    role: Role = Role.MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +99,8 @@ class MediaPlane(Protocol):
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
 
-    async def key_frame(self, leg: LegId) -> None:
-        """Send this leg a key frame: its peer asked by signalling."""
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
+        """Send this leg a key frame of one picture, None for all it sees: its peer asked by signalling."""
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """Let a leg of an echo room hear, as two tones, that a key which it pressed was understood."""

@@ -21,7 +21,7 @@ from transcode.conference import Conference
 from transcode.interface import LegStatistics, Sample
 from transcode.lag import LagMeter
 from transcode.leg import Leg
-from transcode.media import Abilities, Candidate, LegId, MediaDescription, MediaEvent, RoomId, ViewPlan, Wanted
+from transcode.media import Abilities, Candidate, LegId, MediaDescription, MediaEvent, Role, RoomId, ViewPlan, Wanted
 from transcode.rtp.ports import PortPool
 from transcode.settings import PlaneSettings
 from transcode.video.pool import SWITCH_INTERVAL, WorkerPool
@@ -223,9 +223,9 @@ class Plane:
         """See `MediaPlane.press`."""
         return self._leg(leg).press(digit, duration)
 
-    async def key_frame(self, leg: LegId) -> None:
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""
-        self._leg(leg).key_frame()
+        self._leg(leg).key_frame(role)
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """See `MediaPlane.confirm_key`."""

@@ -17,7 +17,18 @@ import structlog
 
 from gateway.reasons import Reason, Refused
 from transcode.interface import LegStatistics, Sample
-from transcode.media import Abilities, Candidate, Failed, LegId, MediaDescription, MediaEvent, RoomId, ViewPlan, Wanted
+from transcode.media import (
+    Abilities,
+    Candidate,
+    Failed,
+    LegId,
+    MediaDescription,
+    MediaEvent,
+    Role,
+    RoomId,
+    ViewPlan,
+    Wanted,
+)
 from transcode.settings import PlaneSettings
 from transcode.wire import Happening, Reply, Request, encode, read
 
@@ -209,9 +220,9 @@ class RemotePlane:
         """See `MediaPlane.press`."""
         return await self._call("press", leg, digit, duration)  # type: ignore[no-any-return]
 
-    async def key_frame(self, leg: LegId) -> None:
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""
-        await self._call("key_frame", leg)
+        await self._call("key_frame", leg, role)
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """See `MediaPlane.confirm_key`."""

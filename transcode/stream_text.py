@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transcode.carrier import Carrier
 from transcode.interface import StreamStatistics
-from transcode.media import Codec, Format, FormatsChanged, Kind, Text
+from transcode.media import Codec, Format, FormatsChanged, Kind, Role, Text
 from transcode.negotiate import Chosen
 from transcode.payload.t140 import DEFAULT_RATE, REPEATS, TextReceiver, TextSender
 from transcode.payload.t140_lines import LineMaker
@@ -20,8 +20,8 @@ class TextStream(Stream):
     kind = Kind.TEXT
     clock_rate = 1000
 
-    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
-        super().__init__(owner, id, carrier, shared)
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool, role: Role) -> None:
+        super().__init__(owner, id, carrier, shared, role)
         self._receiver = TextReceiver()
         self._lines = LineMaker()
         self._sender: TextSender | None = None
