@@ -10,23 +10,27 @@ The call ends once: by the core's `CallEnded`, whoever caused it. `Call.ended` i
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk
+from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
+from h323.adapter_facts import picture_limit
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
+from h323.h235.channels import policy_of
 from h323.h235.security import MediaSecurity
 from h323.h235.updates import read_update, write_update, write_update_ack
 from h323.h245 import events as control
-from h323.sessions import Sessions, policy_of
+from h323.h450 import decline
+from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, MediaDescription, SrtpPolicy, Wanted
+from transcode.media import Candidate, SrtpPolicy, Wanted
 
 log = structlog.get_logger()
 
@@ -69,7 +73,7 @@ class H323Line:
         self.sessions: Sessions | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
-        self._wanted = Wanted()
+        self._wanted = Wanted(separate=True)
         self._admission: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
@@ -95,10 +99,17 @@ class H323Line:
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
-            case events.SupplementaryService():
-                self._owner.count("services_declined")
+            case events.SupplementaryService(apdus):
+                self._decline(apdus)
             case _:
                 pass  # Proceeding needs nothing; Forwarded is the adapter's.
+
+    def _decline(self, apdus: tuple[bytes, ...]) -> None:
+        """Say that there is no such service here: transfer, hold, pick-up (H.450)."""
+        answer = decline(apdus)
+        if answer:
+            self._owner.count("services_declined")
+            self.core.facility(None, {"h4501SupplementaryService": list(answer)})
 
     def _control(self, event: control.ControlEvent) -> None:
         sessions = self.sessions
@@ -111,10 +122,12 @@ class H323Line:
             case control.ControlFailed(reason, detail):
                 self._log().info("h323_control_failed", reason=reason.value, detail=detail)
                 self._owner.count("control_failed")
+                if sessions is None or not sessions.carries:
+                    self.drop(reason, detail)  # without it there will be no media
             case control.CapabilitiesWanted() if sessions is not None:
                 self.core.control.offer_capabilities(write_capabilities(sessions.local), self._owner.now())
-            case control.ModeAsked():
-                self.core.control.answer_mode(False, self._owner.now())
+            case control.ModeAsked(modes):
+                self._change_mode(modes)
             case control.CloseAsked(number):
                 self.core.control.grant_close(number, True, self._owner.now())
             case control.Told("command", "miscellaneousCommand", value) if self._renews_key(value):
@@ -131,7 +144,7 @@ class H323Line:
         session, now = self.core.control, self._owner.now()
         match event:
             case control.CapabilitiesReceived(capabilities, empty):
-                gone = sessions.own_channels() if empty else sessions.take_abilities(read_capabilities(capabilities))
+                gone = sessions.pause() if empty else sessions.take_abilities(read_capabilities(capabilities))
                 for number in gone:
                     session.close(number, now)
                 if sessions.security.missing:
@@ -171,6 +184,16 @@ class H323Line:
             number = self.core.control.open(opening.request, self._owner.now())
             if number is not None:
                 sessions.opened(opening, number)
+
+    def _change_mode(self, modes: list[Any]) -> None:
+        """Send what the peer wants to be sent, if we can (H.245 §B.7): channels of other codecs are opened anew."""
+        best, now = None if self.sessions is None else self.sessions.ask(modes), self._owner.now()
+        if best is None or self.sessions is None:
+            self.core.control.answer_mode(False, now)
+            return
+        self.core.control.answer_mode(True, now, best)
+        for number in self.sessions.unasked():
+            self.core.control.close(number, now)
 
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
@@ -244,7 +267,8 @@ class H323Line:
 
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
-        self.sessions = Sessions(local, self._owner.advertised(self))
+        picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
+        self.sessions = Sessions(local, self._owner.advertised(self), picture)
         return self.sessions
 
     async def _connect(self) -> None:
@@ -256,7 +280,7 @@ class H323Line:
 
     async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
         """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.facts, self._wanted = facts, wanted
+        self.facts, self._wanted = facts, replace(wanted, separate=True)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
@@ -273,8 +297,6 @@ class H323Line:
             raise
 
     def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
-        from dataclasses import replace
-
         policy = policy_of(sessions.local)
         if policy is SrtpPolicy.REQUIRE or (policy is SrtpPolicy.PREFER and not fast_start):
             security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
@@ -316,10 +338,7 @@ class H323Line:
         if self.call is None or self.sessions is None or self._over is not None:
             return
         await self.call.offer(self._wanted)
-        await self.call.accept(self._remote(self.sessions))
-
-    def _remote(self, sessions: Sessions) -> MediaDescription:
-        return sessions.remote()
+        await self.call.accept(self.sessions.remote())
 
     def _press_all(self, keys: str, duration: int) -> None:
         for key in keys:
@@ -375,8 +394,25 @@ class H323Line:
         """Offer the peer new media: our set once more, and the channels that follow from it."""
         if self.call is None or self._over is not None:
             return
-        self._wanted = wanted
-        self._update()
+        self._wanted = replace(wanted, separate=True)
+        self._do(self._offer_anew)
+
+    async def _offer_anew(self) -> None:
+        sessions = self.sessions
+        if self.call is None or sessions is None or self._over is not None:
+            return
+        ours, theirs = sessions.change(await self.call.offer(self._wanted))
+        await self.call.accept(sessions.remote())
+        control, now = self.core.control, self._owner.now()
+        for number in ours:
+            control.close(number, now)
+        for number in theirs:
+            control.ask_close(number, now)
+        if self.core.controlled:
+            control.offer_capabilities(write_capabilities(sessions.local), now)
+        self._open_channels(sessions)
+        self.core.flush()
+        self._owner.pump(self)
 
     async def say(self, name: str, text: str) -> None:
         """H.323 terminals have no way to show text here."""
@@ -386,12 +422,18 @@ class H323Line:
         if self._over is not None:
             return
         if self.core.control.ready:
-            value = ("signal", {"signalType": digit, "duration": max(1, min(duration, 65_535))})
+            value: Any = ("signal", {"signalType": digit, "duration": max(1, min(duration, 65_535))})
+            takes = frozenset() if self.sessions is None else self.sessions.user_input
+            if "dtmf" not in takes and "basicString" in takes:
+                value = ("alphanumeric", digit)
             self.core.control.send(("indication", ("userInput", value)))
             self.core.flush()
         else:
             self.core.press(digit)
         self._owner.pump(self)
+
+    async def floor(self, floor: Floor) -> None:
+        """Slides are not spoken here yet."""
 
     async def transfer(self, target: str, replaces: Any = None) -> None:
         """Refuse: H.450.2 is not done here."""

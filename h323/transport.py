@@ -73,7 +73,15 @@ class Connection(TwistedProtocol):
 
     transport: Any
 
-    def __init__(self, receiver: Receiver, limits: Limits, reactor: Any, opened: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        limits: Limits,
+        reactor: Any,
+        opened: Callable[[Connection], None],
+        secure: bool = False,
+    ) -> None:
+        self.secure = secure
         self.peer = Address("", 0)
         self.local = Address("", 0)
         self._receiver = receiver
@@ -168,7 +176,7 @@ class Network:
             noisy = False
 
             def buildProtocol(self, addr: Any) -> Connection:  # noqa: N802 - Twisted's name
-                return Connection(receiver, network._limits, network._reactor, opened)
+                return Connection(receiver, network._limits, network._reactor, opened, context is not None)
 
         if context is not None:
             return self._reactor.listenSSL(port, Factory(), context, interface=address)
@@ -189,7 +197,7 @@ class Network:
             noisy = False
 
             def buildProtocol(self, addr: Any) -> Connection:  # noqa: N802 - Twisted's name
-                return Connection(receiver, network._limits, network._reactor, opened)
+                return Connection(receiver, network._limits, network._reactor, opened, context is not None)
 
             def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: N802 - Twisted's name
                 failed(reason.getErrorMessage())

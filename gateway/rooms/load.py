@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from gateway.reasons import Reason, Refused
 
-MAX_AT_ONCE = 100
-"""Requests to the media plane for a call's media at once. At 100 calls a second about ten are under way; with a hundred
+MAX_AT_ONCE = 200
+"""Requests to the media plane for calls' media at once. At 100 calls a second about ten are under way; with two hundred
 it is a second behind, and a caller who is told so can come back, which one who hears nothing cannot."""
 
 

@@ -67,8 +67,9 @@ def read_security(capabilities: Value) -> dict[int, tuple[H235Cipher, ...]]:
     """Return the ciphers that a peer's capabilities may be encrypted with, by their entry numbers."""
     found = {}
     for one in capabilities.get("capabilityTable") or ():
-        name, said = one.get("capability") or (None, None)
-        if name == "h235SecurityCapability":
+        capability = one.get("capability")
+        if capability is not None and capability[0] == "h235SecurityCapability":
+            said = capability[1]
             ciphers = read_methods(said["encryptionAuthenticationAndIntegrity"])
             if ciphers:
                 found[said["mediaCapability"]] = ciphers

@@ -1,7 +1,8 @@
 """The encryption of one call's logical channels: which ciphers, whose keys (H.235.6 §8.5, §8.6). Pure.
 
-Encryption is decided on once, with the peer's first capability set: agreed keys and a peer that secures at least one
-capability make a call whose channels are all encrypted, in both directions; then nothing clear is opened or taken.
+Encryption is decided on once, when both the keys and the peer's capability set are known. Agreed keys and a peer that
+secures at least one capability make a call whose channels are all encrypted, in both directions; then nothing clear is
+opened or taken.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from h323.h235.capabilities import wrap
 from h323.h235.security import MediaSecurity
-from transcode.media import H235Cipher, H235Key
+from transcode.media import H235Cipher, H235Key, MediaDescription, SrtpPolicy
 
 Value = dict[str, Any]
 Ciphers = tuple[H235Cipher, ...]
@@ -25,25 +26,26 @@ class ChannelSecurity:
     def __init__(self) -> None:
         self.security: MediaSecurity | None = None
         self.master = False
-        self._peer: dict[int, Ciphers] = {}
+        self._peer: dict[int, Ciphers] | None = None
         self._decided: bool | None = None
 
     @property
     def active(self) -> bool:
         """Whether media are encrypted, as far as it is known."""
         agreed = self.security is not None and self.security.agreed
+        if self._decided is None and self._peer is not None and agreed:
+            self._decided = any(self._choose(one) is not None for one in self._peer.values())
         return agreed if self._decided is None else self._decided
 
     @property
     def missing(self) -> bool:
-        """Whether encryption is demanded and there is none."""
-        return self.security is not None and self.security.required and not self.active
+        """Whether encryption is demanded and keys were agreed on, but the peer secures nothing."""
+        security = self.security
+        return security is not None and security.required and security.agreed and not self.active
 
     def take(self, peer: dict[int, Ciphers]) -> None:
         """Take the ciphers of the peer's capability set, by entry numbers."""
         self._peer = peer
-        if self._decided is None:
-            self._decided = self.active and any(self._choose(one) is not None for one in peer.values())
 
     def _choose(self, ciphers: Ciphers) -> H235Cipher | None:
         return None if self.security is None else self.security.choose(ciphers)
@@ -54,7 +56,7 @@ class ChannelSecurity:
 
     def cipher(self, entry: int) -> H235Cipher | None:
         """Return the cipher for a channel in an entry of the peer's; None for a clear one."""
-        return self._choose(self._peer.get(entry, ())) if self.active else None
+        return self._choose((self._peer or {}).get(entry, ())) if self.active else None
 
     def seal(self, request: Value, cipher: H235Cipher, payload_type: int) -> tuple[Value, H235Key | None]:
         """Return the openLogicalChannel of an encrypted channel, and its key if it is ours to make."""
@@ -105,3 +107,12 @@ class Judged:
     def __init__(self, key: H235Key | None = None, sync: Value | None = None) -> None:
         self.key = key
         self.sync = sync
+
+
+def policy_of(local: MediaDescription) -> SrtpPolicy:
+    """Return the house's policy on encryption, as its offer tells it: the same one for every kind of key."""
+    transports = [stream.transport for stream in local.streams if not stream.refused]
+    keyed = [one for one in transports if one.keys or one.dtls is not None]
+    if not keyed:
+        return SrtpPolicy.OFF
+    return SrtpPolicy.PREFER if all(one.optional for one in keyed) else SrtpPolicy.REQUIRE
