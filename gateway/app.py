@@ -30,6 +30,7 @@ from gateway.rooms.outbound import Asker, Role
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
+from h323.adapter_config import RasConfig
 from sip.accounts import Account, AccountsUnfit
 from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
@@ -216,16 +217,26 @@ class House:
         h323, listen = self.config.h323, self.config.listen
         if h323.signalling is None:
             return
+        ras = h323_ras(self.config)
         self.h323 = H323Adapter(
-            H323Config(address=listen.address, public_address=listen.public_address, signalling=h323.signalling),
+            H323Config(
+                address=listen.address,
+                public_address=listen.public_address,
+                signalling=h323.signalling,
+                ras=ras,
+            ),
             self.desk,
+            plan=dialling.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
         )
         try:
             await self.h323.start()
         except CannotListenError as error:
-            raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
+            keys = [f"h323.{name}" for name in ("signalling", "ras") if getattr(h323, name) == error.port]
+            raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.h323 = dict(self.h323.ports)
         self.dialler.h323 = self.h323
+        board = self.desk.switchboard
+        board.is_user = dialling.known_users(board.is_user, self.h323)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -248,7 +259,7 @@ class House:
             dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
-            lines=self.sip,
+            lines=dialling.Lines(self.sip, getattr(self, "h323", None)),
         )
         try:
             await self.web.start()
@@ -288,6 +299,8 @@ class House:
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
+        if hasattr(self, "h323"):
+            found += ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
@@ -367,6 +380,53 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
             known = {name: key for name, key in keys.items() if key}
             found.append(Account(account.user, None, known, account.display_name))
     return tuple(found)
+
+
+def h323_ras(config: Config) -> RasConfig:
+    """Return what the gatekeeper is told; accounts whose password is kept as a hash of SIP's prove nothing here."""
+    h323 = config.h323
+    return RasConfig(
+        gatekeeper=h323.gatekeeper,
+        port=h323.ras,
+        name=h323.gatekeeper_name,
+        routed=h323.routed,
+        pregranted=h323.pregranted,
+        authenticate=h323.authenticate,
+        accounts={
+            one.user: one.password for one in config.accounts if "h323" in one.protocols and one.password is not None
+        },
+        ttl=h323.registration_time,
+        call_bandwidth=None if h323.bandwidth.call is None else h323.bandwidth.call * 1000,
+        total_bandwidth=None if h323.bandwidth.total is None else h323.bandwidth.total * 1000,
+        neighbours=h323.neighbours,
+        aliases=h323.aliases,
+        prefixes=h323.prefixes,
+        user=h323.user,
+        password=h323.password or "",
+    )
+
+
+def ras_samples(counters: dict[str, int]) -> list[Sample]:
+    """Return the gatekeeper's counts as samples."""
+    found = []
+    for whole, count in counters.items():
+        name = whole.removeprefix("ras.")
+        kind, _, what = name.partition(".")
+        if kind == "admissions":
+            found.append(Sample("h323_admissions_total", (("result", what),), count))
+        elif kind == "registrations":
+            found.append(Sample("h323_registrations", (), count))
+        elif kind in ("admitted_calls", "joined"):
+            found.append(Sample(f"h323_{kind}", (), count))
+        elif kind == "bandwidth":
+            found.append(Sample("h323_admitted_bandwidth", (), count))
+        elif kind in ("registrations_refused", "proofs_refused"):
+            found.append(Sample(f"h323_{kind}_total", (("reason", what),), count))
+        elif kind in ("malformed", "unproved", "internal_errors"):
+            found.append(Sample("bad_input_total", (("what", kind), ("where", "ras")), count))
+        else:
+            found.append(Sample("h323_ras_messages_total", (("kind", name),), count))
+    return found
 
 
 def sip_media(config: Config) -> MediaPolicy:
