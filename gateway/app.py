@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import structlog
 import uvloop
 
-from gateway import dialling
+from gateway import dialling, gatekeeper
 from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
@@ -30,7 +30,6 @@ from gateway.rooms.outbound import Asker, Role
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
-from h323.adapter_config import RasConfig
 from sip.accounts import Account, AccountsUnfit
 from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
@@ -48,6 +47,8 @@ SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
 SIP_PORT = 5060
 """The port that need not be dialled (RFC 3261 §19.1.2)."""
+H323_PORT = 1720
+"""The same of H.323; terminals can dial no other without a gatekeeper, most of them."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
 STORE_WAIT = 5.0
@@ -95,7 +96,8 @@ class House:
         started = Started(addresses=local_addresses(config))
         own = self._prepare(started)
         pairs = {
-            name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
+            name: chosen_certificate(name, section, own)
+            for name, section in (("sip", config.sip), ("h323", config.h323), ("web", config.web))
         }
         try:
             self.store = Store(config.storage.url, self.state)
@@ -115,7 +117,7 @@ class House:
         self.metrics.add_source(self._samples)
         self.metrics.add_source(self.book.samples)
         await self._start_sip(started, *pairs["sip"])
-        await self._start_h323(started)
+        await self._start_h323(started, *pairs["h323"])
         await self._start_web(started, *pairs["web"])
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
@@ -159,10 +161,10 @@ class House:
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
 
+        from gateway.tls import ClientCertificates
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
         from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
-        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -209,34 +211,40 @@ class House:
             raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
-    async def _start_h323(self, started: Started) -> None:
+    async def _start_h323(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
 
         from h323.adapter import H323Adapter, H323Config  # needs the reactor, which run() installs first
 
         h323, listen = self.config.h323, self.config.listen
-        if h323.signalling is None:
+        if h323.signalling is None and h323.tls is None:
             return
-        ras = h323_ras(self.config)
+        ras = gatekeeper.ras_config(self.config)
         self.h323 = H323Adapter(
             H323Config(
                 address=listen.address,
                 public_address=listen.public_address,
                 signalling=h323.signalling,
+                tls=h323.tls,
+                certificate=certificate,
+                key=key,
+                tunnelling=h323.tunnelling,
+                fast_start=h323.fast_start,
+                bandwidth=self.config.media.bandwidth * 1000,
                 ras=ras,
             ),
             self.desk,
-            plan=dialling.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
+            plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
         )
         try:
             await self.h323.start()
         except CannotListenError as error:
-            keys = [f"h323.{name}" for name in ("signalling", "ras") if getattr(h323, name) == error.port]
+            keys = [f"h323.{name}" for name in ("signalling", "tls", "ras") if getattr(h323, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.h323 = dict(self.h323.ports)
         self.dialler.h323 = self.h323
         board = self.desk.switchboard
-        board.is_user = dialling.known_users(board.is_user, self.h323)
+        board.is_user = gatekeeper.known_users(board.is_user, self.h323)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -259,7 +267,7 @@ class House:
             dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
-            lines=dialling.Lines(self.sip, getattr(self, "h323", None)),
+            lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
         )
         try:
             await self.web.start()
@@ -300,8 +308,10 @@ class House:
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
         if hasattr(self, "h323"):
-            found += ras_samples(self.h323.ras.counters())
+            found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
+        if hasattr(self, "h323"):
+            found += gatekeeper.h323_samples(self.h323.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -382,53 +392,6 @@ def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Accou
     return tuple(found)
 
 
-def h323_ras(config: Config) -> RasConfig:
-    """Return what the gatekeeper is told; accounts whose password is kept as a hash of SIP's prove nothing here."""
-    h323 = config.h323
-    return RasConfig(
-        gatekeeper=h323.gatekeeper,
-        port=h323.ras,
-        name=h323.gatekeeper_name,
-        routed=h323.routed,
-        pregranted=h323.pregranted,
-        authenticate=h323.authenticate,
-        accounts={
-            one.user: one.password for one in config.accounts if "h323" in one.protocols and one.password is not None
-        },
-        ttl=h323.registration_time,
-        call_bandwidth=None if h323.bandwidth.call is None else h323.bandwidth.call * 1000,
-        total_bandwidth=None if h323.bandwidth.total is None else h323.bandwidth.total * 1000,
-        neighbours=h323.neighbours,
-        aliases=h323.aliases,
-        prefixes=h323.prefixes,
-        user=h323.user,
-        password=h323.password or "",
-    )
-
-
-def ras_samples(counters: dict[str, int]) -> list[Sample]:
-    """Return the gatekeeper's counts as samples."""
-    found = []
-    for whole, count in counters.items():
-        name = whole.removeprefix("ras.")
-        kind, _, what = name.partition(".")
-        if kind == "admissions":
-            found.append(Sample("h323_admissions_total", (("result", what),), count))
-        elif kind == "registrations":
-            found.append(Sample("h323_registrations", (), count))
-        elif kind in ("admitted_calls", "joined"):
-            found.append(Sample(f"h323_{kind}", (), count))
-        elif kind == "bandwidth":
-            found.append(Sample("h323_admitted_bandwidth", (), count))
-        elif kind in ("registrations_refused", "proofs_refused"):
-            found.append(Sample(f"h323_{kind}_total", (("reason", what),), count))
-        elif kind in ("malformed", "unproved", "internal_errors"):
-            found.append(Sample("bad_input_total", (("what", kind), ("where", "ras")), count))
-        else:
-            found.append(Sample("h323_ras_messages_total", (("kind", name),), count))
-    return found
-
-
 def sip_media(config: Config) -> MediaPolicy:
     """Return what media of SIP calls must be."""
     sip = config.sip
@@ -446,6 +409,8 @@ def _dial_hint(started: Started) -> str:
     port = started.sip.get("udp") or started.sip.get("tcp")
     if port is not None:
         lines.append(f"SIP: ROOM@{address}" + ("" if port == SIP_PORT else f":{port}"))
+    if started.h323.get("signalling") == H323_PORT:
+        lines.append(f"H.323: {address}##ROOM")
     return "\n".join(lines)
 
 

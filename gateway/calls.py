@@ -23,7 +23,7 @@ from enum import Enum
 from typing import NewType, Protocol
 
 from gateway.reasons import Reason
-from transcode.media import Candidate, LegId, MediaDescription, RoomId, SrtpPolicy, Wanted
+from transcode.media import Candidate, LegId, MediaDescription, Role, RoomId, SrtpPolicy, Wanted
 
 CallId = NewType("CallId", str)
 """The id of a call in logs, records and the API; never a protocol's own."""
@@ -39,6 +39,14 @@ class CallProtocol(Enum):
     SIP = "sip"
     H323 = "h323"
     WEBRTC = "webrtc"
+
+
+class Floor(Enum):
+    """Who presents in a room, as one call in it sees that: nobody, its own peer, or somebody else."""
+
+    FREE = "free"
+    PEER = "peer"
+    TAKEN = "taken"
 
 
 class Direction(Enum):
@@ -108,6 +116,12 @@ class Line(Protocol):
     async def press(self, digit: str, duration: int) -> None:
         """Press a key at the peer by signalling, where media cannot carry it; duration in ms."""
 
+    async def floor(self, floor: Floor) -> None:
+        """Tell the peer who presents now, told with each change: TAKEN means that slides are there to be seen.
+
+        A peer whose floor went from PEER to another one lost it; its slides are shown no more.
+        """
+
     async def transfer(self, target: str, replaces: Line | None = None) -> None:
         """Have the peer call somewhere else and leave us (SIP: REFER); `Call.transfer_goes` tells how that goes.
 
@@ -155,8 +169,14 @@ class Call(Protocol):
     async def connected(self) -> None:
         """Say that the peer is in: it becomes a participant that the others hear, see and read of."""
 
-    async def key_frame(self) -> None:
-        """The peer asked for a key frame by signalling."""
+    async def key_frame(self, role: Role | None = None) -> None:
+        """The peer asked for a key frame by signalling: of people or slides, None for all that it sees."""
+
+    async def present(self, wanted: bool) -> None:
+        """The peer wants to present, or no longer; its slides are shown from now on if this returns.
+
+        Raises `Refused`: BUSY while somebody else presents who need not yield, NOT_ALLOWED in a room without others.
+        """
 
     async def dtmf(self, digit: str, duration: int) -> None:
         """The peer pressed a key by signalling; duration in ms."""

@@ -132,6 +132,9 @@ class H323Bandwidth(Section):
 class H323(Section):
     """H.323 ports and gatekeeper (embedded, off, auto, or host[:port]).
 
+    certificate and key are those of the TLS port, without them the house's own. tunnelling says whether H.245 goes
+    inside call signalling where the peer does so too, fast_start whether calls that we place propose media at once.
+
     Of the embedded gatekeeper: gatekeeper_name is its identifier; routed sends signalling of calls between endpoints
     through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
@@ -141,6 +144,10 @@ class H323(Section):
     signalling: OptionalPort = 1720
     tls: OptionalPort = 1300
     ras: OptionalPort = 1719
+    certificate: Path | None = None
+    key: Path | None = None
+    tunnelling: bool = True
+    fast_start: bool = False
     gatekeeper: Annotated[str, Field(min_length=1, max_length=256)] = "embedded"
     gatekeeper_name: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = "Roombridge"
     routed: bool = False
@@ -297,6 +304,14 @@ class Config(BaseSettings):
         check_trunks(self.trunks)
         if self.sip.authorities is None and any(trunk.certificates for trunk in self.trunks):
             raise ValueError("certificates of trunks need sip.authorities, who signed them")
+        return self
+
+    @model_validator(mode="after")
+    def _trunks_are_there(self) -> Config:
+        known = {trunk.name for trunk in self.trunks} | {""}
+        for named in (*self.dial_plan, *self.outbound.rules):
+            if named.trunk not in known:
+                raise ValueError(f"there is no trunk {named.trunk!r}")
         return self
 
     @classmethod

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.calls import Call, CallFacts, Order
 from gateway.config import Config
@@ -12,9 +12,7 @@ from gateway.config_dialling import dial_plan
 from gateway.policy_client import PolicyClient, PolicySettings
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import FrontDesk
-from gateway.rooms.dial_plan import Refuse, ToCall
 from gateway.rooms.switchboard import Switchboard
-from h323.ras.events import Leads
 from transcode.media import Sample, Wanted
 
 
@@ -71,61 +69,6 @@ class HouseDialler:
         if self.h323 is None:
             raise Refused(Reason.UNSUPPORTED, "no H.323 calls are placed here")
         return await self.h323.dial(order.target, facts, order.wanted, order.display)
-
-
-class SipLines(Protocol):
-    """Who is registered by SIP, and how trunks are."""
-
-    def registrations(self) -> tuple[Any, ...]:
-        """Return all that is registered with us, by account."""
-
-    def trunk_states(self) -> tuple[Any, ...]:
-        """Return how each trunk is."""
-
-
-class Lines:
-    """Tells of the registrations of all protocols; h323 None: there are none of H.323."""
-
-    def __init__(self, sip: SipLines, h323: Any) -> None:
-        self._sip = sip
-        self._h323 = h323
-
-    def registrations(self) -> tuple[Any, ...]:
-        """Return all that is registered with us: by SIP, then by H.323."""
-        return (*self._sip.registrations(), *(self._h323.ras.registrations() if self._h323 is not None else ()))
-
-    def trunk_states(self) -> tuple[Any, ...]:
-        """Return how each trunk is."""
-        return self._sip.trunk_states()
-
-
-class GatekeeperPlan:
-    """What our gatekeeper asks of the house; implements `h323.adapter_ras.Plan`. users are accounts by H.323."""
-
-    def __init__(self, desk: FrontDesk, dialler: HouseDialler, users: Iterable[str]) -> None:
-        self._desk = desk
-        self._dialler = dialler
-        self._users = frozenset(user.casefold() for user in users)
-        self._is_account = desk.switchboard.is_user
-
-    def leads(self, facts: CallFacts) -> Leads:
-        """Return where a call with these facts would go."""
-        destination = self._desk.switchboard.leads(facts)
-        if destination is None:
-            return Leads.NOWHERE
-        if isinstance(destination, Refuse):
-            return Leads.REFUSED
-        straight = isinstance(destination, ToCall) and destination.target == f"user:{facts.called}"
-        return Leads.ENDPOINT if straight and self._dialler.by_h323(facts.called) else Leads.HERE
-
-    def reserved(self, alias: str) -> bool:
-        """Tell whether no endpoint may have this name: a room's, or an account's that is not good for H.323."""
-        return self._desk.knows(alias) or (self._is_account(alias) and alias.casefold() not in self._users)
-
-
-def known_users(is_account: Callable[[str], bool], h323: H323) -> Callable[[str], bool]:
-    """Return who counts as a user: accounts, and endpoints that are registered with our gatekeeper."""
-    return lambda name: is_account(name) or h323.has(name)
 
 
 def set_up(desk: FrontDesk, config: Config, users: Iterable[str]) -> PolicyClient | None:

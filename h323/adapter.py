@@ -19,9 +19,10 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
+from gateway.tls import ServerContext, client_context
 from h323.adapter_call import CallForwarded, H323Line
 from h323.adapter_config import H323Config
-from h323.adapter_facts import call_facts, source
+from h323.adapter_facts import call_bandwidth, call_facts, source
 from h323.adapter_ras import Plan, Ras
 from h323.q931 import Type
 from h323.signalling import events
@@ -44,6 +45,8 @@ MAX_CALLS_OF_CONNECTION = 200
 STOP_TIME = 1.0
 """Seconds that calls get to say goodbye when the service stops."""
 DEFAULT_PORT = 1720
+DEFAULT_TLS_PORT = 1300
+"""The port of call signalling inside TLS (IANA: h323hostcallsc)."""
 MAX_REFERENCE = 0x7FFF
 
 
@@ -103,10 +106,17 @@ class H323Adapter:
             self._reactor = reactor
         self._network = Network(self._reactor, self._limits)
         config = self._config
-        if config.signalling is not None:
-            listener = self._network.listen(config.address, config.signalling, self, self._opened)
+        for name, port in (("signalling", config.signalling), ("tls", config.tls)):
+            if port is None:
+                continue
+            context = None
+            if name == "tls":
+                if config.certificate is None:
+                    raise ValueError("TLS needs a certificate")
+                context = ServerContext(config.certificate, config.key)
+            listener = self._network.listen(config.address, port, self, self._opened, context)
             self._listeners.append(listener)
-            self.ports["signalling"] = listener.getHost().port
+            self.ports[name] = listener.getHost().port
         ras = await self.ras.start(self._reactor, self.ports.get("signalling", DEFAULT_PORT))
         if ras is not None:
             self.ports["ras"] = ras
@@ -272,7 +282,7 @@ class H323Adapter:
                 self._close(leg)
             case events.CallArrived(facts):
                 assert leg.connection is not None
-                leg.line.arrived(call_facts(facts, leg.connection.peer, False))
+                leg.line.arrived(call_facts(facts, leg.connection.peer, leg.connection.secure))
             case _:
                 leg.line.report(item)
 
@@ -338,26 +348,30 @@ class H323Adapter:
     async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
         """Place a call and bring it to the desk as facts say.
 
-        target is `h323:alias@host`, `h323:host`, `host##alias` or `h323:alias`, which the gatekeeper knows. A peer that
-        forwards the call is followed once. Raises Refused with the reason that the peer or the house gave.
+        target is `h323:alias@host`, `h323:host`, `host##alias` or `h323:alias`, which the gatekeeper knows.
+        `;transport=tls` behind it asks for TLS; the peer's certificate is not looked at, for terminals sign their own.
+        A peer that forwards the call is followed once. Raises Refused with the reason that the peer or the house gave.
         """
         dialled = read_dialled(target)
+        secure = "transport=tls" in target.lower().split(";")[1:]
         try:
-            return await self._dial(dialled, facts, wanted or Wanted(), display)
+            return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
         except CallForwarded as forwarded:
             log.info("h323_forwarded", why=forwarded.why, to=forwarded.target)
             self.count(f"forwarded.{forwarded.why}")
             dialled = read_dialled(forwarded.target)
-        return await self._dial(dialled, facts, wanted or Wanted(), display)
+        return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
 
-    async def _dial(self, dialled: Dialled, facts: CallFacts, wanted: Wanted, display: str) -> Call:
+    async def _dial(self, dialled: Dialled, facts: CallFacts, wanted: Wanted, display: str, secure: bool) -> Call:
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         conference, call, reference = self._rng.randbytes(16), self._rng.randbytes(16), self._next_reference()
-        route = await self.ras.route(dialled, call, conference, reference)
+        usual = DEFAULT_TLS_PORT if secure else DEFAULT_PORT
+        route = await self.ras.route(dialled, call, conference, reference, usual)
         address, alias = route.address, route.alias
         try:
-            connection = await self._connect(address)
+            name = dialled.host.partition(":")[0] or address.host
+            connection = await self._connect(address, client_context(name, None) if secure else None)
         except BaseException:
             self.ras.over(call)
             raise
@@ -369,7 +383,7 @@ class H323Adapter:
             protocol=CallProtocol.H323,
             direction=Direction.OUTGOING,
             source=source(address),
-            secure=False,
+            secure=secure,
         )
         setup = SetupFacts(
             caller_aliases=(display or self._config.display,),
@@ -380,6 +394,7 @@ class H323Adapter:
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
             conference=conference,
             call=call,
+            bandwidth=call_bandwidth(wanted, self._config.bandwidth),
         )
         try:
             return await line.place(facts, setup, wanted, self._config.fast_start)
@@ -392,7 +407,7 @@ class H323Adapter:
         self._reference = self._reference % MAX_REFERENCE + 1
         return self._reference
 
-    async def _connect(self, address: Address) -> Connection:
+    async def _connect(self, address: Address, context: Any = None) -> Connection:
         made: asyncio.Future[Connection] = self._loop.create_future()
 
         def opened(connection: Connection) -> None:
@@ -405,7 +420,7 @@ class H323Adapter:
             if not made.done():
                 made.set_exception(Refused(Reason.UNREACHABLE, detail[:128]))
 
-        self._network.connect(address, self, opened, failed)
+        self._network.connect(address, self, opened, failed, context)
         return await made
 
 

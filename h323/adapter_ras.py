@@ -23,7 +23,6 @@ from h323.ras.names import LOCATION, SIGNALLING, Names, SystemNames, look_up
 from h323.signalling.aliases import Dialled
 from h323.signalling.events import Address, SetupFacts
 
-SIGNALLING_PORT = 1720
 RAS_PORT = 1719
 
 
@@ -205,11 +204,11 @@ class Ras:
         )
         return await self._zone.screen(facts, asked, setup, peer)
 
-    async def route(self, dialled: Dialled, call: bytes, conference: bytes, reference: int) -> Route:
+    async def route(self, dialled: Dialled, call: bytes, conference: bytes, reference: int, usual: int) -> Route:
         """Return where a call goes that we place: `alias`, `alias@host`, `alias@domain` or `host`. Raises `Refused`.
 
         An alias alone is looked for among our registrations, at the gatekeeper that we are registered with, at the
-        neighbours; at last it is taken for the name of a host.
+        neighbours; at last it is taken for the name of a host. usual is the port of a host that names none.
         """
         asked = Asked(call, conference, reference, False)
         host, alias = dialled.host, dialled.alias
@@ -221,7 +220,7 @@ class Ras:
             host, alias = alias, ""
         if dialled.pin:
             alias = f"{alias}#{dialled.pin}"
-        address = await self._address(host, alias)
+        address = await self._address(host, alias, usual)
         if address is None and not dialled.host:
             raise Refused(Reason.NO_SUCH_USER, f"{host[:64]} is not known")
         if address is None:
@@ -237,10 +236,10 @@ class Ras:
         address = await self._zone.locate(alias, [])
         return Route(address, alias) if address is not None else None
 
-    async def _address(self, host: str, alias: str) -> Address | None:
+    async def _address(self, host: str, alias: str, usual: int) -> Address | None:
         name, port = split_host(host, 0)
         if _is_literal(name):
-            return Address(name, port or SIGNALLING_PORT)
+            return Address(name, port or usual)
         if not port and "." in name:
             found = await look_up(self._names, SIGNALLING, name)
             if found:
@@ -250,7 +249,7 @@ class Ras:
             if located is not None:
                 return located
         literals = await self._names.addresses(name)
-        return Address(literals[0], port or SIGNALLING_PORT) if literals else None
+        return Address(literals[0], port or usual) if literals else None
 
     def over(self, call: bytes) -> None:
         """A call is over."""

@@ -19,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallId, Desk, Line
+from gateway.calls import Call, CallFacts, CallId, Desk, Floor, Line
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused, from_sip
 from sip.adapter_config import SendMessages
@@ -309,6 +309,9 @@ class SipCall:
         if self._over is None and self.session is not None and self._connected:
             self._owner.stack.info(self.session, DTMF_RELAY, key_press(digit, duration), self._owner.now())
             self._owner.pump()
+
+    async def floor(self, floor: Floor) -> None:
+        """Do nothing: a peer with a line for slides sees them there, others in the picture of people."""
 
     async def transfer(self, target: str, replaces: Line | None = None) -> None:
         """Have the peer call elsewhere by REFER, in the place of our call to another peer if one is given (RFC 5589).

@@ -36,6 +36,7 @@ from transcode.media import (
     LegStatistics,
     MediaDescription,
     MediaEvent,
+    Role,
     Silent,
     StreamDescription,
     Transport,
@@ -182,6 +183,8 @@ class Leg:
             self._check_open()
             if any(stream.kind is Kind.TEXT for stream in self.streams.values()):
                 wanted = replace(wanted, text=True)  # what the peer brought in stays
+            if any(stream.role is Role.SLIDES for stream in self.streams.values()):
+                wanted = replace(wanted, slides=True)
             streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
             ways = _Ways({}, {}, [])
             try:
@@ -222,7 +225,9 @@ class Leg:
             chosen: dict[str, Chosen] = {}
             for ours in offered.streams:
                 theirs = remote.stream(ours.id)
-                one = None if theirs is None or theirs.refused else choose_answered(ours, theirs, self.abilities)
+                if theirs is None or theirs.refused:
+                    continue
+                one = choose_answered(ours, replace(theirs, role=ours.role), self.abilities)
                 if one is not None and ours.id in self.streams and _rides_along(offered, remote, ours.id):
                     chosen[ours.id] = one
             for id in chosen:
@@ -257,8 +262,9 @@ class Leg:
             raise Refused(Reason.INTERNAL, "this leg has failed")
 
     def _renewed(self, stream: StreamDescription) -> StreamDescription:
-        """Give an offered stream the name and the payload types that the leg's stream of this kind has already."""
-        known = next((one for one in self.streams.values() if one.kind is stream.kind), None)
+        """Give an offered stream the name and payload types that the leg's stream of its kind and role has already."""
+        same = (one for one in self.streams.values() if (one.kind, one.role) == (stream.kind, stream.role))
+        known = next(same, None)
         if known is not None:
             stream = replace(stream, id=known.id)
             return stream if known.chosen is None else keep_numbers(stream, known.chosen.described)
@@ -295,13 +301,14 @@ class Leg:
             if known.carrier is not carrier:
                 known.ride(carrier)
             return known
-        made = self.streams[stream.id] = _STREAMS[stream.kind](self._owner, stream.id, carrier, shared)
+        made = self.streams[stream.id] = _STREAMS[stream.kind](self._owner, stream.id, carrier, shared, stream.role)
         return made
 
     def _keep(self, chosen: dict[str, Chosen]) -> None:
         """End the streams that a description no longer has, before others take their place."""
         for id, stream in list(self.streams.items()):
-            if id not in chosen or chosen[id].stream.kind is not stream.kind:
+            kept = chosen.get(id)
+            if kept is None or (kept.stream.kind, kept.stream.role) != (stream.kind, stream.role):
                 self._end(self.streams.pop(id))
         for id in [id for id in self._data if id not in chosen]:
             del self._data[id]
@@ -406,10 +413,10 @@ class Leg:
         """Press a key at the peer, for so many ms; False where its sound cannot carry it."""
         return any(stream.press(digit, duration) for stream in self.streams.values() if isinstance(stream, AudioStream))
 
-    def key_frame(self) -> None:
-        """Send a key frame: the peer asked by signalling."""
+    def key_frame(self, role: Role | None) -> None:
+        """Send a key frame of one picture, or of all: the peer asked by signalling."""
         for stream in self.streams.values():
-            if isinstance(stream, VideoStream):
+            if isinstance(stream, VideoStream) and role in (None, stream.role):
                 stream.key_frame_requested(self.conference.clock())
 
     def statistics(self) -> LegStatistics:

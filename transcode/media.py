@@ -258,7 +258,7 @@ class Abilities:
     bandwidth in bit/s bounds each video stream; width and height in pixels and frame_rate in pictures/s bound what
     is sent to it. ice says that the leg is a browser's: everything goes by one transport with ICE and DTLS, which may
     carry data channels; other legs answer ICE and DTLS on each stream's own ports where they are offered. text says
-    whether real-time text (RFC 4103) is spoken.
+    whether real-time text (RFC 4103) is spoken, slides whether a second video is taken for them.
     """
 
     srtp: SrtpPolicy = SrtpPolicy.PREFER
@@ -269,6 +269,7 @@ class Abilities:
     height: int = 720
     frame_rate: int = 30
     text: bool = True
+    slides: bool = True
     ice: bool = False
     local_address: str | None = None
     public_address: str | None = None
@@ -278,18 +279,21 @@ class Abilities:
 class Wanted:
     """What a description that we offer is to hold: streams by kind and role, each with our direction.
 
-    encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key lines. ice offers ICE, bundle all streams
-    on one transport that RTP and RTCP share (RFC 9143): with all four, what a browser takes. A call that is up keeps
-    its transports.
+    slides is a second video with that role. separate offers beside it what can only be received, to peers whose
+    directions are agreed on apart (H.245). encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key
+    lines. ice offers ICE, bundle all streams on one transport that RTP and RTCP share (RFC 9143): with all four, what
+    a browser takes. A call that is up keeps its transports.
     """
 
     audio: bool = True
     video: bool = True
     encrypted: bool = False
     text: bool = False
+    slides: bool = False
     dtls: bool = False
     ice: bool = False
     bundle: bool = False
+    separate: bool = False
 
 
 class Layout(Enum):
@@ -322,7 +326,8 @@ class LegPlan:
 class ViewPlan:
     """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard.
 
-    echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture.
+    echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture. presenter is
+    the leg whose slides the others see: by their second video, else large in the picture of people.
     """
 
     legs: tuple[LegPlan, ...]
@@ -330,6 +335,7 @@ class ViewPlan:
     title: str = ""
     slate: str = ""
     echo: bool = False
+    presenter: LegId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +366,7 @@ class StreamStatistics:
     key_frames_out: int = 0
     bit_rate_target: int = 0
     encrypted: str = ""
+    role: Role = Role.MAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +458,15 @@ class FormatsChanged:
     height_in: int = 0
     width_out: int = 0
     height_out: int = 0
+    role: Role = Role.MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """A leg's slides began to come, or have ceased; whether others see them is the plan's."""
+
+    leg: LegId
+    sharing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +496,7 @@ MediaEvent = (
     | Failed
     | CandidateFound
     | FormatsChanged
+    | Sharing
     | DataMessage
     | Text
 )
@@ -521,8 +538,8 @@ class MediaPlane(Protocol):
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
 
-    async def key_frame(self, leg: LegId) -> None:
-        """Send this leg a key frame: its peer asked by signalling."""
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
+        """Send this leg a key frame of one picture, None for all it sees: its peer asked by signalling."""
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """Let a leg of an echo room hear, as two tones, that a key which it pressed was understood."""

@@ -79,24 +79,34 @@ def choose(
 ) -> tuple[Chosen | None, ...]:
     """Choose for each stream of an offer, in order; None refuses a stream.
 
-    Of several streams of one kind the first one is taken that is reachable: an offer for both families of addresses has
-    one for each (RFC 4091). Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the peer wanted.
+    Of several streams of one kind and role the first one is taken that is reachable: an offer for both families of
+    addresses has one for each (RFC 4091). Raises Refused with NO_COMMON_FORMAT if no stream is left of those that the
+    peer wanted.
     """
     chosen: list[Chosen | None] = []
-    taken: set[Kind] = set()
+    taken: set[tuple[Kind, Role]] = set()
     wanted = False
-    ways = {stream.kind for stream in remote.streams if not stream.refused and reachable(stream.transport)}
+    ways = {_line(stream) for stream in remote.streams if not stream.refused and reachable(stream.transport)}
     for stream in remote.streams:
-        usable = not stream.refused and stream.role is Role.MAIN
-        usable = usable and (stream.kind not in ways or reachable(stream.transport))
+        usable = not stream.refused and _is_spoken(stream, abilities)
+        usable = usable and (_line(stream) not in ways or reachable(stream.transport))
         wanted = wanted or (usable and stream.kind is not Kind.DATA)
-        one = _choose_stream(stream, abilities) if usable and stream.kind not in taken else None
+        one = _choose_stream(stream, abilities) if usable and _line(stream) not in taken else None
         if one is not None:
-            taken.add(stream.kind)
+            taken.add(_line(stream))
         chosen.append(one)
-    if wanted and not taken - {Kind.DATA}:
+    if wanted and not taken - {(Kind.DATA, Role.MAIN)}:
         raise Refused(Reason.NO_COMMON_FORMAT)
     return tuple(chosen)
+
+
+def _line(stream: StreamDescription) -> tuple[Kind, Role]:
+    return stream.kind, stream.role
+
+
+def _is_spoken(stream: StreamDescription, abilities: Abilities) -> bool:
+    """Whether streams of this kind have the role here: slides are pictures."""
+    return stream.role is Role.MAIN or (stream.kind is Kind.VIDEO and abilities.slides)
 
 
 def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | None:

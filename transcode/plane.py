@@ -27,6 +27,7 @@ from transcode.media import (
     LegStatistics,
     MediaDescription,
     MediaEvent,
+    Role,
     RoomId,
     Sample,
     ViewPlan,
@@ -233,9 +234,9 @@ class Plane:
         """See `MediaPlane.press`."""
         return self._leg(leg).press(digit, duration)
 
-    async def key_frame(self, leg: LegId) -> None:
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""
-        self._leg(leg).key_frame()
+        self._leg(leg).key_frame(role)
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """See `MediaPlane.confirm_key`."""

@@ -24,6 +24,7 @@ from transcode.media import (
     LegStatistics,
     MediaDescription,
     MediaEvent,
+    Role,
     RoomId,
     Sample,
     ViewPlan,
@@ -220,9 +221,9 @@ class RemotePlane:
         """See `MediaPlane.press`."""
         return await self._call("press", leg, digit, duration)  # type: ignore[no-any-return]
 
-    async def key_frame(self, leg: LegId) -> None:
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""
-        await self._call("key_frame", leg)
+        await self._call("key_frame", leg, role)
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         """See `MediaPlane.confirm_key`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, StreamStatistics
+from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, Role, StreamStatistics
 from transcode.negotiate import Chosen
 from transcode.rtp.events import RtcpEvent
 from transcode.rtp.session import RtpSession
@@ -36,9 +36,10 @@ class Stream(ABC):
     kind: Kind
     clock_rate: int
 
-    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool, role: Role) -> None:
         self.leg = owner.leg
         self.id = id
+        self.role = role
         self.carrier = carrier
         self.chosen: Chosen | None = None
         self._owner = owner

@@ -6,7 +6,7 @@ from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.media import Format, FormatsChanged, Kind, StreamStatistics
+from transcode.media import Format, FormatsChanged, Kind, Role, StreamStatistics
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
 
@@ -20,8 +20,8 @@ class AudioStream(Stream):
     kind = Kind.AUDIO
     clock_rate = 8000
 
-    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
-        super().__init__(owner, id, carrier, shared)
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool, role: Role) -> None:
+        super().__init__(owner, id, carrier, shared, role)
         self._mixer = owner.conference.mixer
         self._receiver = AudioReceiver(())
         self._sent: tuple[Format, int] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transcode.carrier import Carrier
-from transcode.media import Codec, Format, FormatsChanged, Kind, StreamStatistics, Text
+from transcode.media import Codec, Format, FormatsChanged, Kind, Role, StreamStatistics, Text
 from transcode.negotiate import Chosen
 from transcode.payload.t140 import DEFAULT_RATE, REPEATS, TextReceiver, TextSender
 from transcode.payload.t140_lines import LineMaker
@@ -19,8 +19,8 @@ class TextStream(Stream):
     kind = Kind.TEXT
     clock_rate = 1000
 
-    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
-        super().__init__(owner, id, carrier, shared)
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool, role: Role) -> None:
+        super().__init__(owner, id, carrier, shared, role)
         self._receiver = TextReceiver()
         self._lines = LineMaker()
         self._sender: TextSender | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from gateway.reasons import Reason
@@ -10,14 +12,26 @@ from transcode.carrier import Carrier
 from transcode.conference import Conference
 from transcode.echo import PictureEcho
 from transcode.frames import EncodedFrame
-from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, StreamStatistics
+from transcode.media import (
+    Codec,
+    Format,
+    FormatsChanged,
+    KeyFrameWanted,
+    Kind,
+    LegId,
+    Role,
+    Sharing,
+    StreamStatistics,
+)
 from transcode.negotiate import Chosen, frame_limits, sent_profile
 from transcode.payload import h264_profile
 from transcode.payload.formats import depacketizer
 from transcode.payload.frames import FrameBuffer
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
+from transcode.sharing import SlidesWatch
 from transcode.stream import Owner, Stream
+from transcode.video.layout import slides_of
 from transcode.video.source import VideoSource
 from transcode.video.streams import Viewer
 
@@ -30,16 +44,24 @@ SUFFERING = 5.0
 """Seconds in which a second request for a key frame tells of loss too: many such peers send no reports."""
 SLICE_SIZE = 1150
 """Octets of a NAL unit for receivers of single NAL unit packets; x264 overshoots a little, an MTU must hold it."""
+SLIDES_RATE = 10
+"""Most pictures a second of slides: they are to be sharp, and a level that is too low for a large picture at 30 holds
+it at 10."""
 
 
 class VideoStream(Stream):
-    """Pictures, both ways."""
+    """Pictures, both ways: people, or slides beside them.
+
+    Slides stand in the room from their first picture on, so that nobody sees an empty place.
+    """
 
     kind = Kind.VIDEO
     clock_rate = 90_000
 
-    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool) -> None:
-        super().__init__(owner, id, carrier, shared)
+    def __init__(self, owner: Owner, id: str, carrier: Carrier, shared: bool, role: Role) -> None:
+        super().__init__(owner, id, carrier, shared, role)
+        self._face = slides_of(self.leg) if role is Role.SLIDES else self.leg
+        self._slides = SlidesWatch()
         self._rtx_ssrc = owner.rng.randrange(1, 1 << 32)
         self._buffer: FrameBuffer | None = None
         self._buffers: dict[int, FrameBuffer] = {}
@@ -85,11 +107,12 @@ class VideoStream(Stream):
         if main is not None:
             self.session.payload_types = frozenset(self._buffers)
             self._buffer = self._buffers[main.payload_type]
-            self._source = VideoSource(self.leg, main.codec, self._conference.pool, self._resized, self._refused_size)
+            self._source = VideoSource(self._face, main.codec, self._conference.pool, self._resized, self._refused_size)
             self._size_in = (0, 0)
             self._generation = self.session.generation
             self.session.limit_remote(self._conference.abilities_of(self.leg).bandwidth, self._clock())
-        self._conference.video.set_source(self.leg, self._source)
+        self._conference.video.set_source(self._face, None if self.role is Role.SLIDES else self._source)
+        self._watch(self._clock())
 
     @staticmethod
     def _make_buffers(formats: tuple[Format, ...]) -> dict[int, FrameBuffer]:
@@ -108,9 +131,12 @@ class VideoStream(Stream):
         format = chosen.send
         if format is None:
             self._viewer = self._rate = None
-            self._conference.video.set_viewer(self.leg, None)
+            self._conference.video.set_viewer(self._face, None)
             return
-        width, height, frame_rate = frame_limits(format, self._conference.abilities_of(self.leg))
+        abilities = self._conference.abilities_of(self.leg)
+        if self.role is Role.SLIDES:
+            abilities = replace(abilities, frame_rate=min(abilities.frame_rate, SLIDES_RATE))
+        width, height, frame_rate = frame_limits(format, abilities)
         most = min(bit_rate, h264_profile.limits(format).bit_rate) if format.codec is Codec.H264 else bit_rate
         if self._rate is None:
             self._rate = RateController(most)
@@ -126,18 +152,18 @@ class VideoStream(Stream):
             slice_size=SLICE_SIZE if _single_nal(format) else None,
             sink=self._send,
         )
-        self._conference.video.set_viewer(self.leg, self._viewer)
+        self._conference.video.set_viewer(self._face, self._viewer)
 
     def move(self, conference: Conference) -> None:
         """See `Stream.move`."""
         before = self._conference.video
-        before.set_viewer(self.leg, None)
-        before.set_source(self.leg, None)
+        before.set_viewer(self._face, None)
+        before.set_source(self._face, None)
         super().move(conference)
-        if self._source is not None:
-            conference.video.set_source(self.leg, self._source)
+        if self._source is not None and (self.role is Role.MAIN or self._size_in != (0, 0)):
+            conference.video.set_source(self._face, self._source)
         if self._viewer is not None:
-            conference.video.set_viewer(self.leg, self._viewer)
+            conference.video.set_viewer(self._face, self._viewer)
             self._retarget()
 
     # Receiving
@@ -185,9 +211,12 @@ class VideoStream(Stream):
 
     def _resized(self, leg: LegId, width: int, height: int) -> None:
         self._size_in = (width, height)
+        if self.role is Role.SLIDES:
+            self._conference.video.set_source(self._face, self._source)
 
     def _refused_size(self, leg: LegId, width: int, height: int) -> None:
-        log.warning("picture_too_large", call=leg, width=width, height=height, reason=Reason.PICTURE_TOO_LARGE.value)
+        reason = Reason.PICTURE_TOO_LARGE.value
+        log.warning("picture_too_large", call=self.leg, width=width, height=height, reason=reason)
 
     def react(self, event: RtcpEvent, now: float) -> None:
         """See `Stream.react`."""
@@ -206,12 +235,20 @@ class VideoStream(Stream):
 
     def _retarget(self) -> None:
         if self._rate is not None:
-            self._conference.video.set_bit_rate(self.leg, self._rate.target)
+            self._conference.video.set_bit_rate(self._face, self._rate.target)
 
     def poll(self, now: float) -> None:
         """See `Stream.poll`."""
         self._poll_receiving(now)
+        self._watch(now)
         super().poll(now)
+
+    def _watch(self, now: float) -> None:
+        """Tell when slides begin to come, and when they cease."""
+        if self.role is Role.SLIDES:
+            pictures = None if self._source is None else self._source.statistics.pictures
+            if self._slides.update(pictures, now):
+                self._emit(Sharing(self.leg, self._slides.sharing))
 
     def _poll_receiving(self, now: float) -> None:
         buffer, source = self._buffer, self._source
@@ -249,7 +286,7 @@ class VideoStream(Stream):
             return  # it was on its way while that was changed
         if not payloads:
             # It cannot be cut for this receiver; what follows builds on it, so begin anew.
-            self._conference.video.request_key_frame(self.leg)
+            self._conference.video.request_key_frame(self._face)
             return
         timestamp = (frame.timestamp + self._offset) & 0xFFFFFFFF
         # The picture's moment is when it was composed: its timestamp counts from the same clock.
@@ -269,7 +306,7 @@ class VideoStream(Stream):
     def key_frame_requested(self, now: float) -> None:
         """The peer asked for a key frame, by RTCP or by signalling."""
         self._requests = (self._requests[1], now)
-        self._conference.video.request_key_frame(self.leg)
+        self._conference.video.request_key_frame(self._face)
 
     def _lossy(self, now: float) -> bool:
         """Whether packets get lost on the way to a peer that cannot ask for them again."""
@@ -298,6 +335,7 @@ class VideoStream(Stream):
             height_in,
             width_out,
             height_out,
+            self.role,
         )
 
     def statistics(self) -> StreamStatistics:
@@ -327,6 +365,7 @@ class VideoStream(Stream):
             key_frames_out=self._key_frames_out,
             bit_rate_target=self._rate.target if self._rate is not None else 0,
             encrypted=self.carrier.encrypted,
+            role=self.role,
         )
 
     def counters(self) -> dict[str, int]:
@@ -344,10 +383,12 @@ class VideoStream(Stream):
     def close(self) -> None:
         """See `Stream.close`."""
         super().close()
-        self._conference.video.set_viewer(self.leg, None)
-        self._conference.video.set_source(self.leg, None)
+        self._conference.video.set_viewer(self._face, None)
+        self._conference.video.set_source(self._face, None)
         if self._source is not None:
             self._source.close()
+        if self._slides.update(None, self._clock()):
+            self._emit(Sharing(self.leg, False))
 
 
 def _single_nal(format: Format) -> bool:

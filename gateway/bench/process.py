@@ -69,13 +69,13 @@ class GatewayProcess:
     def __init__(self, directory: Path, changes: dict[str, Any] | None = None) -> None:
         self.directory = directory
         udp = free_ports(1, socket.SOCK_DGRAM)[0]
-        tcp, self.tls, self.web = free_ports(3, socket.SOCK_STREAM)
+        tcp, self.tls, self.web, self.h323, self.h323_tls = free_ports(5, socket.SOCK_STREAM)
         self.udp, self.tcp, self.host = udp, tcp, _HOST
         self.media = free_range(MEDIA_PORTS)
         settings: dict[str, Any] = {
             "listen": {"address": _HOST},
             "sip": {"udp": udp, "tcp": tcp, "tls": self.tls},
-            "h323": {"signalling": None, "tls": None, "ras": None, "gatekeeper": "off"},
+            "h323": {"signalling": self.h323, "tls": self.h323_tls, "ras": None, "gatekeeper": "off"},
             "web": {"port": self.web},
             "media": {"address": _HOST, "ports": list(self.media)},
             "rooms": [{"id": "100", "name": "Everyone", "max_participants": 500}],

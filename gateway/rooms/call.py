@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, Line
+from gateway.calls import CallFacts, CallId, Floor, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.identity import make_id
 from gateway.rooms.model import (
@@ -21,7 +21,7 @@ from gateway.rooms.model import (
     TransferGoes,
 )
 from gateway.rooms.room import Room
-from transcode.media import Candidate, LegId, MediaDescription, RoomId, Wanted
+from transcode.media import Candidate, LegId, MediaDescription, Role, RoomId, Wanted
 
 if TYPE_CHECKING:
     from gateway.rooms.bridge import Bridge
@@ -64,6 +64,8 @@ class RoomCall:
         self.inside = False
         self.rings = False
         self.over = False
+        self.floor = Floor.FREE
+        """What its line knows of who presents."""
         self.transferring = ""
         """Where the peer was asked to call instead, while that is open."""
         self._at_end: list[Callable[[], None]] = []
@@ -150,10 +152,14 @@ class RoomCall:
         for each in earlier:
             await each.hang_up(Reason.REPLACED)
 
-    async def key_frame(self) -> None:
+    async def key_frame(self, role: Role | None = None) -> None:
         """Send the peer a key frame."""
         if not self.over:
-            await self._desk.plane.key_frame(self.leg)
+            await self._desk.plane.key_frame(self.leg, role)
+
+    async def present(self, wanted: bool) -> None:
+        """The peer wants to present, or no longer."""
+        await self._desk.presenting.ask(self, wanted)
 
     async def dtmf(self, digit: str, duration: int) -> None:
         """Note a key that the peer pressed."""

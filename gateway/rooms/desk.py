@@ -37,6 +37,7 @@ from gateway.rooms.model import (
 )
 from gateway.rooms.outbound import Asker
 from gateway.rooms.policy import NOTHING_SAID, Decision
+from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
@@ -51,6 +52,7 @@ from transcode.media import (
     MediaEvent,
     MediaPlane,
     RoomId,
+    Sharing,
     Silent,
     Speaker,
     Talking,
@@ -100,6 +102,7 @@ class FrontDesk:
         self.clock = clock
         self.load = Load()
         self.switchboard = Switchboard(self)
+        self.presenting = Presenting(self)
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
@@ -222,6 +225,8 @@ class FrontDesk:
         if call.bridge is not None:
             call.bridge.take(call)
         self.publish(to.join(one.but(talking=False, joined=self.clock())))
+        self.presenting.tell(room)
+        self.presenting.tell(to)
         log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)
         await self.direct(room.settings.id)
         await self.direct(to.settings.id)
@@ -497,6 +502,9 @@ class FrontDesk:
     async def _formats(self, call: RoomCall, event: FormatsChanged) -> None:
         self.publish(call.room.formats(event))
 
+    async def _shares(self, call: RoomCall, event: Sharing) -> None:
+        await self.presenting.shares(call, event.sharing)
+
     async def _flowing(self, call: RoomCall, event: Connected) -> None:
         log.info("media_connected", call=call.id, stream=event.stream)
 
@@ -504,7 +512,12 @@ class FrontDesk:
 
     async def came_in(self, call: RoomCall, participant: Participant) -> None:
         """A call is connected: its participant is in the room."""
-        self.publish(call.room.join(participant))
+        room = call.room
+        returns = room.participant(participant.id) is not None
+        self.publish(room.join(participant))
+        if returns:  # it came back without what it shared
+            self.publish(room.release_floor(participant.id))
+        self.presenting.tell(room)
         await self.direct(call.room.settings.id)
 
     async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
@@ -514,6 +527,7 @@ class FrontDesk:
         await self.plane.close(call.leg, reason)
         self.publish(gone)
         if any(isinstance(event, Left) for event in gone):
+            self.presenting.tell(call.room)
             await self.direct(call.room.settings.id)
 
     def pressed(self, call: RoomCall, digit: str) -> None:
@@ -530,4 +544,5 @@ _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     FormatsChanged: FrontDesk._formats,
     Connected: FrontDesk._flowing,
     Text: FrontDesk._wrote,
+    Sharing: FrontDesk._shares,
 }

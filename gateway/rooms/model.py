@@ -85,6 +85,7 @@ class Participant:
     camera_off: bool = False
     audio: Formats = Formats()
     video: Formats = Formats()
+    slides: Formats = Formats()
 
     @property
     def muted(self) -> bool:
@@ -124,6 +125,14 @@ class Left:
 @dataclass(frozen=True, slots=True)
 class SpeakerChanged:
     """Somebody else is the room's active speaker now."""
+
+    room: RoomId
+    participant: ParticipantId | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresenterChanged:
+    """Somebody else's slides are shown in the room now, or nobody's."""
 
     room: RoomId
     participant: ParticipantId | None
@@ -215,6 +224,7 @@ RoomEvent = (
     | Changed
     | Left
     | SpeakerChanged
+    | PresenterChanged
     | RoomChanged
     | RoomDeleted
     | CallRefused

@@ -6,6 +6,7 @@ import hmac
 
 from gateway.reasons import Reason, Refused
 from gateway.rooms.chat import Chat
+from gateway.rooms.floor import PresentationFloor
 from gateway.rooms.model import (
     Changed,
     Formats,
@@ -13,13 +14,14 @@ from gateway.rooms.model import (
     Left,
     Participant,
     ParticipantId,
+    PresenterChanged,
     Rank,
     RoomChanged,
     RoomEvent,
     RoomSettings,
     SpeakerChanged,
 )
-from transcode.media import FormatsChanged, Kind, LegId, LegPlan, ViewPlan
+from transcode.media import FormatsChanged, Kind, LegId, LegPlan, Role, ViewPlan
 
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
@@ -36,6 +38,7 @@ class Room:
         self.private = private
         self.speaker: ParticipantId | None = None
         self.chat = Chat(settings.id)
+        self.floor = PresentationFloor()
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -102,7 +105,17 @@ class Room:
         if self.speaker == id:
             self.speaker = None
             events.append(SpeakerChanged(self.settings.id, None))
-        return events
+        return events + self.release_floor(id)
+
+    def take_floor(self, id: ParticipantId, rank: Rank, implicit: bool = False) -> list[RoomEvent]:
+        """Let a participant present. Raises `Refused` with BUSY."""
+        before = self.floor.holder
+        self.floor.request(id, rank, implicit)
+        return [] if before == id else [PresenterChanged(self.settings.id, id)]
+
+    def release_floor(self, id: ParticipantId, implicit: bool = False) -> list[RoomEvent]:
+        """Let a participant present no more; implicit: only if it presented by sending slides."""
+        return [PresenterChanged(self.settings.id, None)] if self.floor.release(id, implicit) else []
 
     def change(self, id: ParticipantId, **changes: object) -> list[RoomEvent]:
         """Change fields of a participant; nothing happens if they are so already."""
@@ -137,7 +150,8 @@ class Room:
         formats = Formats(
             event.codec_in, event.codec_out, event.width_in, event.height_in, event.width_out, event.height_out
         )
-        return self.change(who.id, **{event.kind.value: formats})
+        field = "slides" if event.role is Role.SLIDES else event.kind.value
+        return self.change(who.id, **{field: formats})
 
     def change_settings(self, settings: RoomSettings) -> list[RoomEvent]:
         """Take new settings."""
@@ -161,8 +175,11 @@ class Room:
             )
             for one in self._participants.values()
         )
+        holder = self.participant(self.floor.holder) if self.floor.holder is not None else None
+        presenter = None if holder is None else holder.leg
         if self.private:
-            return ViewPlan(legs=legs, layout=self.settings.layout)
+            return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
         echo = self.settings.apart
         slate = ECHO_CAPTION if echo else dial
-        return ViewPlan(legs=legs, layout=self.settings.layout, title=self.settings.title, slate=slate, echo=echo)
+        layout, title = self.settings.layout, self.settings.title
+        return ViewPlan(legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter)

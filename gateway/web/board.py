@@ -22,6 +22,7 @@ from gateway.rooms.model import (
     Joined,
     Left,
     Participant,
+    PresenterChanged,
     RoomChanged,
     RoomEvent,
     Said,
@@ -155,6 +156,7 @@ class Board:
         self._viewers.setdefault(viewer.room, set()).add(viewer)
         viewer.show(shared_list(room, me if room.settings.apart else None))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
+        viewer.say(json.dumps({"type": "presenter", "participant": room.floor.holder}))
         readable = (said for said in room.chat.recent if not room.settings.apart or said.participant == me)
         recent = [told_message(said) for said in readable]
         viewer.say(json.dumps({"type": "chat", "history": True, "messages": recent}))
@@ -221,6 +223,8 @@ def _short(event: RoomEvent) -> str | None:
     match event:
         case SpeakerChanged():
             return json.dumps({"type": "speaker", "participant": event.participant})
+        case PresenterChanged():
+            return json.dumps({"type": "presenter", "participant": event.participant})
         case Joined():
             who = event.participant
             return json.dumps({"type": "notice", "kind": "joined", "participant": who.id, "name": who.name})

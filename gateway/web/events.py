@@ -19,6 +19,7 @@ from gateway.rooms.model import (
     Joined,
     KeyPressed,
     Left,
+    PresenterChanged,
     Ringing,
     RoomChanged,
     RoomDeleted,
@@ -108,6 +109,8 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return ("joined" if isinstance(event, Joined) else "changed"), {"participant": shape}
         case SpeakerChanged():
             return "speaker", {"participant": event.participant}
+        case PresenterChanged():
+            return "presenter", {"participant": event.participant}
         case RoomChanged():
             settings = event.settings
             about = {"name": settings.name, "layout": settings.layout.value, "locked": settings.locked}

@@ -65,6 +65,7 @@ class RoomShape(Shape):
     max_participants: int
     participants: int
     speaker: str | None
+    presenter: str | None
     source: Literal["configuration", "api"]
 
 
@@ -161,6 +162,7 @@ class ParticipantShape(Shape):
     agent: str
     audio: AudioShape
     video: VideoShape
+    slides: VideoShape
 
 
 class ParticipantList(Shape):
@@ -174,6 +176,7 @@ class StreamShape(Shape):
 
     id: str
     kind: str
+    role: str
     codec_in: str
     codec_out: str
     packets_in: int
@@ -311,6 +314,7 @@ def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape
         max_participants=settings.max_participants,
         participants=len(room.participants),
         speaker=room.speaker,
+        presenter=room.floor.holder,
         source=source,
     )
 
@@ -354,6 +358,7 @@ def _facts_of(one: Participant) -> dict[str, Any]:
         "agent": facts.agent,
         "audio": _audio(one.audio),
         "video": _video(one.video),
+        "slides": _video(one.slides),
     }
 
 
@@ -366,9 +371,11 @@ def participant_detail(one: Participant, statistics: LegStatistics | None) -> Pa
     """Return a participant with its streams' counters."""
     streams = None
     if statistics is not None:
-        names = StreamShape.model_fields.keys() - {"kind"}
+        names = StreamShape.model_fields.keys() - {"kind", "role"}
         streams = [
-            StreamShape(kind=stream.kind.value, **{name: getattr(stream, name) for name in names})
+            StreamShape(
+                kind=stream.kind.value, role=stream.role.value, **{name: getattr(stream, name) for name in names}
+            )
             for stream in statistics.streams
         ]
     return ParticipantDetail(**_facts_of(one), streams=streams)

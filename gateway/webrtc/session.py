@@ -28,7 +28,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Line
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, Line
 from gateway.reasons import Reason, Refused
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
@@ -337,6 +337,9 @@ class BrowserSession:
 
     async def press(self, digit: str, duration: int) -> None:
         """Do nothing: a page has nothing that takes keys."""
+
+    async def floor(self, floor: Floor) -> None:
+        """Do nothing: slides stand in the picture, and the board tells whose they are."""
 
     async def transfer(self, target: str, replaces: Line | None = None) -> None:
         """Refuse: a browser calls nobody itself."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.calls import CallFacts, CallProtocol, Direction, Line
+from gateway.calls import CallFacts, CallProtocol, Direction, Floor, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
 from gateway.rooms.model import (
@@ -31,6 +31,7 @@ from transcode.media import (
     LegStatistics,
     MediaDescription,
     MediaEvent,
+    Role,
     RoomId,
     Sample,
     Silent,
@@ -85,7 +86,7 @@ class RecordingPlane:
         self.pressed.append((leg, digit, duration))
         return self.takes_keys
 
-    async def key_frame(self, leg: LegId) -> None: ...
+    async def key_frame(self, leg: LegId, role: Role | None = None) -> None: ...
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         self.confirmed.append((leg, digit))
@@ -136,6 +137,9 @@ class RecordingLine:
 
     async def press(self, digit: str, duration: int) -> None:
         self.asked.append((digit, duration))
+
+    async def floor(self, floor: Floor) -> None:
+        self.asked.append(floor)
 
     async def transfer(self, target: str, replaces: Line | None = None) -> None:
         self.asked.append(target or replaces)

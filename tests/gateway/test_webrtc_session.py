@@ -17,7 +17,7 @@ from gateway.webrtc import session as module
 from gateway.webrtc.describe import read
 from gateway.webrtc.messages import clean_name
 from gateway.webrtc.session import BrowserSession, State
-from transcode.media import Candidate, Dtls, Fingerprint, Ice, LegId, MediaDescription, Setup, Transport, Wanted
+from transcode.media import Candidate, Dtls, Fingerprint, Ice, LegId, MediaDescription, Role, Setup, Transport, Wanted
 
 OFFER = (Path(__file__).parent / "samples" / "chromium.sdp").read_text()
 PATH = Transport(
@@ -66,8 +66,11 @@ class FakeCall:
     async def connected(self) -> None:
         self.asked.append(("connected",))
 
-    async def key_frame(self) -> None:
+    async def key_frame(self, role: Role | None = None) -> None:
         self.asked.append(("key_frame",))
+
+    async def present(self, wanted: bool) -> None:
+        self.asked.append(("present", wanted))
 
     async def dtmf(self, digit: str, duration: int) -> None:
         self.asked.append(("dtmf", digit, duration))

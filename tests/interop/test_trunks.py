@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,48 @@ async def test_baresip_is_a_static_peer(start_gateway: StartGateway, tmp_path: P
         await phone.stop()
     found = await _until(gateway, state="down")
     assert found["why"] == "no answer"  # its port is closed, so that is known at once
+
+
+async def test_a_number_is_called_through_the_trunk_where_a_rule_allows_it(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    phone = Baresip(marks.ANN, tmp_path, video=False)
+    phone.configure(answer=True)
+    trunk = {
+        "name": "pbx",
+        "servers": [f"127.0.0.1:{phone.port}"],
+        "options_interval": 0,
+        "caller": "+4930100",
+        "rewrite_out": [{"match": r"\+4930555", "replace": "ann"}],
+    }
+    rules = [{"schemes": "tel", "number": r"\+4930\d{3}", "trunk": "pbx"}]
+    try:
+        await phone.begin()
+        gateway = await start_gateway(
+            trunks=[trunk], outbound={"rules": rules}, media={"process": False, "srtp": "off"}
+        )
+        assert (await _call(gateway, "tel:+4989555"))[0] == 403
+        status, said = await _call(gateway, "tel:+4930555")
+        assert status == 201, said
+        await phone.expect(r"Call established", 10)
+        assert (await _trunk(gateway))["calls"] == 1
+        await phone.hang_up()
+        await _until(gateway, calls=0)
+    finally:
+        await phone.stop()
+
+
+async def _call(gateway: GatewayProcess, target: str) -> tuple[int, str]:
+    def post() -> tuple[int, str]:
+        request = urllib.request.Request(
+            gateway.url + "/api/v1/rooms/100/participants",
+            json.dumps({"target": target}).encode(),
+            {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=gateway._tls) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(post)

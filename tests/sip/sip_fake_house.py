@@ -18,6 +18,7 @@ from transcode.media import (
     Kind,
     LegId,
     MediaDescription,
+    Role,
     RoomId,
     Setup,
     SrtpKey,
@@ -179,8 +180,11 @@ class FakeCall:
     async def connected(self) -> None:
         await self._note("connected")
 
-    async def key_frame(self) -> None:
+    async def key_frame(self, role: Role | None = None) -> None:
         await self._note("key_frame")
+
+    async def present(self, wanted: bool) -> None:
+        await self._note("present")
 
     async def dtmf(self, digit: str, duration: int) -> None:
         self.keys.append((digit, duration))

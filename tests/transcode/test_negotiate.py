@@ -108,17 +108,16 @@ def test_an_answer_never_claims_a_higher_level_than_was_offered() -> None:
     assert free.receive[0].parameter("profile-level-id") == "42e01f"
 
 
-def test_a_second_picture_and_slides_are_refused_and_data_too() -> None:
+def test_a_second_picture_is_refused_and_data_too() -> None:
     description = MediaDescription(
         (
             stream(Kind.AUDIO, PCMU, id="0"),
             stream(Kind.VIDEO, VP8, id="1"),
             stream(Kind.VIDEO, VP8, id="2"),
-            stream(Kind.VIDEO, VP8, id="3", role=Role.SLIDES),
             stream(Kind.DATA, id="4"),
         )
     )
-    assert [one is not None for one in choose(description, Abilities())] == [True, True, False, False, False]
+    assert [one is not None for one in choose(description, Abilities())] == [True, True, False, False]
 
 
 def test_nothing_in_common_is_refused() -> None:
@@ -181,3 +180,21 @@ def test_encryption_is_taken_refused_or_left_as_the_policy_says(
 )
 def test_a_peer_gets_no_more_than_it_can_take(format: Format, limits: tuple[int, int, int]) -> None:
     assert frame_limits(format, Abilities()) == limits
+
+
+def test_slides_are_a_second_video_and_never_sound() -> None:
+    def described(id: str, kind: Kind, format: Format, role: Role) -> StreamDescription:
+        return StreamDescription(id, kind, (format,), (format,), Transport("192.0.2.1", 4000), role)
+
+    h264, pcmu = Format(Codec.H264, 97, 90000), Format(Codec.PCMU, 0, 8000)
+    offer = MediaDescription(
+        (
+            described("0", Kind.AUDIO, pcmu, Role.MAIN),
+            described("1", Kind.VIDEO, h264, Role.MAIN),
+            described("2", Kind.VIDEO, h264, Role.SLIDES),
+            described("3", Kind.VIDEO, h264, Role.SLIDES),
+            described("4", Kind.AUDIO, pcmu, Role.SLIDES),
+        )
+    )
+    assert [one is not None for one in choose(offer, Abilities())] == [True, True, True, False, False]
+    assert [one is not None for one in choose(offer, Abilities(slides=False))] == [True, True, False, False, False]

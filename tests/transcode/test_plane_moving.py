@@ -1,4 +1,7 @@
-"""A leg that goes over to another room, and keys that are pressed at a peer; over every form of the plane."""
+"""A leg that goes over to another room, and keys that are pressed at a peer.
+
+What costs codec work is done without a media process; the calls themselves go over every form of the plane.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ EVENT = Format(Codec.TELEPHONE_EVENT, 101, 8000)
 RED, GREEN, BLUE = (81, 90, 240), (145, 54, 34), (41, 240, 110)
 
 
+here = pytest.mark.parametrize("plane", ["direct", "pickled"], indirect=True)
+
+
 async def until(condition: Callable[[], object]) -> None:
     await until_at_most(condition, 20.0)  # several pictures are coded here beside each other
 
@@ -26,6 +32,7 @@ def hears(peer: Peer, tone: float) -> bool:
     return loudness(peer.heard(20), tone) > -25
 
 
+@here
 async def test_a_leg_that_moves_hears_the_other_room_and_not_the_one_it_left(plane: MediaPlane) -> None:
     ann, bob, cyd = Peer(plane, ANN), Peer(plane, BOB), Peer(plane, CYD)
     async with meeting(plane, ann, bob):
@@ -52,6 +59,7 @@ async def test_a_leg_that_moves_hears_the_other_room_and_not_the_one_it_left(pla
             await cyd.close()
 
 
+@here
 async def test_a_leg_that_moves_is_seen_in_the_other_room(plane: MediaPlane) -> None:
     ann, bob, cyd = (Peer(plane, leg, h264()) for leg in (ANN, BOB, CYD))
     async with meeting(plane, ann, bob):
@@ -71,6 +79,7 @@ async def test_a_leg_that_moves_is_seen_in_the_other_room(plane: MediaPlane) -> 
             await cyd.close()
 
 
+@here
 async def test_the_room_that_the_last_one_left_is_gone_and_can_be_opened_again(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN), Peer(plane, BOB)
     async with meeting(plane, ann):

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from transcode.media import Layout, LegId, LegPlan, ViewPlan
-from transcode.video.layout import PictureKey, Seating, Tile, tiles, views
+from transcode.video.layout import PictureKey, Seating, Tile, places, slides_of, tiles, views
 
 SIZES = [(1280, 720), (1920, 1080), (640, 360), (352, 288), (176, 144), (720, 1280)]
 
@@ -206,3 +206,49 @@ def test_only_viewers_get_a_view_where_they_are_named() -> None:
     everybody = views(plan("abc"), legs("ab"), Seating())
     seen = views(plan("abc"), legs("ab"), Seating(), viewers=set(legs("c")))
     assert seen == {LegId("c"): everybody[LegId("c")]}
+
+
+def presenting(text: str, presenter: str) -> ViewPlan:
+    return replace(plan(text), presenter=LegId(presenter))
+
+
+def test_slides_go_to_second_streams_and_into_the_picture_of_the_others() -> None:
+    slides = slides_of(LegId("a"))
+    sources = {*legs("abc"), slides}
+    seen = views(
+        presenting("abcd", "a"), sources, Seating(), LegId("b"), {*legs("abcd"), slides_of(LegId("b")), slides}
+    )
+    assert seen[slides_of(LegId("b"))] == PictureKey(Layout.SPEAKER, (slides,), ("Name a",))
+    assert seen[LegId("a")].legs == seen[LegId("b")].legs == legs("abc")
+    assert seen[LegId("c")] == seen[LegId("d")]
+    assert seen[LegId("c")].slides
+    assert seen[LegId("c")].legs == (slides, *legs("bac"))
+    assert slides not in seen
+
+
+def test_slides_are_seen_alone_where_nobody_else_has_a_picture() -> None:
+    slides = slides_of(LegId("a"))
+    seen = views(presenting("abc", "a"), {slides, LegId("b")}, Seating())
+    assert seen[LegId("b")] == PictureKey(Layout.SPEAKER, (slides,), ("Name a",))
+    assert seen[LegId("c")].legs == (slides, LegId("b"))
+
+
+def test_before_slides_come_and_when_the_presenter_is_gone_people_are_seen() -> None:
+    for one in (presenting("abc", "a"), presenting("abc", "x")):
+        sources = set(legs("abc")) | {slides_of(LegId("x"))}
+        assert views(one, sources, Seating()) == views(plan("abc"), set(legs("abc")), Seating())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("count", range(2, 8))
+def test_slides_stand_large_with_people_down_the_side(size: tuple[int, int], count: int) -> None:
+    key = PictureKey(Layout.SPEAKER, legs("abcdefg")[:count], ("",) * count, slides=True)
+    large, *small = places(key, *size)
+    assert len(small) == min(count, 5) - 1
+    for tile in (large, *small):
+        assert not any(value % 2 for value in (tile.x, tile.y, tile.width, tile.height))
+        assert tile.x >= 0 <= tile.y
+        assert tile.x + tile.width <= size[0]
+        assert tile.y + tile.height <= size[1]
+    assert large.width >= 0.75 * size[0]
+    assert all(tile.x >= large.x + large.width and tile.height * 4 == large.height for tile in small)

@@ -20,7 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from transcode.media import LegId
-from transcode.video.layout import PictureKey, Tile, tiles
+from transcode.video.layout import PictureKey, Tile, places
 from transcode.video.sizes import pixel_aspect
 from transcode.video.source import Picture
 from transcode.video.text import ACCENT, BACKGROUND, Card, Painter, Patch, Plane, colour
@@ -118,10 +118,10 @@ class Compositor:
             self._paste(card, Tile(0, 0, self.width, self.height))
             return
         gap = 0 if key.single else max(2, round(self.width / 320) & ~1)
-        places = tiles(key.layout, len(key.legs), self.width, self.height)
+        where = places(key, self.width, self.height)
         self._places = [
             _Place(tile, _inside(tile, gap), leg, name)
-            for tile, leg, name in zip(places, key.legs, key.names, strict=False)
+            for tile, leg, name in zip(where, key.legs, key.names, strict=False)
         ]
         while len(self._scalers) < len(self._places):
             self._scalers.append(VideoReformatter())
@@ -162,9 +162,13 @@ class Compositor:
         return True
 
     def _caption(self, place: _Place, initials: bool) -> str:
-        """Return what is written on a tile: a name, except where one picture is shown alone, or that one's text."""
+        """Return what is written on a tile: a name, except where one picture is shown alone, or that one's text.
+
+        Nothing is written over slides.
+        """
         if self._key is None or not self._key.single:
-            return place.name
+            slides = self._key is not None and self._key.slides and place is self._places[0]
+            return "" if slides and not initials else place.name
         return self._key.text or (place.name if initials else "")
 
     def _show(self, place: _Place, scaler: VideoReformatter, picture: Picture) -> None:

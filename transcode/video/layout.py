@@ -8,7 +8,7 @@ go or speak.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from transcode.media import Layout, LegId, LegPlan, ViewPlan
@@ -17,6 +17,8 @@ MAX_GRID = 16
 """Tiles of an equal grid: at 720p a tile of a 4x4 grid is 320x180, below that a face cannot be read."""
 MAX_AUTO_GRID = 9
 """Sources up to which AUTO shows an equal grid; above it 1+7 keeps the speaker large."""
+SLIDES_PARTS = 5
+"""Slides take four fifths of the width and height of a picture of people; a fifth of 720p (256x144) shows a face."""
 _GRIDS = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 4))
 """Columns and rows of equal grids, the smallest that holds all is taken."""
 
@@ -36,7 +38,8 @@ class PictureKey:
     """What a picture shows: equal keys are one picture.
 
     legs are in the order of the layout's tiles, names beside them. layout is what is drawn and never AUTO. No legs
-    at all is the slate, with its title and text; one leg with a text has that written under its picture.
+    at all is the slate, with its title and text; one leg with a text has that written under its picture. slides says
+    that the first of several stands for slides, large and without its name; layout says nothing then.
     """
 
     layout: Layout
@@ -44,11 +47,17 @@ class PictureKey:
     names: tuple[str, ...]
     title: str = ""
     text: str = ""
+    slides: bool = False
 
     @property
     def single(self) -> bool:
         """Whether one leg fills the whole picture."""
         return len(self.legs) == 1
+
+
+def slides_of(leg: LegId) -> LegId:
+    """Return the name under which a leg's slides go among sources and viewers, beside its picture of people."""
+    return LegId(f"{leg} slides")
 
 
 def tiles(layout: Layout, count: int, width: int, height: int) -> tuple[Tile, ...]:
@@ -67,6 +76,17 @@ def tiles(layout: Layout, count: int, width: int, height: int) -> tuple[Tile, ..
     if layout is Layout.ONE_PLUS_SEVEN:
         return _one_plus(4, min(count, 8), width, height)
     return _grid(min(count, MAX_GRID), width, height)
+
+
+def places(key: PictureKey, width: int, height: int) -> tuple[Tile, ...]:
+    """Return where the legs of a picture stand: `tiles` of its layout, or slides with people down the right side."""
+    if not key.slides:
+        return tiles(key.layout, len(key.legs), width, height)
+    w, h = _even(width, SLIDES_PARTS), _even(height, SLIDES_PARTS)
+    edge, count = SLIDES_PARTS - 1, min(len(key.legs), SLIDES_PARTS)
+    left, top = _middle(width, SLIDES_PARTS * w), _middle(height, edge * h)
+    people = [Tile(left + edge * w, top + row * h, w, h) for row in range(count - 1)]
+    return (Tile(left, top, edge * w, edge * h), *people)
 
 
 def _grid(count: int, width: int, height: int) -> tuple[Tile, ...]:
@@ -187,6 +207,9 @@ def views(
     other full screen; from three on, everybody shares one equal grid that shows all, above nine 1+7. SPEAKER:
     everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
     names, and the slate if there is nobody else. In an echo room each leg sees itself.
+
+    The presenter's slides, where they are among the sources, are seen by all others: as what `slides_of` the leg names
+    if that is a viewer, else by a leg's picture itself, with the last speakers beside them.
     """
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
@@ -195,7 +218,29 @@ def views(
     watching = [leg for leg in plan.legs if viewers is None or leg.leg in viewers]
     if plan.echo:
         return {leg.leg: PictureKey(Layout.SPEAKER, (leg.leg,), (leg.name,), text=plan.slate) for leg in watching}
-    return {leg.leg: _view(plan, leg, named, seating) for leg in watching}
+    out = {leg.leg: _view(plan, leg, named, seating) for leg in watching}
+    presenter = None if plan.presenter is None else named.get(plan.presenter)
+    if presenter is None or slides_of(presenter.leg) not in sending:
+        return out
+    slides = PictureKey(Layout.SPEAKER, (slides_of(presenter.leg),), (presenter.name,))
+    for leg in plan.legs:
+        beside = slides_of(leg.leg)
+        if leg is presenter:
+            continue
+        if viewers is not None and beside in viewers:
+            out[beside] = slides
+        elif leg.leg in out:
+            out[leg.leg] = _with_people(slides, leg, named, seating)
+    return out
+
+
+def _with_people(slides: PictureKey, viewer: LegPlan, named: Mapping[LegId, LegPlan], seating: Seating) -> PictureKey:
+    """Return slides with those who spoke last beside them: the same for all who see something else than themselves."""
+    people = seating.arranged(SLIDES_PARTS - 1)
+    if not any(leg != viewer.leg for leg in people):
+        return slides
+    names = (named[leg].name for leg in people)
+    return replace(slides, legs=(*slides.legs, *people), names=(*slides.names, *names), slides=True)
 
 
 def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seating: Seating) -> PictureKey:

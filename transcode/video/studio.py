@@ -24,7 +24,7 @@ from transcode.frames import EncodedFrame
 from transcode.media import LegId, ViewPlan
 from transcode.video.compose import Compositor
 from transcode.video.encoder import Encoder, EncoderKey, FFmpegError
-from transcode.video.layout import PictureKey, Seating, views
+from transcode.video.layout import PictureKey, Seating, slides_of, views
 from transcode.video.pacing import SINGLE_RATE, TICK_RATE, Governor, KeyFrameGate, Pacer, room_rate
 from transcode.video.pool import WorkerPool
 from transcode.video.source import Picture, VideoSource
@@ -374,7 +374,9 @@ class Studio:
         self._pool.to_loop(self._deliver, coded, tuple(stream.legs))
 
     def _latest(self, picture: PictureKey, now: float) -> dict[LegId, Picture]:
-        """Return the pictures of a composition's sources, without those that stopped coming."""
+        """Return the pictures of a composition's sources, without those that stopped coming; slides may stand still."""
+        presenter = self._state.plan.presenter
+        slides = None if presenter is None else slides_of(presenter)
         out = {}
         for leg in picture.legs:
             source = self._state.sources.get(leg)
@@ -385,7 +387,7 @@ class Studio:
             if latest.serial != serial:
                 since = now
                 self._seen[leg] = (latest.serial, now)
-            if now - since < STALE:
+            if now - since < STALE or leg == slides:
                 out[leg] = latest
         return out
 

@@ -9,7 +9,7 @@
  *     joining --joined, media flow--> connected --socket or media broke--> reconnecting --joined, media--> connected
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "notice", "chat", "unsaid", "stream" (detail:
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat", "unsaid", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
@@ -118,6 +118,7 @@ export class Call extends EventTarget {
         break;
       case "room":
       case "speaker":
+      case "presenter":
       case "notice":
       case "chat":
       case "unsaid":

@@ -1,4 +1,4 @@
-/** The list of who is in the room: name, how they are connected, who talks, who is muted. */
+/** The list of who is in the room: name, how they are connected, who talks, who presents, who is muted. */
 
 import {byId, element, icon} from "./page.js";
 
@@ -9,6 +9,7 @@ export class People {
   #rows = new Map();
   #you = null;
   #speaker = null;
+  #presenter = null;
 
   /** Show the gateway's "room" message. Rows stay the same elements, so that nothing flickers or loses the focus. */
   show({participants, you}) {
@@ -32,6 +33,7 @@ export class People {
     byId("people-count").textContent = String(count);
     byId("people-button").querySelector(".caption").textContent = `People (${count})`;
     this.speaker(this.#speaker);
+    this.presenter(this.#presenter);
   }
 
   /** Mark the active speaker; null for nobody. */
@@ -40,11 +42,18 @@ export class People {
     for (const [each, {item}] of this.#rows) item.classList.toggle("speaker", each === id);
   }
 
+  /** Mark whose slides the room sees; null for nobody's. */
+  presenter(id) {
+    this.#presenter = id;
+    for (const [each, {presents}] of this.#rows) presents.hidden = each !== id;
+  }
+
   /** Forget everybody. */
   clear() {
     this.#rows.clear();
     this.#list.replaceChildren();
     this.#speaker = null;
+    this.#presenter = null;
   }
 
   #update(row, one) {
@@ -72,13 +81,15 @@ function makeRow() {
   const how = element("span", "person-how");
   line.append(protocol, how);
   text.append(name, line);
+  const presents = mark("slides", "presents");
+  presents.hidden = true;
   const talking = mark("talking", "talking");
   const muted = mark("microphone-off", "muted");
   const camera = mark("camera-off", "camera off");
   const marks = element("span", "marks");
-  marks.append(talking, camera, muted);
+  marks.append(presents, talking, camera, muted);
   item.append(avatar, text, marks);
-  return {item, avatar, name, protocol, how, talking, muted, camera};
+  return {item, avatar, name, protocol, how, presents, talking, muted, camera};
 }
 
 function mark(name, text) {

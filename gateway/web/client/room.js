@@ -73,6 +73,7 @@ export class RoomPage {
     });
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
+    call.addEventListener("presenter", ({detail}) => this.#people.presenter(detail.participant));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));
     call.addEventListener("stream", ({detail}) => this.#receive(detail));
     const small = matchMedia("(max-width: 899px) and (orientation: landscape), (max-height: 500px)").matches;

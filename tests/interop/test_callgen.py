@@ -1,0 +1,92 @@
+"""H323Plus' callgen323 calls rooms and is called into them: every way to start, sound and picture both ways."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import house
+import marks
+import party
+import pytest
+from peers import callgen
+from peers.callgen import Callgen
+from peers.ours import Terminal
+from starting import StartGateway
+
+from gateway.bench import clip
+from gateway.bench.process import GatewayProcess
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(150), callgen.needed]
+LISTENING = 8.0
+OUTBOUND = {"rules": [{"roles": ["api"]}]}
+WAYS = [(fast, tunnel) for fast in (False, True) for tunnel in (False, True)]
+IDS = [f"{'fast' if fast else 'slow'}-{'tunnelled' if tunnel else 'separate'}" for fast, tunnel in WAYS]
+
+
+async def _detail(gateway: GatewayProcess, name: str) -> dict[str, Any]:
+    (one,) = [one for one in await gateway.participants() if one["name"] == name]
+    found: dict[str, Any] = await house.ask(gateway, "GET", f"/rooms/100/participants/{one['id']}")
+    return {**found, "kinds": {stream["kind"]: stream for stream in found["streams"]}}
+
+
+async def _hear_each_other(peer: Callgen, terminal: Terminal) -> None:
+    await asyncio.sleep(LISTENING)
+    party.assert_hears(peer.name, peer.heard(), peer.mark, [terminal.mark])
+    party.assert_hears("sip", terminal.heard(), terminal.mark, [peer.mark])
+
+
+@pytest.mark.parametrize(("fast", "tunnel"), WAYS, ids=IDS)
+@pytest.mark.parametrize("called", [False, True], ids=["calls", "is called"])
+async def test_sound_goes_both_ways_whatever_the_start(
+    start_gateway: StartGateway, tmp_path: Path, called: bool, fast: bool, tunnel: bool
+) -> None:
+    gateway = await start_gateway(outbound=OUTBOUND, h323={"fast_start": fast, "tunnelling": tunnel or not called})
+    async with AsyncExitStack() as stack:
+        terminal = Terminal(marks.BOB)
+        stack.push_async_callback(terminal.hang_up)
+        await terminal.dial("127.0.0.1", gateway.udp, "100")
+        peer = Callgen(marks.ANN, tmp_path, fast=fast, tunnel=tunnel)
+        stack.push_async_callback(peer.hang_up)
+        if called:
+            await peer.listen()
+            await house.call(gateway, f"h323:127.0.0.1:{peer.port}", "Ann")
+        else:
+            await peer.dial(f"100@127.0.0.1:{gateway.h323}")
+        await house.holds(gateway, 2)
+        await _hear_each_other(peer, terminal)
+        (one,) = [one for one in await gateway.participants() if one["protocol"] == "h323"]
+        assert one["name"] == "Ann"
+        await peer.hang_up()
+        await house.holds(gateway, 1)
+
+
+@pytest.mark.parametrize("tunnel", [True, False], ids=["tunnelled", "separate"])
+@pytest.mark.parametrize("called", [False, True], ids=["calls", "is called"])
+@pytest.mark.parametrize(("codec", "size"), [("H.261", (352, 288)), ("H.264", (1280, 720))])
+async def test_pictures_go_both_ways(
+    start_gateway: StartGateway, tmp_path: Path, codec: str, size: tuple[int, int], called: bool, tunnel: bool
+) -> None:
+    gateway = await start_gateway(outbound=OUTBOUND)
+    async with AsyncExitStack() as stack:
+        terminal = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 600_000))
+        stack.push_async_callback(terminal.hang_up)
+        await terminal.dial("127.0.0.1", gateway.udp, "100")
+        peer = Callgen(marks.ANN, tmp_path, video=codec, tunnel=tunnel)
+        stack.push_async_callback(peer.hang_up)
+        if called:
+            await peer.listen()
+            await house.call(gateway, f"h323:127.0.0.1:{peer.port}", "Ann")
+        else:
+            await peer.dial(f"100@127.0.0.1:{gateway.h323}")
+        await house.holds(gateway, 2)
+        await _hear_each_other(peer, terminal)
+        picture = (await _detail(gateway, "Ann"))["kinds"]["video"]
+        assert (picture["codec_in"], picture["codec_out"]) == (codec.replace(".", ""), codec.replace(".", ""))
+        assert picture["frames_in"] > 30, picture
+        assert picture["frames_out"] > 30, picture
+        assert (picture["width_in"], picture["height_in"]) in {(352, 288), (1280, 720), (640, 480), (704, 576)}
+        assert (picture["width_out"], picture["height_out"]) == size
+        assert terminal.saw(seconds=3).sizes, "the SIP terminal sees nothing"
