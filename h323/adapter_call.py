@@ -18,7 +18,7 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
-from h323.adapter_facts import picture_limit
+from h323.adapter_facts import picture_limit, source
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
@@ -38,8 +38,8 @@ KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
 KEY_TIME = 100
 """Milliseconds of a key press whose length nobody told."""
-MAX_CLOSED_AGAIN = 8
-"""Channels of one session that may be refused before we stop opening others."""
+MAX_EARLY = 32
+"""Events of H.245 that may wait for our description; a set and a channel of each kind take five."""
 
 
 class LineOwner(Protocol):
@@ -56,11 +56,23 @@ class LineOwner(Protocol):
     def pump(self, line: H323Line) -> None:
         """Do what the call's core asks for."""
 
+    async def screen(self, line: H323Line, facts: CallFacts) -> CallFacts:
+        """Ask the gatekeeper about a call that comes in, and return whose it is. Raises Refused."""
+
     def advertised(self, line: H323Line) -> str:
         """Return the IP literal that the peer is to send to."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
+
+
+class CallForwarded(Refused):
+    """The peer asks that a call which it has not answered goes elsewhere: target is an address as people dial it."""
+
+    def __init__(self, why: str, target: str) -> None:
+        super().__init__(Reason.MOVED, target)
+        self.why = why
+        self.target = target
 
 
 class H323Line:
@@ -78,6 +90,8 @@ class H323Line:
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
         self._connected = False
+        self._early: list[control.ControlEvent] = []
+        """What H.245 told before the house described its media: a SETUP may carry the caller's set."""
         self._changed = False
         self._asked_key_frame = float("-inf")
 
@@ -101,8 +115,10 @@ class H323Line:
                 self._finish(reason)
             case events.SupplementaryService(apdus):
                 self._decline(apdus)
+            case events.Forwarded(why, address, aliases):
+                self._forwarded(why, address, aliases)
             case _:
-                pass  # Proceeding needs nothing; Forwarded is the adapter's.
+                pass  # Proceeding needs nothing.
 
     def _decline(self, apdus: tuple[bytes, ...]) -> None:
         """Say that there is no such service here: transfer, hold, pick-up (H.450)."""
@@ -136,6 +152,8 @@ class H323Line:
                 self._told(kind, name, value)
             case _ if sessions is not None:
                 self._channels(event, sessions)
+            case _ if len(self._early) < MAX_EARLY:
+                self._early.append(event)
             case _:
                 pass
         self.core.flush()
@@ -224,6 +242,9 @@ class H323Line:
         self._do(lambda: self._arrive(facts))
 
     async def _arrive(self, facts: CallFacts) -> None:
+        facts = self.facts = await self._owner.screen(self, facts)
+        if self._over is not None:
+            return
         self.call = await self._owner.desk.arrive(facts, self)
         self._log().info("h323_call_arrived", peer=facts.source, called=facts.called, h323_call_id=facts.peer_call_id)
         self._admission = asyncio.get_running_loop().create_task(self._admit(self.call))
@@ -268,8 +289,11 @@ class H323Line:
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
         picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
-        self.sessions = Sessions(local, self._owner.advertised(self), picture)
-        return self.sessions
+        sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture)
+        early, self._early = self._early, []
+        for event in early:
+            self._channels(event, sessions)
+        return sessions
 
     async def _connect(self) -> None:
         if not self._connected and self.call is not None and self._over is None:
@@ -314,6 +338,18 @@ class H323Line:
             self.sessions.adopt(facts, ours)
         if channels:
             self._update()
+
+    def _forwarded(self, why: str, address: events.Address | None, aliases: tuple[str, ...]) -> None:
+        """The peer sends the call elsewhere: one that we place and that is not up yet goes there."""
+        waiting = self._outcome is not None and not self._outcome.done() and not self._connected
+        host = "" if address is None else f"@{source(address)}"
+        alias = aliases[0] if aliases else self.core.facts.called_aliases[0] if self.core.facts.called_aliases else ""
+        target = f"h323:{alias}{host}" if alias else f"h323:{host[1:]}"
+        if waiting and self._outcome is not None and (aliases or address is not None):
+            self._outcome.set_exception(CallForwarded(why, target))
+            self._outcome.exception()
+        else:
+            self._owner.count(f"forward_declined.{why}")
 
     async def _rings(self) -> None:
         ringing = getattr(self.call, "ringing", None)

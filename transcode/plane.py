@@ -18,21 +18,10 @@ import structlog
 from gateway.reasons import Reason, Refused
 from transcode.carriers import Carriers
 from transcode.conference import Conference
+from transcode.interface import LegStatistics, Sample
 from transcode.lag import LagMeter
 from transcode.leg import Leg
-from transcode.media import (
-    Abilities,
-    Candidate,
-    LegId,
-    LegStatistics,
-    MediaDescription,
-    MediaEvent,
-    Role,
-    RoomId,
-    Sample,
-    ViewPlan,
-    Wanted,
-)
+from transcode.media import Abilities, Candidate, LegId, MediaDescription, MediaEvent, Role, RoomId, ViewPlan, Wanted
 from transcode.rtp.ports import PortPool
 from transcode.settings import PlaneSettings
 from transcode.video.pool import SWITCH_INTERVAL, WorkerPool
