@@ -35,8 +35,9 @@ from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
 from sip.events import Transport
 from sip.trunk import TrunkInfo
+from transcode.interface import MediaPlane, Sample
 from transcode.lag import LagMeter
-from transcode.media import Abilities, MediaPlane, RoomId, Sample
+from transcode.media import Abilities, RoomId
 from transcode.memory import settle
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings

@@ -13,7 +13,8 @@ from gateway.policy_client import PolicyClient, PolicySettings
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.switchboard import Switchboard
-from transcode.media import Sample, Wanted
+from transcode.interface import Sample
+from transcode.media import Wanted
 
 
 class Adapter(Protocol):

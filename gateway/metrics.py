@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.reasons import Refused
-from transcode.media import Sample
+from transcode.interface import Sample
 
 PREFIX = "roombridge_"
 

@@ -22,12 +22,15 @@ from h323.adapter_facts import picture_limit, source
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
+from h323.h235.channels import policy_of
+from h323.h235.security import MediaSecurity
+from h323.h235.updates import read_update, write_update, write_update_ack
 from h323.h245 import events as control
 from h323.h450 import decline
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, Wanted
+from transcode.media import Candidate, SrtpPolicy, Wanted
 
 log = structlog.get_logger()
 
@@ -143,6 +146,8 @@ class H323Line:
                 self._change_mode(modes)
             case control.CloseAsked(number):
                 self.core.control.grant_close(number, True, self._owner.now())
+            case control.Told("command", "miscellaneousCommand", value) if self._renews_key(value):
+                self._update()
             case control.Told(kind, name, value):
                 self._told(kind, name, value)
             case _ if sessions is not None:
@@ -160,6 +165,8 @@ class H323Line:
                 gone = sessions.pause() if empty else sessions.take_abilities(read_capabilities(capabilities))
                 for number in gone:
                     session.close(number, now)
+                if sessions.security.missing:
+                    self.drop(Reason.ENCRYPTION_NEEDED, "the peer encrypts no media")
             case control.ChannelOffered(number, request):
                 answer = sessions.offered(read_request(request), bool(session.master))
                 if isinstance(answer, str):
@@ -190,6 +197,7 @@ class H323Line:
         """Open what is to be sent and is not open yet, once both sides know each other."""
         if not self.core.control.ready or self.core.over:
             return
+        sessions.security.master = bool(self.core.control.master)
         for opening in sessions.openings():
             number = self.core.control.open(opening.request, self._owner.now())
             if number is not None:
@@ -210,6 +218,21 @@ class H323Line:
         if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
             self._owner.count(f"not_done.{name}")
             self.core.control.refuse_function((kind, (name, value)))
+
+    def _renews_key(self, value: Any) -> bool:
+        """Take a new key from the master, or make one where the slave asks for it. False if it is about no key."""
+        update = read_update(value)
+        if update is None or self.sessions is None:
+            return False
+        if update.sync is None:
+            sync = self.sessions.make_new_key(update.channel, update.ours, update.payload_type)
+            if sync is not None:
+                self.core.control.send(write_update(update, sync))
+        elif self.sessions.take_new_key(update.channel, update.ours, update.sync):
+            self.core.control.send(write_update_ack(update))
+        else:
+            self._owner.count("bad_media_keys")
+        return True
 
     # arriving
 
@@ -241,7 +264,9 @@ class H323Line:
         if self.call is None or self._over is not None:
             return
         sessions = await self._open(self.call)
-        proposals = self.core.facts.fast_start
+        self._agree_on_keys(sessions)
+        # What fast start opens has no keys: encrypted media start slowly.
+        proposals = () if sessions.security.active else self.core.facts.fast_start
         chosen = sessions.choose(proposals) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
@@ -251,6 +276,15 @@ class H323Line:
         if chosen:
             await self._tell_plane()
         await self._connect()
+
+    def _agree_on_keys(self, sessions: Sessions) -> None:
+        """Answer the caller's offer to encrypt media. Raises Refused where it makes none and must."""
+        policy = policy_of(sessions.local)
+        security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
+        if policy is not SrtpPolicy.OFF and security.take_offer(self.core.facts.body.get("tokens")):
+            self.core.security = sessions.security.security = security
+        elif policy is SrtpPolicy.REQUIRE:
+            raise Refused(Reason.ENCRYPTION_NEEDED, "the caller offers no encryption of media")
 
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
@@ -287,7 +321,11 @@ class H323Line:
             raise
 
     def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
-        if fast_start:
+        policy = policy_of(sessions.local)
+        if policy is SrtpPolicy.REQUIRE or (policy is SrtpPolicy.PREFER and not fast_start):
+            security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
+            self.core.security = sessions.security.security = security
+        elif fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
         self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
         self._owner.pump(self)
