@@ -28,6 +28,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "ROOMBRIDGE_LISTEN__ADDRESS": "127.0.0.1",
         "ROOMBRIDGE_WEB__PORT": "0",
         "ROOMBRIDGE_H323__SIGNALLING": "0",
+        "ROOMBRIDGE_H323__TLS": "0",
+        "ROOMBRIDGE_H323__RAS": "0",
     }
     return dict(os.environ) | ports | house | {"ROOMBRIDGE_STATE": str(tmp_path / "state"), "COLUMNS": "80"}
 
