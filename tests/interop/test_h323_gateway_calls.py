@@ -17,7 +17,7 @@ from peers.callgen import Callgen
 from peers.ours import Terminal
 from peers.ours323 import Terminal323
 from starting import StartGateway
-from test_gateway_calls import ACCOUNTS, phones
+from test_calls_put_through import ACCOUNTS, phones
 
 from gateway.bench.h323_phone import CallRefused
 from gateway.bench.process import GatewayProcess
