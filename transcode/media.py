@@ -120,6 +120,35 @@ class SrtpKey:
     salt: bytes = field(repr=False)
 
 
+class H235Cipher(Enum):
+    """How H.323 encrypts RTP payloads (H.235.6 §9.3)."""
+
+    AES_128_CBC = "AES-128-CBC"
+    AES_256_CBC = "AES-256-CBC"
+
+    @property
+    def key_length(self) -> int:
+        """Octets of a key."""
+        return 32 if self is H235Cipher.AES_256_CBC else 16
+
+
+@dataclass(frozen=True, slots=True)
+class H235Key:
+    """The key of one direction, and the payload type from which on it holds (H.235.6 §8.6)."""
+
+    cipher: H235Cipher
+    key: bytes = field(repr=False)
+    payload_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class H235Keys:
+    """What encrypts the payloads that the describing side sends and receives; a direction without key is shut."""
+
+    send: H235Key | None = None
+    receive: H235Key | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """A certificate's fingerprint: algorithm as in "sha-256", value as hex pairs with colons (RFC 8122)."""
@@ -178,7 +207,8 @@ class Transport:
     port 0 refuses or ends the stream. rtcp_port None means port + 1, unless rtcp_mux. feedback says that the
     profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
     description that offers encryption without demanding it (RFC 8643) has `optional` set. sctp_port is that of a data
-    stream's association inside DTLS (RFC 8841).
+    stream's association inside DTLS (RFC 8841). h235 encrypts payloads as H.323 does; signalling agrees on its keys, so
+    none of our offers holds them.
     """
 
     address: str | None
@@ -192,6 +222,7 @@ class Transport:
     dtls: Dtls | None = None
     ice: Ice | None = None
     sctp_port: int | None = None
+    h235: H235Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +324,39 @@ class Wanted:
     ice: bool = False
     bundle: bool = False
     separate: bool = False
+
+
+class CameraAct(Enum):
+    """What is asked of a camera (H.281 §5)."""
+
+    START = "start"
+    CONTINUE = "continue"
+    STOP = "stop"
+    SOURCE = "source"
+    SWITCHED = "switched"
+    STORE = "store"
+    RECALL = "recall"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraAction:
+    """One thing asked of a camera.
+
+    For START, CONTINUE and STOP: pan -1 left, 1 right; tilt -1 down, 1 up; zoom -1 out, 1 in; focus -1 out, 1 in; 0
+    leaves it. number is that of a source (1 is the main camera) or of a preset, 0 to 15.
+    """
+
+    act: CameraAct
+    pan: int = 0
+    tilt: int = 0
+    zoom: int = 0
+    focus: int = 0
+    number: int = 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything of it moves."""
+        return any((self.pan, self.tilt, self.zoom, self.focus))
 
 
 class Layout(Enum):

@@ -48,6 +48,7 @@ BAD_INPUT = frozenset(
         # of transports
         "oversized", "garbage", "stun", "dtls", "unencrypted", "handler_errors", "srtp_failed", "srtp_replayed",
         "srtp_keyless", "early_media", "dtls_overflow", "sctp_faults", "sctp_overflow", "data_too_large",
+        "h235_failed", "h235_keyless", "h235_malformed",
         # of payloads and pictures
         "malformed_payloads", "unsupported", "bad_parameter_sets", "frames_too_large", "pictures_refused",
         "decoder_errors",
