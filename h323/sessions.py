@@ -45,7 +45,12 @@ FIRST_FREE_SESSION = 32
 """Session number that we give to slides as master; others are seen to begin there too."""
 DYNAMIC = 96
 """Payload type of what we send where the codec has no static one."""
-_ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), (Kind.VIDEO, Role.SLIDES))
+_ORDER: tuple[Key, ...] = (
+    (Kind.AUDIO, Role.MAIN),
+    (Kind.VIDEO, Role.MAIN),
+    (Kind.VIDEO, Role.SLIDES),
+    (Kind.CAMERA, Role.MAIN),
+)
 
 
 @dataclass(slots=True)
@@ -430,7 +435,7 @@ class Sessions:
             (_numbered(format), kind)
             for (kind, role), session in self._sessions.items()
             for format in session.stream.send
-            if role is Role.MAIN and format.codec is not Codec.TELEPHONE_EVENT
+            if role is Role.MAIN and format.codec not in (Codec.TELEPHONE_EVENT, Codec.H224)
         ]
         return fast_start.propose(formats, self.places(), bandwidth)
 
