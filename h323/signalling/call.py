@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum
 from random import Random
 from typing import Any
 
@@ -48,45 +47,16 @@ from h323.signalling.events import (
     SupplementaryService,
     Value,
 )
+from h323.signalling.states import EXPIRED, LEAVE_TIME, ROUND_TRIP_INTERVAL, TIMES, State
 
-T303 = 15.0
-"""Seconds that a callee has to say anything at all; H.225.0 has 4, gateways in front of others need more."""
-T310 = 60.0
-"""Seconds from CALL PROCEEDING to the next message; H.225.0 has 10, which calls through gateways exceed."""
-T302 = 8.0
-"""Seconds from one dialled digit to the next, then the number counts as whole; Q.931 has 10 to 15."""
-T301 = 180.0
-"""Seconds that a call may ring (Q.931 §9.5)."""
-LEAVE_TIME = 3.0
-"""Seconds from the peer's endSession to its RELEASE COMPLETE (H.323 §8.5); then we send ours."""
 MAX_DIALLED = 32
 """Digits of a number that is dialled one by one."""
-ROUND_TRIP_INTERVAL = 60.0
-"""Seconds between two round trip requests; real endpoints do the same."""
 MAX_KEYPAD = 32
 """Keys taken of one message."""
 STATUS_ENQUIRY_CAUSE = 30
 """Cause of a STATUS that answers an inquiry (Q.850)."""
 
 
-class State(Enum):
-    """Call states, by their Q.931 numbers (§2.2, Table 4-8)."""
-
-    NULL = 0
-    INITIATED = 1
-    PROCEEDING = 3
-    DELIVERED = 4
-    PRESENT = 6
-    RECEIVED = 7
-    INCOMING_PROCEEDING = 9
-    ACTIVE = 10
-    RELEASED = 19
-    OVERLAP_RECEIVING = 25
-
-
-_TIMES = {State.OVERLAP_RECEIVING: T302, State.INITIATED: T303, State.PROCEEDING: T310, State.DELIVERED: T301}
-_EXPIRED = {State.DELIVERED: Reason.NO_ANSWER, State.ACTIVE: Reason.NORMAL}
-"""Why a call ends whose timer rings; others end by TIMEOUT."""
 _CALLING = (State.INITIATED, State.PROCEEDING, State.DELIVERED)
 _CALLED = (State.PRESENT, State.INCOMING_PROCEEDING, State.RECEIVED)
 
@@ -167,7 +137,7 @@ class H323Call:
 
     def _become(self, state: State, now: float) -> None:
         self.state = state
-        wait = _TIMES.get(state)
+        wait = TIMES.get(state)
         self._due = None if wait is None else now + wait
 
     # what comes from above
@@ -487,7 +457,7 @@ class H323Call:
                 self._present(now)
                 self.flush()
             else:
-                self.release(_EXPIRED.get(self.state, Reason.TIMEOUT), now)
+                self.release(EXPIRED.get(self.state, Reason.TIMEOUT), now)
             return
         if self._round_trip is not None and now >= self._round_trip:
             self._round_trip = now + ROUND_TRIP_INTERVAL

@@ -16,7 +16,7 @@ from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
 from h323.adapter import H323Adapter, H323Config
 from h323.q931 import Type
-from h323.signalling import call
+from h323.signalling import states
 from transcode.media import Codec, Kind, StreamDescription, Wanted
 
 Start = Callable[..., Any]
@@ -262,7 +262,7 @@ async def test_a_number_may_come_digit_by_digit(adapter: H323Adapter, desk: Fake
 async def test_a_number_is_whole_when_no_digit_follows(
     adapter: H323Adapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(call._TIMES, call.State.OVERLAP_RECEIVING, 0.2)
+    monkeypatch.setitem(states.TIMES, states.State.OVERLAP_RECEIVING, 0.2)
     peer.setup(None, overlap=True)
     peer.send(Type.INFORMATION, None, number="100")
     await peer.expect(Type.CONNECT)

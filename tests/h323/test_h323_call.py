@@ -23,7 +23,6 @@ from h323.h245.events import (
     Told,
 )
 from h323.q931 import Type
-from h323.signalling.call import LEAVE_TIME, ROUND_TRIP_INTERVAL, T301, T302, T303, T310, State
 from h323.signalling.events import (
     Address,
     CallArrived,
@@ -39,6 +38,7 @@ from h323.signalling.events import (
     SupplementaryService,
 )
 from h323.signalling.messages import facility
+from h323.signalling.states import LEAVE_TIME, ROUND_TRIP_INTERVAL, T301, T302, T303, T310, State
 
 UNKNOWN = ("audioData", (None, None))
 PROPOSAL = {"forwardLogicalChannelNumber": 1, **SOUND}
