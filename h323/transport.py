@@ -92,6 +92,8 @@ class Connection(TwistedProtocol):
         self._framer = TpktFramer()
         self._inside = False
         self._idle: Any = None
+        self._paused = False
+        self._unsent = 0
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Take note of the ends, and of the connection among the others."""
@@ -102,6 +104,7 @@ class Connection(TwistedProtocol):
             return
         self._inside = True
         self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
         self.idle()
         self._opened(self)
 
@@ -131,13 +134,28 @@ class Connection(TwistedProtocol):
         if self.transport is None or not self._inside:
             return
         self.transport.write(frame(data))
-        if len(getattr(self.transport, "_tempDataBuffer", ())) > MAX_UNSENT:
-            self._limits.counters["unread"] += 1
-            self.transport.abortConnection()
+        if self._paused:
+            self._unsent += len(data)
+            if self._unsent > MAX_UNSENT:
+                self._limits.counters["unread"] += 1
+                self.transport.abortConnection()
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """The peer does not read: what is written from now on waits."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """What waited has gone."""
+        self._paused, self._unsent = False, 0
+
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """The connection is gone."""
 
     def close(self) -> None:
         """Close in good order: what was sent still goes out."""
         if self.transport is not None:
+            if self._inside:
+                self.transport.unregisterProducer()  # with a producer it would never close
             self.transport.loseConnection()
             # A peer that does not close its own side must not keep ours.
             self._reactor.callLater(CONNECT_TIME, self._abort)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from gateway.certificates import keep_certificate
 
 sys.path.append(str(Path(__file__).parents[1] / "sip"))  # its fake house serves here too
+
+from h323_peer import Peer
+from sip_fake_house import FakeDesk
+
+from h323.adapter import H323Adapter, H323Config
+
+Start = Callable[..., Any]
 
 
 @pytest.fixture
@@ -44,3 +51,37 @@ def quiet() -> Iterator[None]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return PEM files with a certificate and its key."""
     return keep_certificate(tmp_path_factory.mktemp("tls"), ["127.0.0.1"])
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
+async def start(reactor: Any, desk: FakeDesk) -> AsyncIterator[Start]:
+    made: list[H323Adapter] = []
+
+    async def build(**options: Any) -> H323Adapter:
+        adapter = H323Adapter(H323Config(**{"address": "127.0.0.1", "signalling": 0} | options), desk, reactor)
+        await adapter.start()
+        made.append(adapter)
+        return adapter
+
+    yield build
+    for adapter in made:
+        await adapter.stop()
+        assert adapter.counters().get("internal_errors", 0) == 0
+
+
+@pytest.fixture
+async def adapter(start: Start) -> H323Adapter:
+    made: H323Adapter = await start()
+    return made
+
+
+@pytest.fixture
+async def peer(adapter: H323Adapter) -> AsyncIterator[Peer]:
+    made = await Peer.connect(adapter.ports["signalling"])
+    yield made
+    await made.close()

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from h323_hostile import mutants, throw
+from h323_house import connected, settled
 from h323_peer import Peer
 from sip_fake_house import FakeDesk
-from test_h323_adapter import connected, settled
 
-from h323.adapter import MAX_CALLS_OF_CONNECTION, H323Adapter, H323Config
+from h323.adapter import MAX_CALLS_OF_CONNECTION, H323Adapter
 from h323.q931 import Type
 
 pytestmark = pytest.mark.usefixtures("quiet")
 EACH = 1_500
 """Messages on each port; the interop tests throw many more."""
-
-
-@pytest.fixture
-def desk() -> FakeDesk:
-    return FakeDesk()
-
-
-@pytest.fixture
-async def adapter(reactor: Any, desk: FakeDesk) -> AsyncIterator[H323Adapter]:
-    made = H323Adapter(H323Config(address="127.0.0.1", signalling=0), desk, reactor)
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def peer(adapter: H323Adapter) -> AsyncIterator[Peer]:
-    made = await Peer.connect(adapter.ports["signalling"])
-    yield made
-    await made.close()
 
 
 @pytest.mark.parametrize("separate", [False, True], ids=["signalling", "H.245"])
