@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 TOKEN = "load-and-test-token-0001"
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 MEDIA_PORTS = 1200
 """Media ports that a gateway under load may use: 300 legs with sound and picture, two ports each."""
@@ -155,7 +155,7 @@ class GatewayProcess:
 
     def _get(self, path: str, method: str = "GET") -> str:
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {TOKEN}"}, method=method)
-        with urllib.request.urlopen(request, timeout=5, context=self._tls) as answer:
+        with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:
             data: bytes = answer.read(MAX_ANSWER)
         return data.decode()
 

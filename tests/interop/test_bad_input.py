@@ -17,7 +17,7 @@ from starting import StartGateway
 from gateway.bench.phone import media_lines
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 SEED = 4475
 COUNTER = "roombridge_bad_input_total"

@@ -21,7 +21,7 @@ from playwright.async_api import BrowserContext, Page, async_playwright, expect
 from gateway.bench import clip
 from gateway.bench.process import TOKEN, GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 StartGateway = Callable[..., Awaitable[GatewayProcess]]
 OpenPage = Callable[..., Awaitable[Page]]

@@ -19,7 +19,7 @@ from starting import StartGateway
 from gateway.bench import clip
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150), callgen.needed]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), callgen.needed]
 LISTENING = 8.0
 OUTBOUND = {"rules": [{"roles": ["api"]}]}
 

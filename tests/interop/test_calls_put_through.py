@@ -20,7 +20,7 @@ from starting import StartGateway
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse"}, {"user": "bob", "password": "battery"}]
 LISTENING = 8.0
 

@@ -14,7 +14,7 @@ from test_browser_page import PHONE, WAIT, StartGateway, in_room, shoot
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 EVIL = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 

@@ -13,7 +13,7 @@ from peers.baresip import Baresip
 from peers.linphone import Linphone
 from starting import StartGateway
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 LISTENING = 14.0
 """Seconds in which all talk: several bursts of each."""

@@ -15,7 +15,7 @@ from starting import StartGateway
 
 from gateway.bench import clip
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ROOMS = [{"id": "100"}, {"id": "echo", "name": "Echo test", "mode": "echo", "aliases": ["9196"]}]
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 

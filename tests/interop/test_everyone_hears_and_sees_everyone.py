@@ -19,7 +19,7 @@ from starting import StartGateway
 from gateway.bench import clip
 from gateway.bench.phone import CallRefused
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 LISTENING = 16.0
 """Seconds in which all talk: several bursts of each, of which the loudest few are mixed at a time."""

@@ -22,7 +22,7 @@ from starting import StartGateway
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 LISTENING = 8.0
 WAIT = 20.0
 ACCOUNTS = [{"user": marks.BOB.name, "password": "secret2"}]

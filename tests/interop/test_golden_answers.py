@@ -21,7 +21,7 @@ from starting import StartGateway
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 GOLDEN = Path(__file__).parent.parent / "sip" / "golden"
 RUNNING = GOLDEN / "running"

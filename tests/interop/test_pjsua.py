@@ -23,7 +23,7 @@ from starting import StartGateway
 from gateway.bench.process import TOKEN, GatewayProcess
 from gateway.probe.analysis import confirmed_keys
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse"}, {"user": "bob", "password": "battery"}]
 ROOMS = [{"id": "100"}, {"id": "echo", "mode": "echo", "aliases": ["9196"]}]
 LISTENING = 6.0

@@ -19,7 +19,7 @@ from starting import StartGateway
 
 from gateway.probe.analysis import confirmed_keys
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse", "display_name": "Ann"}]
 LISTENING = 12.0
 """Seconds in which all talk: several bursts of each."""

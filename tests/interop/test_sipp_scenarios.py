@@ -25,7 +25,7 @@ from peers.scenario import (
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
 ROOM_SETTINGS = {"media": {"process": False, "srtp": "off"}}
 INVITE = request("INVITE", 1, sdp(), tag=False)

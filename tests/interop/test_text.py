@@ -21,7 +21,7 @@ from test_browser_page import WAIT, StartGateway, in_room
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 
 @pytest_asyncio.fixture

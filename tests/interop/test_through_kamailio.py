@@ -21,7 +21,7 @@ from starting import StartGateway
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 LISTENING = 9.0
 """Seconds in which all talk: several bursts of each."""

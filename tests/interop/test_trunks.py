@@ -16,7 +16,7 @@ from starting import StartGateway
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 
 async def _trunk(gateway: GatewayProcess) -> dict[str, Any]:

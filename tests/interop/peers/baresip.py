@@ -14,7 +14,7 @@ from pathlib import Path
 import hearing
 import marks
 import seeing
-from peers.program import Program, free_port
+from peers.program import Program, free_sip_port
 
 from gateway.bench.sound import Samples
 
@@ -44,7 +44,7 @@ class Baresip(Program):
         self.mark, self.transport, self.secure, self.video = mark, transport, secure, video
         self.directory = directory / f"baresip-{mark.name}"
         self.directory.mkdir()
-        self.port = free_port()
+        self.port = free_sip_port()
         self.registrar = registrar
         self.dtls, self.ice, self.mux = dtls, ice, mux
         self._pictures = 0

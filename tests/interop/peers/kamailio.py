@@ -8,10 +8,9 @@ route=ROUTE.
 from __future__ import annotations
 
 import re
-import socket
 from pathlib import Path
 
-from peers.program import Program, free_port
+from peers.program import Program, free_sip_port
 
 from gateway.certificates import keep_certificate
 
@@ -96,7 +95,8 @@ class Kamailio(Program):
         self.directory = directory / "kamailio"
         self.directory.mkdir()
         self.upstream, self.fork, self.edge, self.strict, self.password = upstream, fork, edge, strict, password
-        self.port, self.tls = _free_pair(), free_port(socket.SOCK_STREAM)
+        self.port = free_sip_port()
+        self.tls = self.port + 1
         self.certificate, self._key = keep_certificate(self.directory, [HOST])
 
     def address(self, transport: str = "udp") -> str:
@@ -170,15 +170,3 @@ class Kamailio(Program):
         branches = "".join(f'  append_branch("{uri}");\n' for uri in self.fork)
         known = "" if self.edge else '  if (lookup("location")) route(RELAY);\n'
         return f'route[PLACE] {{\n{branches}{known}  $du = "{self.upstream}";\n  route(RELAY);\n}}\n'
-
-
-def _free_pair() -> int:
-    """Return a port that is free for both UDP and TCP."""
-    while True:
-        port = free_port(socket.SOCK_STREAM)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        return port
