@@ -19,6 +19,7 @@ from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_facts import picture_limit, source
+from h323.conference import ConferenceView
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
@@ -83,6 +84,7 @@ class H323Line:
         self.facts = facts
         self.call: Call | None = None
         self.sessions: Sessions | None = None
+        self.view: ConferenceView | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
         self._wanted = Wanted(separate=True, camera=True)
@@ -213,8 +215,28 @@ class H323Line:
         for number in self.sessions.unasked():
             self.core.control.close(number, now)
 
+    @property
+    def whereabouts(self) -> tuple[str, str] | None:
+        """The room and the id of the call, None before it is connected."""
+        return (self.call.room_id, self.call.id) if self.call is not None and self._connected else None
+
+    def tell_room(self, people: dict[str, str], speaker: str | None) -> bool:
+        """Tell the peer what is new in its room; False if the control session does not stand yet."""
+        if self.view is None or not self.core.control.ready or self._over is not None:
+            return self._over is not None
+        for pdu in self.view.update(people, speaker):
+            self.core.control.send(pdu)
+        self.core.flush()
+        self._owner.pump(self)
+        return True
+
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
+        if name == "conferenceRequest" and self.view is not None:
+            answer = self.view.answer(*value)
+            if answer is not None:
+                self.core.control.send(answer)
+                return
         if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
             self._owner.count(f"not_done.{name}")
             self.core.control.refuse_function((kind, (name, value)))
