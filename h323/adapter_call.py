@@ -289,7 +289,7 @@ class H323Line:
         self._agree_on_keys(sessions)
         # What fast start opens has no keys: encrypted media start slowly.
         proposals = () if sessions.security.active else self.core.facts.fast_start
-        chosen = sessions.choose(proposals) if proposals else []
+        chosen = sessions.choose(proposals, self.core.writable) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
         channels = tuple(one.answer for one in chosen)

@@ -10,7 +10,7 @@ Pure: channels in, requests and descriptions out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -439,8 +439,10 @@ class Sessions:
         ]
         return fast_start.propose(formats, self.places(), bandwidth)
 
-    def choose(self, proposals: Iterable[Value]) -> list[fast_start.Chosen]:
-        """Choose from a caller's proposals and take the channels for open."""
+    def choose(
+        self, proposals: Iterable[Value], writable: Callable[[Value], bool] = lambda _: True
+    ) -> list[fast_start.Chosen]:
+        """Choose from a caller's proposals and take the channels for open; writable: whether one can be repeated."""
         kinds = {kind: kind for kind in self.places()}
 
         def receives(format: Format) -> bool:
@@ -449,7 +451,9 @@ class Sessions:
         def sends(format: Format) -> bool:
             return any(self.sends(format, kind) for kind in kinds)
 
-        chosen = fast_start.choose(list(proposals), self.places(), receives, sends)
+        chosen = [
+            one for one in fast_start.choose(list(proposals), self.places(), receives, sends) if writable(one.answer)
+        ]
         for one in chosen:
             self.adopt(one.facts, one.ours)
         return chosen
