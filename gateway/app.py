@@ -236,6 +236,7 @@ class House:
             ),
             self.desk,
             plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
+            watch=self.desk,
         )
         try:
             await self.h323.start()

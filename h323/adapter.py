@@ -21,6 +21,7 @@ from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
 from gateway.tls import ServerContext, client_context
 from h323.adapter_call import CallForwarded, H323Line
+from h323.adapter_conference import Conferences, RoomWatch
 from h323.adapter_config import H323Config
 from h323.adapter_facts import call_bandwidth, call_facts, source
 from h323.adapter_ras import Plan, Ras
@@ -73,8 +74,12 @@ class H323Adapter:
         reactor: Any = None,
         rng: random.Random | None = None,
         plan: Plan | None = None,
+        watch: RoomWatch | None = None,
     ) -> None:
-        """plan tells the gatekeeper where calls lead; without it no alias leads into the house."""
+        """plan tells the gatekeeper where calls lead; without it no alias leads into the house.
+
+        watch tells who is in a room; without it terminals hear of nobody.
+        """
         self.desk = desk
         self.ports: dict[str, int] = {}
         self._config = config
@@ -87,6 +92,7 @@ class H323Adapter:
         self._legs: dict[H323Line, _Leg] = {}
         self._calls: dict[tuple[Connection, int, bool], _Leg] = {}
         self._listeners: list[Any] = []
+        self._conferences = Conferences(watch, lambda: [leg.line for leg in self._legs.values()])
         self._network: Network
         self._loop: asyncio.AbstractEventLoop
         self._running = False
@@ -121,6 +127,7 @@ class H323Adapter:
         if ras is not None:
             self.ports["ras"] = ras
         self._running = True
+        self._conferences.start()
         log.info("h323_listening", address=config.address, **self.ports)
 
     async def stop(self) -> None:
@@ -134,6 +141,7 @@ class H323Adapter:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), STOP_TIME)
         await self.ras.stop()
+        await self._conferences.stop()
         for listener in self._listeners:
             await listener.stopListening().asFuture(self._loop)
         self._running = False

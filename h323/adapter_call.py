@@ -19,18 +19,17 @@ from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_facts import picture_limit, source
+from h323.adapter_security import answer_keys, offer_keys, renew_key
+from h323.conference import ConferenceView
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
-from h323.h235.channels import policy_of
-from h323.h235.security import MediaSecurity
-from h323.h235.updates import read_update, write_update, write_update_ack
 from h323.h245 import events as control
 from h323.h450 import decline
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, SrtpPolicy, Wanted
+from transcode.media import Candidate, Wanted
 
 log = structlog.get_logger()
 
@@ -83,6 +82,7 @@ class H323Line:
         self.facts = facts
         self.call: Call | None = None
         self.sessions: Sessions | None = None
+        self.view: ConferenceView | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
         self._wanted = Wanted(separate=True, camera=True)
@@ -213,26 +213,37 @@ class H323Line:
         for number in self.sessions.unasked():
             self.core.control.close(number, now)
 
+    @property
+    def whereabouts(self) -> tuple[str, str] | None:
+        """The room and the id of the call, None before it is connected."""
+        return (self.call.room_id, self.call.id) if self.call is not None and self._connected else None
+
+    def tell_room(self, people: dict[str, str], speaker: str | None) -> bool:
+        """Tell the peer what is new in its room; False if the control session does not stand yet."""
+        if self.view is None or not self.core.control.ready or self._over is not None:
+            return self._over is not None
+        for pdu in self.view.update(people, speaker):
+            self.core.control.send(pdu)
+        self.core.flush()
+        self._owner.pump(self)
+        return True
+
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
+        if name == "conferenceRequest" and self.view is not None:
+            answer = self.view.answer(*value)
+            if answer is not None:
+                self.core.control.send(answer)
+                return
         if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
             self._owner.count(f"not_done.{name}")
             self.core.control.refuse_function((kind, (name, value)))
 
     def _renews_key(self, value: Any) -> bool:
-        """Take a new key from the master, or make one where the slave asks for it. False if it is about no key."""
-        update = read_update(value)
-        if update is None or self.sessions is None:
-            return False
-        if update.sync is None:
-            sync = self.sessions.make_new_key(update.channel, update.ours, update.payload_type)
-            if sync is not None:
-                self.core.control.send(write_update(update, sync))
-        elif self.sessions.take_new_key(update.channel, update.ours, update.sync):
-            self.core.control.send(write_update_ack(update))
-        else:
+        renewed = renew_key(self.core, self.sessions, value)
+        if renewed is False:
             self._owner.count("bad_media_keys")
-        return True
+        return renewed is not None
 
     # arriving
 
@@ -264,7 +275,7 @@ class H323Line:
         if self.call is None or self._over is not None:
             return
         sessions = await self._open(self.call)
-        self._agree_on_keys(sessions)
+        answer_keys(self.core, sessions)
         # What fast start opens has no keys: encrypted media start slowly.
         proposals = () if sessions.security.active else self.core.facts.fast_start
         chosen = sessions.choose(proposals, self.core.writable) if proposals else []
@@ -276,15 +287,6 @@ class H323Line:
         if chosen:
             await self._tell_plane()
         await self._connect()
-
-    def _agree_on_keys(self, sessions: Sessions) -> None:
-        """Answer the caller's offer to encrypt media. Raises Refused where it makes none and must."""
-        policy = policy_of(sessions.local)
-        security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
-        if policy is not SrtpPolicy.OFF and security.take_offer(self.core.facts.body.get("tokens")):
-            self.core.security = sessions.security.security = security
-        elif policy is SrtpPolicy.REQUIRE:
-            raise Refused(Reason.ENCRYPTION_NEEDED, "the caller offers no encryption of media")
 
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
@@ -321,11 +323,7 @@ class H323Line:
             raise
 
     def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
-        policy = policy_of(sessions.local)
-        if policy is SrtpPolicy.REQUIRE or (policy is SrtpPolicy.PREFER and not fast_start):
-            security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
-            self.core.security = sessions.security.security = security
-        elif fast_start:
+        if not offer_keys(self.core, sessions, fast_start) and fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
         self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
         self._owner.pump(self)

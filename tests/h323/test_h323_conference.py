@@ -1,0 +1,204 @@
+"""What terminals are told of their room: numbers, who comes and goes, whom they see; and what they ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from gateway.reasons import Reason, Refused
+from h323.adapter_conference import GATHER, LATER, Conferences
+from h323.conference import MAX_NUMBER, ConferenceView, TerminalNumbers
+from h323.h245.events import Pdu
+from h323.messages import Kind, decode, encode
+
+
+def told(pdus: list[Pdu]) -> list[tuple[str, int | None]]:
+    """Return indications by name and terminal number, each carried through the codec."""
+    found = []
+    for pdu in pdus:
+        kind, (name, (said, value)) = decode(Kind.H245, encode(Kind.H245, pdu))
+        assert (kind, name) == ("indication", "conferenceIndication")
+        assert value is None or value["mcuNumber"] == 0
+        found.append((said, None if value is None else value["terminalNumber"]))
+    return found
+
+
+class Room:
+    def __init__(self) -> None:
+        self.numbers = TerminalNumbers()
+        self.people: dict[str, str] = {}
+        self.view = ConferenceView(self.numbers, "ann")
+
+    def now(self, *people: str, speaker: str | None = None) -> list[tuple[str, int | None]]:
+        self.people = {who: who.title() for who in people}
+        self.numbers.settle(self.people)
+        return told(self.view.update(self.people, speaker))
+
+
+def test_a_terminal_is_numbered_and_hears_who_comes_and_goes() -> None:
+    room = Room()
+    assert room.now("ann") == [("terminalNumberAssign", 1)]
+    assert room.now("ann") == []
+    assert room.now("ann", "bob", "cleo") == [
+        ("terminalJoinedConference", 2),
+        ("terminalJoinedConference", 3),
+        ("seenByAll", None),
+    ]
+    assert room.now("ann", "cleo") == [("terminalLeftConference", 2)]
+    assert room.now("ann", "cleo", "dan") == [("terminalJoinedConference", 2)], "a number is free again"
+    assert room.now("ann") == [
+        ("terminalLeftConference", 2),
+        ("terminalLeftConference", 3),
+        ("cancelSeenByAll", None),
+    ]
+
+
+def test_a_number_that_changes_its_owner_is_told_as_leaving_and_joining() -> None:
+    room = Room()
+    room.now("ann", "bob")
+    assert room.now("ann", "dan") == [("terminalLeftConference", 2), ("terminalJoinedConference", 2)]
+
+
+def test_a_terminal_hears_whom_it_sees_and_never_that_it_sees_itself() -> None:
+    room = Room()
+    room.now("ann", "bob", "cleo")
+    assert room.now("ann", "bob", "cleo", speaker="bob") == [("terminalYouAreSeeing", 2)]
+    assert room.now("ann", "bob", "cleo", speaker="ann") == []
+    assert room.now("ann", "bob", "cleo", speaker="bob") == []
+    assert room.now("ann", "bob", "cleo", speaker="cleo") == [("terminalYouAreSeeing", 3)]
+
+
+def test_who_is_not_in_the_room_is_told_nothing() -> None:
+    room = Room()
+    assert room.now("bob", "cleo") == []
+    crowd = {str(number): "x" for number in range(MAX_NUMBER + 5)}
+    room.numbers.settle(crowd)
+    assert sum(room.numbers.get(who) is not None for who in crowd) == MAX_NUMBER
+    assert ConferenceView(room.numbers, str(MAX_NUMBER + 4)).update(crowd, None) == []
+
+
+def asked(room: Room, name: str, value: Any = None) -> Any:
+    request = ("request", ("conferenceRequest", (name, value)))
+    (_, (_, (said, inner))) = decode(Kind.H245, encode(Kind.H245, request))
+    answer = room.view.answer(said, inner)
+    if answer is None:
+        return None
+    kind, (told_name, response) = decode(Kind.H245, encode(Kind.H245, answer))
+    assert (kind, told_name) == ("response", "conferenceResponse")
+    return response
+
+
+def label(number: int, mcu: int = 0) -> dict[str, int]:
+    return {"mcuNumber": mcu, "terminalNumber": number}
+
+
+def test_a_terminal_learns_who_the_others_are() -> None:
+    room = Room()
+    room.now("ann", "bob")
+    assert asked(room, "terminalListRequest") == ("terminalListResponse", [label(1), label(2)])
+    assert asked(room, "requestTerminalID", label(2)) == (
+        "mCTerminalIDResponse",
+        {"terminalLabel": label(2), "terminalID": b"Bob"},
+    )
+    assert asked(room, "requestAllTerminalIDs")[1]["terminalInformation"][0]["terminalID"] == b"Ann"
+    assert asked(room, "requestTerminalID", label(9)) is None
+    assert asked(room, "requestTerminalID", label(2, mcu=3)) is None
+    room.people = {"ann": "Ann", "bob": "é" * 100}
+    room.view.update(room.people, None)
+    assert asked(room, "requestTerminalID", label(2))[1]["terminalID"] == "é".encode() * 64
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "response"),
+    [
+        ("makeMeChair", None, ("makeMeChairResponse", ("deniedChairToken", None))),
+        ("dropTerminal", label(2), ("terminalDropReject", None)),
+        ("makeTerminalBroadcaster", label(2), None),
+        ("sendThisSource", label(2), None),
+        ("broadcastMyLogicalChannel", 1, None),
+    ],
+)
+def test_what_only_a_chair_may_do_is_denied(name: str, value: Any, response: Any) -> None:
+    room = Room()
+    room.now("ann", "bob")
+    answer = asked(room, name, value)
+    assert answer == response or (response is None and answer[1][0].startswith("denied"))
+
+
+@pytest.mark.parametrize("name", ["enterH243Password", "enterH243ConferenceID", "requestChairTokenOwner"])
+def test_what_is_not_understood_here_is_left_to_others(name: str) -> None:
+    assert asked(Room(), name) is None
+
+
+class Terminal:
+    def __init__(self, call: str, ready: bool = True) -> None:
+        self.view: ConferenceView | None = None
+        self.whereabouts: tuple[str, str] | None = ("100", call)
+        self.ready = ready
+        self.told: list[tuple[str, int | None]] = []
+
+    def tell_room(self, people: dict[str, str], speaker: str | None) -> bool:
+        assert self.view is not None
+        if self.ready:
+            self.told += told(self.view.update(people, speaker))
+        return self.ready
+
+
+class Watch:
+    def __init__(self, apart: bool = False) -> None:
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.settings = SimpleNamespace(apart=apart)
+        self.participants: list[Any] = []
+        self.speaker: str | None = None
+
+    def room(self, id: str) -> Any:
+        if id != "100":
+            raise Refused(Reason.NO_SUCH_ROOM)
+        return self
+
+    def enter(self, *names: str) -> None:
+        self.participants = [SimpleNamespace(id=one, name=one.title(), call=f"call-{one}") for one in names]
+        self.events.put_nowait(SimpleNamespace(room="100"))
+
+    async def subscribe(self) -> AsyncIterator[Any]:
+        while True:
+            yield await self.events.get()
+
+
+async def test_terminals_are_told_of_changes_once_their_sessions_stand() -> None:
+    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob", ready=False)
+    conferences = Conferences(watch, lambda: [ann, bob])
+    conferences.start()
+    try:
+        watch.enter("ann")
+        watch.enter("ann", "bob", "sip")
+        watch.events.put_nowait(SimpleNamespace(room="nowhere"))
+        async with asyncio.timeout(10):
+            while not ann.told:
+                await asyncio.sleep(GATHER / 5)
+        assert ann.told == [("terminalNumberAssign", 1), ("seenByAll", None)]
+        assert bob.told == []
+        bob.ready = True
+        async with asyncio.timeout(10 * LATER):
+            while not bob.told:
+                await asyncio.sleep(GATHER / 5)
+        assert bob.told[0] == ("terminalNumberAssign", 2)
+        assert len(ann.told) == 2, "what was told is not told again"
+    finally:
+        await conferences.stop()
+
+
+async def test_where_everybody_is_alone_nobody_is_told() -> None:
+    watch, ann = Watch(apart=True), Terminal("call-ann")
+    conferences = Conferences(watch, lambda: [ann])
+    conferences.start()
+    try:
+        watch.enter("ann", "bob")
+        await asyncio.sleep(2 * GATHER)
+        assert ann.view is None
+    finally:
+        await conferences.stop()
