@@ -10,6 +10,7 @@ The call ends once: by the core's `CallEnded`, whoever caused it. `Call.ended` i
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -21,10 +22,11 @@ from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
 from h323.h245 import events as control
+from h323.presenting import Slides
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, MediaDescription, Wanted
+from transcode.media import Candidate, MediaDescription, Role, Wanted
 
 log = structlog.get_logger()
 
@@ -65,15 +67,16 @@ class H323Line:
         self.facts = facts
         self.call: Call | None = None
         self.sessions: Sessions | None = None
+        self.slides: Slides | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
-        self._wanted = Wanted()
+        self._wanted = Wanted(slides=True)
         self._admission: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
         self._connected = False
         self._changed = False
-        self._asked_key_frame = float("-inf")
+        self._asked_key_frames: dict[str, float] = {}
 
     # what the core reports
 
@@ -104,8 +107,9 @@ class H323Line:
             case control.Keys(keys, duration, update):
                 if not update:
                     self._press_all(keys, duration or KEY_TIME)
-            case control.KeyFrameAsked():
-                self._do(self._send_key_frame)
+            case control.KeyFrameAsked(number):
+                role = None if sessions is None else sessions.role_of(number)
+                self._do(lambda: self._send_key_frame(role))
             case control.ControlFailed(reason, detail):
                 self._log().info("h323_control_failed", reason=reason.value, detail=detail)
                 self._owner.count("control_failed")
@@ -154,6 +158,8 @@ class H323Line:
                     self._update()
             case _:
                 pass
+        if self.slides is not None:
+            self.slides.heard(event, now)
         self._open_channels(sessions)
 
     def _open_channels(self, sessions: Sessions) -> None:
@@ -164,6 +170,8 @@ class H323Line:
             number = self.core.control.open(opening.request, self._owner.now())
             if number is not None:
                 sessions.opened(opening, number)
+        if self.slides is not None:
+            self.slides.update(self._owner.now())
 
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
@@ -212,6 +220,7 @@ class H323Line:
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
         self.sessions = Sessions(local, self._owner.advertised(self))
+        self.slides = Slides(self.core.control, self.sessions, self)
         return self.sessions
 
     async def _connect(self) -> None:
@@ -223,7 +232,7 @@ class H323Line:
 
     async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
         """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.facts, self._wanted = facts, wanted
+        self.facts, self._wanted = facts, replace(wanted, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
@@ -240,8 +249,6 @@ class H323Line:
             raise
 
     def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
-        from dataclasses import replace
-
         if fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
         self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
@@ -293,9 +300,28 @@ class H323Line:
         if self.call is not None:
             await self.call.dtmf(key, duration)
 
-    async def _send_key_frame(self) -> None:
+    async def _send_key_frame(self, role: Role | None) -> None:
         if self.call is not None:
-            await self.call.key_frame()
+            await self.call.key_frame(role)
+
+    def ask_floor(self, wanted: bool) -> None:
+        """The peer asks for the presentation token, or gives it back: ask the room (`Slides`)."""
+        self._do(lambda: self._ask_floor(wanted))
+
+    async def _ask_floor(self, wanted: bool) -> None:
+        call, slides = self.call, self.slides
+        if call is None or slides is None:
+            return
+        granted = True
+        try:
+            await call.present(wanted)
+        except Refused as refused:
+            granted = False
+            self._log().info("h323_token_refused", reason=refused.reason.value, detail=refused.detail)
+        if wanted and self._over is None:
+            slides.answered(granted, self._owner.now())
+            self.core.flush()
+            self._owner.pump(self)
 
     # what the house asks (Line)
 
@@ -318,9 +344,10 @@ class H323Line:
         """Ask by videoFastUpdatePicture, at most once a second (H.245 §B.14.2)."""
         now = self._owner.now()
         number = None if self.sessions is None else self.sessions.peer_channel(stream)
-        if self._over is not None or number is None or now - self._asked_key_frame < KEY_FRAME_INTERVAL:
+        asked = self._asked_key_frames.get(stream, float("-inf"))
+        if self._over is not None or number is None or now - asked < KEY_FRAME_INTERVAL:
             return
-        self._asked_key_frame = now
+        self._asked_key_frames[stream] = now
         self.core.control.ask_key_frame(number)
         self.core.flush()
         self._owner.pump(self)
@@ -338,7 +365,7 @@ class H323Line:
         """Offer the peer new media: our set once more, and the channels that follow from it."""
         if self.call is None or self._over is not None:
             return
-        self._wanted = wanted
+        self._wanted = replace(wanted, slides=wanted.video)
         self._update()
 
     async def say(self, name: str, text: str) -> None:
@@ -357,7 +384,11 @@ class H323Line:
         self._owner.pump(self)
 
     async def floor(self, floor: Floor) -> None:
-        """Slides are not spoken here yet."""
+        """Show the peer the slides of others in a channel of their own, or take that away (H.239)."""
+        if self._over is None and self.slides is not None:
+            self.slides.floor(floor, self._owner.now())
+            self.core.flush()
+            self._owner.pump(self)
 
     async def transfer(self, target: str, replaces: Any = None) -> None:
         """Refuse: H.450.2 is not done here."""
