@@ -47,6 +47,8 @@ SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
 SIP_PORT = 5060
 """The port that need not be dialled (RFC 3261 §19.1.2)."""
+H323_PORT = 1720
+"""The same of H.323; terminals can dial no other without a gatekeeper, most of them."""
 SIP_WAIT = 5.0
 """Seconds that calls get to say goodbye when the house shuts."""
 STORE_WAIT = 5.0
@@ -94,7 +96,8 @@ class House:
         started = Started(addresses=local_addresses(config))
         own = self._prepare(started)
         pairs = {
-            name: chosen_certificate(name, section, own) for name, section in (("sip", config.sip), ("web", config.web))
+            name: chosen_certificate(name, section, own)
+            for name, section in (("sip", config.sip), ("h323", config.h323), ("web", config.web))
         }
         try:
             self.store = Store(config.storage.url, self.state)
@@ -114,7 +117,7 @@ class House:
         self.metrics.add_source(self._samples)
         self.metrics.add_source(self.book.samples)
         await self._start_sip(started, *pairs["sip"])
-        await self._start_h323(started)
+        await self._start_h323(started, *pairs["h323"])
         await self._start_web(started, *pairs["web"])
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
@@ -158,10 +161,10 @@ class House:
     async def _start_sip(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
 
+        from gateway.tls import ClientCertificates
         from sip.adapter import SipAdapter, SipConfig  # needs the reactor, which run() installs first
         from sip.adapter_config import MessagePolicy, SendMessages
         from sip.gate import Policy
-        from sip.tls import ClientCertificates
 
         sip, listen = self.config.sip, self.config.listen
         accounts = sip_accounts(self.config, await self.store.accounts())
@@ -208,22 +211,33 @@ class House:
             raise CannotStart(f"{error} (accounts, sip.digests)") from None
         started.sip = {str(transport): port for transport, port in self.sip.ports.items()}
 
-    async def _start_h323(self, started: Started) -> None:
+    async def _start_h323(self, started: Started, certificate: Path, key: Path) -> None:
         from twisted.internet.error import CannotListenError
 
         from h323.adapter import H323Adapter, H323Config  # needs the reactor, which run() installs first
 
         h323, listen = self.config.h323, self.config.listen
-        if h323.signalling is None:
+        if h323.signalling is None and h323.tls is None:
             return
         self.h323 = H323Adapter(
-            H323Config(address=listen.address, public_address=listen.public_address, signalling=h323.signalling),
+            H323Config(
+                address=listen.address,
+                public_address=listen.public_address,
+                signalling=h323.signalling,
+                tls=h323.tls,
+                certificate=certificate,
+                key=key,
+                tunnelling=h323.tunnelling,
+                fast_start=h323.fast_start,
+                bandwidth=self.config.media.bandwidth * 1000,
+            ),
             self.desk,
         )
         try:
             await self.h323.start()
         except CannotListenError as error:
-            raise cannot_listen(listen.address, error.port, ["h323.signalling"], error.socketError) from None
+            keys = [f"h323.{name}" for name in ("signalling", "tls") if getattr(h323, name) == error.port]
+            raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.h323 = dict(self.h323.ports)
         self.dialler.h323 = self.h323
 
@@ -289,6 +303,8 @@ class House:
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
+        if hasattr(self, "h323"):
+            found += h323_samples(self.h323.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -333,6 +349,23 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
             found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
+    return found
+
+
+H323_BAD_INPUT = ("malformed", "refused", "stray", "unread", "failed", "unreachable")
+"""Words in the names of H.323 counters that tell of input that was dropped or refused."""
+
+
+def h323_samples(counters: dict[str, int]) -> list[Sample]:
+    """Return the H.323 adapter's counts as samples, as those of SIP."""
+    found = []
+    for name, count in counters.items():
+        if any(word in name for word in H323_BAD_INPUT):
+            found.append(Sample("bad_input_total", (("what", name), ("where", "h323")), count))
+        elif name in ("calls", "connections"):
+            found.append(Sample("h323_open", (("what", name),), count))
+        else:
+            found.append(Sample("h323_messages_total", (("kind", name),), count))
     return found
 
 
@@ -386,6 +419,8 @@ def _dial_hint(started: Started) -> str:
     port = started.sip.get("udp") or started.sip.get("tcp")
     if port is not None:
         lines.append(f"SIP: ROOM@{address}" + ("" if port == SIP_PORT else f":{port}"))
+    if started.h323.get("signalling") == H323_PORT:
+        lines.append(f"H.323: {address}##ROOM")
     return "\n".join(lines)
 
 

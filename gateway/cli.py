@@ -71,6 +71,9 @@ def serve(config: ConfigOption = None, state: StateOption = None) -> None:
 SIP_TRANSPORTS = {"udp": (5060, ""), "tcp": (5060, ";transport=tcp"), "tls": (5061, ";transport=tls")}
 """The port that need not be written, and the URI parameter that asks for this transport (RFC 3261 §19.1.1)."""
 
+H323_TRANSPORTS = {"signalling": (1720, ""), "tls": (1300, " TLS")}
+"""The port that need not be written, and what to call it."""
+
 
 def banner(config: Config, started: object) -> None:
     """Print what to dial, and the API token if it was made just now."""
@@ -92,6 +95,11 @@ def banner(config: Config, started: object) -> None:
             port = started.sip[protocol]
             suffix = "" if port == usual else f":{port}"
             table.add_row(f"SIP {protocol.upper()}", f"sip:{room}@{bracketed}{suffix}{parameter}")
+    for name, (usual, parameter) in H323_TRANSPORTS.items():
+        if name in started.h323:
+            port = started.h323[name]
+            suffix = "" if port == usual else f":{port}"
+            table.add_row("H.323" + parameter, f"{bracketed}{suffix}##{room}")
     if started.fresh_token:
         table.add_row("API token", started.fresh_token)
         table.add_row("", "[dim]note it now: it is shown once and kept nowhere[/]")

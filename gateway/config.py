@@ -116,12 +116,20 @@ class Sip(Section):
 
 
 class H323(Section):
-    """H.323 ports and gatekeeper (embedded, off, or host[:port])."""
+    """H.323 ports and gatekeeper (embedded, off, or host[:port]).
+
+    certificate and key are those of the TLS port, without them the house's own. tunnelling says whether H.245 goes
+    inside call signalling where the peer does so too, fast_start whether calls that we place propose media at once.
+    """
 
     signalling: OptionalPort = 1720
     tls: OptionalPort = 1300
     ras: OptionalPort = 1719
     gatekeeper: str = "embedded"
+    certificate: Path | None = None
+    key: Path | None = None
+    tunnelling: bool = True
+    fast_start: bool = False
 
     _off = field_validator("gatekeeper", mode="before")(_off)
 

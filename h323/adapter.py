@@ -20,9 +20,10 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
+from gateway.tls import ServerContext, client_context
 from h323.adapter_call import H323Line
 from h323.adapter_config import H323Config
-from h323.adapter_facts import call_facts, source
+from h323.adapter_facts import call_bandwidth, call_facts, source
 from h323.q931 import Type
 from h323.signalling import events
 from h323.signalling.aliases import read_dialled
@@ -44,6 +45,8 @@ MAX_CALLS_OF_CONNECTION = 200
 STOP_TIME = 1.0
 """Seconds that calls get to say goodbye when the service stops."""
 DEFAULT_PORT = 1720
+DEFAULT_TLS_PORT = 1300
+"""The port of call signalling inside TLS (IANA: h323hostcallsc)."""
 MAX_REFERENCE = 0x7FFF
 
 
@@ -94,10 +97,17 @@ class H323Adapter:
             self._reactor = reactor
         self._network = Network(self._reactor, self._limits)
         config = self._config
-        if config.signalling is not None:
-            listener = self._network.listen(config.address, config.signalling, self, self._opened)
+        for name, port in (("signalling", config.signalling), ("tls", config.tls)):
+            if port is None:
+                continue
+            context = None
+            if name == "tls":
+                if config.certificate is None:
+                    raise ValueError("TLS needs a certificate")
+                context = ServerContext(config.certificate, config.key)
+            listener = self._network.listen(config.address, port, self, self._opened, context)
             self._listeners.append(listener)
-            self.ports["signalling"] = listener.getHost().port
+            self.ports[name] = listener.getHost().port
         self._running = True
         log.info("h323_listening", address=config.address, **self.ports)
 
@@ -244,7 +254,7 @@ class H323Adapter:
                 self._close(leg)
             case events.CallArrived(facts):
                 assert leg.connection is not None
-                leg.line.arrived(call_facts(facts, leg.connection.peer, False))
+                leg.line.arrived(call_facts(facts, leg.connection.peer, leg.connection.secure))
             case _:
                 leg.line.report(item)
 
@@ -297,6 +307,7 @@ class H323Adapter:
     async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
         """Place a call to `h323:alias@host`, `h323:host` or `host##alias` and bring it to the desk as facts say.
 
+        `;transport=tls` behind it asks for TLS; the peer's certificate is not looked at, for terminals sign their own.
         Raises Refused with the reason that the peer or the house gave.
         """
         if not self._running or self._stopping:
@@ -306,8 +317,9 @@ class H323Adapter:
         alias = dialled.alias if dialled.host else ""
         if dialled.pin:
             alias = f"{alias}#{dialled.pin}"
-        address = await self._locate(host)
-        connection = await self._connect(address)
+        secure = "transport=tls" in target.lower().split(";")[1:]
+        address = await self._locate(host, DEFAULT_TLS_PORT if secure else DEFAULT_PORT)
+        connection = await self._connect(address, client_context(host, None) if secure else None)
         core = H323Call(self._next_reference(connection), self._local, self._codec, self._rng, self._config.tunnelling)
         line = H323Line(self, core)
         self._keep(line, connection, ours=True)
@@ -316,7 +328,7 @@ class H323Adapter:
             protocol=CallProtocol.H323,
             direction=Direction.OUTGOING,
             source=source(address),
-            secure=False,
+            secure=secure,
         )
         setup = SetupFacts(
             caller_aliases=(display or self._config.display,),
@@ -327,6 +339,7 @@ class H323Adapter:
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
             conference=self._rng.randbytes(16),
             call=self._rng.randbytes(16),
+            bandwidth=call_bandwidth(wanted or Wanted(), self._config.bandwidth),
         )
         return await line.place(facts, setup, wanted or Wanted(), self._config.fast_start)
 
@@ -337,10 +350,10 @@ class H323Adapter:
                 break
         return self._reference
 
-    async def _locate(self, host: str) -> Address:
+    async def _locate(self, host: str, usual: int) -> Address:
         name, mark, port = host.rpartition(":")
         if not mark or "]" in port or not port.isdigit():
-            name, port = host, str(DEFAULT_PORT)
+            name, port = host, str(usual)
         name = name.strip("[]")
         try:
             return Address(str(ip_address(name)), int(port))
@@ -352,7 +365,7 @@ class H323Adapter:
             raise Refused(Reason.UNREACHABLE, f"{name[:64]} is not known: {error.strerror}") from None
         return Address(str(found[0][4][0]), int(port))
 
-    async def _connect(self, address: Address) -> Connection:
+    async def _connect(self, address: Address, context: Any = None) -> Connection:
         made: asyncio.Future[Connection] = self._loop.create_future()
 
         def opened(connection: Connection) -> None:
@@ -365,7 +378,7 @@ class H323Adapter:
             if not made.done():
                 made.set_exception(Refused(Reason.UNREACHABLE, detail[:128]))
 
-        self._network.connect(address, self, opened, failed)
+        self._network.connect(address, self, opened, failed, context)
         return await made
 
 

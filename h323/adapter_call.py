@@ -18,15 +18,17 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
+from h323.adapter_facts import picture_limit
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
 from h323.h245 import events as control
+from h323.h450 import decline
 from h323.presenting import Slides
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, MediaDescription, Role, Wanted
+from transcode.media import Candidate, Role, Wanted
 
 log = structlog.get_logger()
 
@@ -34,8 +36,8 @@ KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
 KEY_TIME = 100
 """Milliseconds of a key press whose length nobody told."""
-MAX_CLOSED_AGAIN = 8
-"""Channels of one session that may be refused before we stop opening others."""
+MAX_EARLY = 32
+"""Events of H.245 that may wait for our description; a set and a channel of each kind take five."""
 
 
 class LineOwner(Protocol):
@@ -70,11 +72,13 @@ class H323Line:
         self.slides: Slides | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
-        self._wanted = Wanted(slides=True)
+        self._wanted = Wanted(separate=True, slides=True)
         self._admission: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
         self._connected = False
+        self._early: list[control.ControlEvent] = []
+        """What H.245 told before the house described its media: a SETUP may carry the caller's set."""
         self._changed = False
         self._asked_key_frames: dict[str, float] = {}
 
@@ -96,10 +100,17 @@ class H323Line:
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
-            case events.SupplementaryService():
-                self._owner.count("services_declined")
+            case events.SupplementaryService(apdus):
+                self._decline(apdus)
             case _:
                 pass  # Proceeding needs nothing; Forwarded is the adapter's.
+
+    def _decline(self, apdus: tuple[bytes, ...]) -> None:
+        """Say that there is no such service here: transfer, hold, pick-up (H.450)."""
+        answer = decline(apdus)
+        if answer:
+            self._owner.count("services_declined")
+            self.core.facility(None, {"h4501SupplementaryService": list(answer)})
 
     def _control(self, event: control.ControlEvent) -> None:
         sessions = self.sessions
@@ -113,16 +124,20 @@ class H323Line:
             case control.ControlFailed(reason, detail):
                 self._log().info("h323_control_failed", reason=reason.value, detail=detail)
                 self._owner.count("control_failed")
+                if sessions is None or not sessions.carries:
+                    self.drop(reason, detail)  # without it there will be no media
             case control.CapabilitiesWanted() if sessions is not None:
                 self.core.control.offer_capabilities(write_capabilities(sessions.local), self._owner.now())
-            case control.ModeAsked():
-                self.core.control.answer_mode(False, self._owner.now())
+            case control.ModeAsked(modes):
+                self._change_mode(modes)
             case control.CloseAsked(number):
                 self.core.control.grant_close(number, True, self._owner.now())
             case control.Told(kind, name, value):
                 self._told(kind, name, value)
             case _ if sessions is not None:
                 self._channels(event, sessions)
+            case _ if len(self._early) < MAX_EARLY:
+                self._early.append(event)
             case _:
                 pass
         self.core.flush()
@@ -131,7 +146,7 @@ class H323Line:
         session, now = self.core.control, self._owner.now()
         match event:
             case control.CapabilitiesReceived(capabilities, empty):
-                gone = sessions.own_channels() if empty else sessions.take_abilities(read_capabilities(capabilities))
+                gone = sessions.pause() if empty else sessions.take_abilities(read_capabilities(capabilities))
                 for number in gone:
                     session.close(number, now)
             case control.ChannelOffered(number, request):
@@ -172,6 +187,16 @@ class H323Line:
                 sessions.opened(opening, number)
         if self.slides is not None:
             self.slides.update(self._owner.now())
+
+    def _change_mode(self, modes: list[Any]) -> None:
+        """Send what the peer wants to be sent, if we can (H.245 §B.7): channels of other codecs are opened anew."""
+        best, now = None if self.sessions is None else self.sessions.ask(modes), self._owner.now()
+        if best is None or self.sessions is None:
+            self.core.control.answer_mode(False, now)
+            return
+        self.core.control.answer_mode(True, now, best)
+        for number in self.sessions.unasked():
+            self.core.control.close(number, now)
 
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
@@ -219,9 +244,13 @@ class H323Line:
 
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
-        self.sessions = Sessions(local, self._owner.advertised(self))
-        self.slides = Slides(self.core.control, self.sessions, self)
-        return self.sessions
+        picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
+        sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture)
+        self.slides = Slides(self.core.control, sessions, self)
+        early, self._early = self._early, []
+        for event in early:
+            self._channels(event, sessions)
+        return sessions
 
     async def _connect(self) -> None:
         if not self._connected and self.call is not None and self._over is None:
@@ -232,7 +261,7 @@ class H323Line:
 
     async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
         """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.facts, self._wanted = facts, replace(wanted, slides=wanted.video)
+        self.facts, self._wanted = facts, replace(wanted, separate=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
@@ -286,10 +315,7 @@ class H323Line:
         if self.call is None or self.sessions is None or self._over is not None:
             return
         await self.call.offer(self._wanted)
-        await self.call.accept(self._remote(self.sessions))
-
-    def _remote(self, sessions: Sessions) -> MediaDescription:
-        return sessions.remote()
+        await self.call.accept(self.sessions.remote())
 
     def _press_all(self, keys: str, duration: int) -> None:
         for key in keys:
@@ -365,8 +391,25 @@ class H323Line:
         """Offer the peer new media: our set once more, and the channels that follow from it."""
         if self.call is None or self._over is not None:
             return
-        self._wanted = replace(wanted, slides=wanted.video)
-        self._update()
+        self._wanted = replace(wanted, separate=True, slides=wanted.video)
+        self._do(self._offer_anew)
+
+    async def _offer_anew(self) -> None:
+        sessions = self.sessions
+        if self.call is None or sessions is None or self._over is not None:
+            return
+        ours, theirs = sessions.change(await self.call.offer(self._wanted))
+        await self.call.accept(sessions.remote())
+        control, now = self.core.control, self._owner.now()
+        for number in ours:
+            control.close(number, now)
+        for number in theirs:
+            control.ask_close(number, now)
+        if self.core.controlled:
+            control.offer_capabilities(write_capabilities(sessions.local), now)
+        self._open_channels(sessions)
+        self.core.flush()
+        self._owner.pump(self)
 
     async def say(self, name: str, text: str) -> None:
         """H.323 terminals have no way to show text here."""
@@ -376,7 +419,10 @@ class H323Line:
         if self._over is not None:
             return
         if self.core.control.ready:
-            value = ("signal", {"signalType": digit, "duration": max(1, min(duration, 65_535))})
+            value: Any = ("signal", {"signalType": digit, "duration": max(1, min(duration, 65_535))})
+            takes = frozenset() if self.sessions is None else self.sessions.user_input
+            if "dtmf" not in takes and "basicString" in takes:
+                value = ("alphanumeric", digit)
             self.core.control.send(("indication", ("userInput", value)))
             self.core.flush()
         else:

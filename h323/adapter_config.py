@@ -13,6 +13,7 @@ class H323Config:
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns one off, 0
     takes any free one; signalling is TCP, tls the same inside TLS, with certificate and key as PEM files. tunnelling
     says whether H.245 goes inside call signalling where the peer does so too; fast_start whether we propose it.
+    bandwidth is what calls that we place ask for, in bit/s of picture.
     """
 
     address: str = "0.0.0.0"
@@ -24,3 +25,4 @@ class H323Config:
     tunnelling: bool = True
     fast_start: bool = False
     display: str = "Roombridge"
+    bandwidth: int = 1_920_000

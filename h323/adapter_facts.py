@@ -5,11 +5,16 @@ from __future__ import annotations
 from gateway.calls import CallFacts, CallProtocol, Direction
 from h323.signalling.aliases import Dialled, read_dialled
 from h323.signalling.events import Address, SetupFacts
+from transcode.media import Wanted
 
 MAX_NAME = 64
 """Characters of a display name; a tile has room for about 30."""
 MAX_AGENT = 128
 MAX_ADDRESS = 256
+SOUND_RATE = 64_000
+"""bit/s of a call that are sound's: one channel (H.225.0 §7.2.2.1)."""
+LEAST_PICTURE_CALL = 192_000
+"""bit/s from which a SETUP's rate is taken for that of a call with picture."""
 
 
 def call_facts(facts: SetupFacts, peer: Address, secure: bool) -> CallFacts:
@@ -46,6 +51,21 @@ def source(address: Address) -> str:
     """Return "address:port"."""
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{host}:{address.port}"
+
+
+def call_bandwidth(wanted: Wanted, picture: int) -> int:
+    """Return the bit/s that a call asks for in its SETUP: one channel for the sound, and picture where it has one."""
+    return SOUND_RATE + (picture if wanted.video else 0)
+
+
+def picture_limit(bandwidth: int | None) -> int | None:
+    """Return the bit/s of picture that a call's SETUP leaves beside the sound; None where it does not say.
+
+    A rate of one or two channels comes from telephones and from stacks that always write the same: it limits nothing.
+    """
+    if bandwidth is None or bandwidth < LEAST_PICTURE_CALL:
+        return None
+    return bandwidth - SOUND_RATE
 
 
 def clean(text: str, most: int) -> str:

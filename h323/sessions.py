@@ -18,6 +18,7 @@ from h323.describe import fast_start
 from h323.describe.capabilities import Entry, PeerAbilities
 from h323.describe.channels import SESSIONS, AnswerFacts, ChannelFacts, open_request, write_answer
 from h323.describe.fast_start import Place
+from h323.describe.modes import read_mode
 from h323.signalling.events import Address
 from transcode.media import (
     Codec,
@@ -66,6 +67,8 @@ class _Session:
     media: Address | None = None
     control: Address | None = None
     limit: int | None = None
+    asked: Codec | None = None
+    """The codec that the peer asked for (requestMode), None for our own choice."""
     tried: set[int] = field(default_factory=set)
     """Entries of the peer's that it refused as channels."""
 
@@ -83,21 +86,44 @@ class Opening:
 class Sessions:
     """All sessions of a call. local is the house's offer; ours are told by address, which it may not name itself."""
 
-    def __init__(self, local: MediaDescription, address: str) -> None:
-        """address is the IP literal that the peer is told where a description names none."""
-        self.local = local
+    def __init__(self, local: MediaDescription, address: str, picture: int | None = None) -> None:
+        """address is the IP literal that the peer is told where a description names none.
+
+        picture is what the call as a whole leaves for the picture, in bit/s.
+        """
+        self.local = MediaDescription(())
+        self._address = address
+        self._picture = picture
         self._sessions: dict[Key, _Session] = {}
         self._peer: PeerAbilities | None = None
+        self.change(local)
+
+    def change(self, local: MediaDescription) -> tuple[list[int], list[int]]:
+        """Take a new offer of the house. Returns the channels of streams that are no more: ours, and the peer's."""
+        self.local = local
+        gone = dict(self._sessions)
         for stream in local.streams:
             key = (stream.kind, stream.role)
             if stream.refused or key not in _ORDER:
                 continue
             transport = stream.transport
-            host = transport.address or address
+            host = transport.address or self._address
             port = transport.rtcp_port or transport.port + 1
             place = Place(Address(host, transport.port), Address(transport.rtcp_address or host, port))
+            known = gone.pop(key, None)
+            if known is not None and known.place == place:
+                known.stream = stream
+                continue
+            if known is not None:
+                gone[key] = known  # it has other ports now: its channels are to be opened again
             number = SESSIONS[stream.kind] if stream.role is Role.MAIN else 0
             self._sessions[key] = _Session(stream, number, place)
+        ours = [one.sending.number for one in gone.values() if one.sending is not None]
+        theirs = [one.receiving.number for one in gone.values() if one.receiving is not None]
+        for key, one in gone.items():
+            if self._sessions[key] is one:
+                del self._sessions[key]
+        return ours, theirs
 
     # sending
 
@@ -116,6 +142,48 @@ class Sessions:
             else:
                 gone.append(half.number)
         return gone
+
+    def pause(self) -> list[int]:
+        """The peer takes nothing until its next set. Returns our channels, to be closed."""
+        self._peer = None
+        return self.own_channels()
+
+    def ask(self, modes: Iterable[Any]) -> bool | None:
+        """Take the peer's request for a mode: the first that we can send in. None if there is none, else if it is the
+        one that the peer likes best. `unasked` tells what is to be closed then."""
+        for rank, mode in enumerate(modes):
+            wanted = read_mode(mode)
+            if wanted and all(self._could_send(kind, codec) for kind, codec in wanted.items()):
+                for kind, codec in wanted.items():
+                    self._sessions[kind, Role.MAIN].asked = codec
+                return rank == 0
+        return None
+
+    def _could_send(self, kind: Kind, codec: Codec | None) -> bool:
+        session = self._sessions.get((kind, Role.MAIN))
+        if session is None or self._peer is None or codec is None:
+            return False
+        known = any(one.codec is codec for one in session.stream.send)
+        return known and any(one.format.codec is codec for one in self._peer.of(kind))
+
+    def unasked(self) -> list[int]:
+        """Return our channels that carry something else than what the peer asked for."""
+        return [
+            one.sending.number
+            for one in self._sessions.values()
+            if one.sending is not None and one.asked is not None and one.sending.format.codec is not one.asked
+        ]
+
+    @property
+    def user_input(self) -> frozenset[str]:
+        """The kinds of UserInput that the peer takes."""
+        return frozenset() if self._peer is None else self._peer.user_input
+
+    @property
+    def carries(self) -> bool:
+        """Whether any channel is open."""
+        halves = (half for one in self._sessions.values() for half in (one.sending, one.receiving))
+        return any(half is not None and half.open for half in halves)
 
     def openings(self) -> list[Opening]:
         """Return the channels to open now, but those of slides."""
@@ -155,7 +223,7 @@ class Sessions:
     def _choose(self, session: _Session, key: Key, beside: list[int]) -> Entry | None:
         """Return the peer's entry to send in: our order of codecs, then the most that it takes."""
         assert self._peer is not None
-        codecs = [one.codec for one in session.stream.send]
+        codecs = [one.codec for one in session.stream.send if session.asked in (None, one.codec)]
         usable = [
             one
             for one in self._peer.of(*key)
@@ -288,7 +356,8 @@ class Sessions:
             send = (session.receiving.format, *pressed)
         media = session.media
         entry = session.sending.entry if session.sending is not None else None
-        limits = [one for one in (session.limit, entry.bandwidth if entry is not None else None) if one]
+        whole = self._picture if stream.kind is Kind.VIDEO else None
+        limits = [one for one in (session.limit, whole, entry.bandwidth if entry is not None else None) if one]
         control = session.control
         transport = Transport(
             NOBODY if media is None else media.host,

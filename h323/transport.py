@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 from twisted.internet.protocol import ClientFactory, ServerFactory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from h323.signalling.events import Address
 from h323.tpkt import TpktFramer, frame
@@ -73,7 +74,15 @@ class Connection(TwistedProtocol):
 
     transport: Any
 
-    def __init__(self, receiver: Receiver, limits: Limits, reactor: Any, opened: Callable[[Connection], None]) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        limits: Limits,
+        reactor: Any,
+        opened: Callable[[Connection], None],
+        secure: bool = False,
+    ) -> None:
+        self.secure = secure
         self.peer = Address("", 0)
         self.local = Address("", 0)
         self._receiver = receiver
@@ -168,11 +177,15 @@ class Network:
             noisy = False
 
             def buildProtocol(self, addr: Any) -> Connection:  # noqa: N802 - Twisted's name
-                return Connection(receiver, network._limits, network._reactor, opened)
+                return Connection(receiver, network._limits, network._reactor, opened, context is not None)
 
-        if context is not None:
-            return self._reactor.listenSSL(port, Factory(), context, interface=address)
-        return self._reactor.listenTCP(port, Factory(), interface=address)
+        return self._reactor.listenTCP(port, self._inside_tls(Factory(), context, client=False), interface=address)
+
+    def _inside_tls(self, factory: Any, context: Any, client: bool) -> Any:
+        """Return a factory whose connections carry TLS; the same one without context."""
+        if context is None:
+            return factory
+        return TLSMemoryBIOFactory(context, client, factory, clock=self._reactor)
 
     def connect(
         self,
@@ -189,12 +202,10 @@ class Network:
             noisy = False
 
             def buildProtocol(self, addr: Any) -> Connection:  # noqa: N802 - Twisted's name
-                return Connection(receiver, network._limits, network._reactor, opened)
+                return Connection(receiver, network._limits, network._reactor, opened, context is not None)
 
             def clientConnectionFailed(self, connector: Any, reason: Any) -> None:  # noqa: N802 - Twisted's name
                 failed(reason.getErrorMessage())
 
-        if context is not None:
-            self._reactor.connectSSL(address.host, address.port, Factory(), context, timeout=CONNECT_TIME)
-        else:
-            self._reactor.connectTCP(address.host, address.port, Factory(), timeout=CONNECT_TIME)
+        factory = self._inside_tls(Factory(), context, client=True)
+        self._reactor.connectTCP(address.host, address.port, factory, timeout=CONNECT_TIME)

@@ -21,6 +21,7 @@ import structlog
 
 from gateway.calls import Call, CallFacts, Desk, Order, Referrals
 from gateway.reasons import Reason, Refused
+from gateway.tls import ClientCertificates
 from sip import events
 from sip.adapter_calls import CallTable
 from sip.adapter_conference import ConferenceEvents, RoomWatch
@@ -41,7 +42,6 @@ from sip.identity import ANONYMOUS, is_global
 from sip.refusals import HeaderList
 from sip.resolver import Resolver, SystemLookup
 from sip.stack import Stack
-from sip.tls import ClientCertificates
 from sip.transport import Network, NetworkConfig
 from sip.transport_websocket import Close, WebSocketFlow, Write
 from sip.trunk import TrunkInfo

@@ -7,11 +7,11 @@ from enum import Enum
 from pathlib import Path
 
 from gateway.store.registrations import RegistrationStore
+from gateway.tls import ClientCertificates
 from sip.accounts import Account
 from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
 from sip.gate import Policy
-from sip.tls import ClientCertificates
 from sip.transport_stream import StreamLimits
 from sip.trunk import Trunk
 

@@ -22,9 +22,9 @@ import structlog
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from gateway.tls import ClientCertificates, ServerContext, client_context
 from sip.events import Flow, Send, Target, Transport
 from sip.resolver import Resolver
-from sip.tls import ClientCertificates, ServerContext, client_context
 from sip.transport_stream import Connection, Link, StreamLimits
 from sip.transport_udp import MAX_DATAGRAM, Routes, UdpShell, plain_address
 from sip.transport_websocket import Close, WebSocketFlow, Write

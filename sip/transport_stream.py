@@ -17,9 +17,9 @@ from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol as StreamProtocol
 from zope.interface import implementer
 
+from gateway.tls import peer_names
 from sip.events import Flow, Transport
 from sip.framing import PING, StreamFramer
-from sip.tls import peer_names
 from sip.transport_udp import plain_address
 
 log = structlog.get_logger()

@@ -279,7 +279,8 @@ class Abilities:
 class Wanted:
     """What a description that we offer is to hold: streams by kind and role, each with our direction.
 
-    slides is a second video with that role. encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key
+    slides is a second video with that role. separate offers beside it what can only be received, to peers whose
+    directions are agreed on apart (H.245). encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key
     lines. ice offers ICE, bundle all streams on one transport that RTP and RTCP share (RFC 9143): with all four, what
     a browser takes. A call that is up keeps its transports.
     """
@@ -292,6 +293,7 @@ class Wanted:
     dtls: bool = False
     ice: bool = False
     bundle: bool = False
+    separate: bool = False
 
 
 class Layout(Enum):

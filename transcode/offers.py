@@ -17,6 +17,11 @@ _AUDIO = {
     Codec.PCMU: Format(Codec.PCMU, 0, 8000),
     Codec.PCMA: Format(Codec.PCMA, 8, 8000),
 }
+_RECEIVED = {
+    Codec.G729: Format(Codec.G729, 18, 8000),
+    Codec.G723: Format(Codec.G723, 4, 8000),
+}
+"""What can be received only."""
 _TEXT = (
     Format(Codec.RED, 104, 1000, parameters=(("105/105/105", ""),)),
     Format(Codec.T140, 105, 1000, parameters=(("cps", str(TEXT_RATE)),)),
@@ -28,7 +33,8 @@ _OLD_SIZES = (("cif", "1"), ("qcif", "1"))
 def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescription, ...]:
     """Return the streams of an offer; their transports are the caller's to fill in.
 
-    Only what can be sent as well is offered, so that the answer fits both directions.
+    Only what can be sent as well is offered, so that the answer fits both directions; the rest too where each stands
+    for itself.
     """
     streams = []
     if wanted.audio:
@@ -37,7 +43,8 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
         keys = {8000: 101, 48000: 102}
         sound += [Format(Codec.TELEPHONE_EVENT, keys[rate], rate, parameters=EVENTS) for rate in rates]
         formats = tuple(sound)
-        streams.append(StreamDescription("0", Kind.AUDIO, formats, formats, _NOWHERE, packet_time=20))
+        more = tuple(_RECEIVED[codec] for codec in abilities.audio if codec in _RECEIVED and wanted.separate)
+        streams.append(StreamDescription("0", Kind.AUDIO, formats + more, formats, _NOWHERE, packet_time=20))
     if wanted.video:
         formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
         number = str(len(streams))
@@ -68,7 +75,8 @@ def keep_numbers(stream: StreamDescription, known: tuple[Format, ...]) -> Stream
         if _identity(one) not in used and number in taken:
             number = spare.pop(0)
         formats.append(replace(one, payload_type=number))
-    return replace(stream, receive=tuple(formats), send=tuple(formats))
+    sent = len(stream.send)  # what can be sent stands first
+    return replace(stream, receive=tuple(formats), send=tuple(formats[:sent]))
 
 
 def _identity(format: Format) -> tuple[Codec, int, str]:

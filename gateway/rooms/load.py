@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from gateway.reasons import Reason, Refused
 
-MAX_AT_ONCE = 200
-"""Requests to the media plane for calls' media at once. At 100 calls a second about ten are under way; with two hundred
-it is a second behind, and a caller who is told so can come back, which one who hears nothing cannot."""
+MAX_AT_ONCE = 500
+"""Requests to the media plane at once, for the media of calls. At 100 calls a second ten are under way; with 500 it is
+five seconds behind, and a caller who is told so can come back, which one who hears nothing cannot."""
 
 
 class Load:

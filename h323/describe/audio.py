@@ -35,6 +35,16 @@ PAYLOAD_TYPES = {Codec.PCMU: 0, Codec.G723: 4, Codec.PCMA: 8, Codec.G722: 9, Cod
 """Static payload types (RFC 3551 §6); channels of these codecs name none."""
 
 
+_ALSO: dict[Codec, Capability] = {Codec.G729: ("g729", PACKET_MS // 10)}
+"""Other names of what is received: plain G.729 and its Annex A read each other."""
+
+
+def write_received(format: Format) -> list[Capability]:
+    """Return the capabilities to receive a format, none for one that H.245 has no name for here."""
+    found = (_WRITTEN.get(format.codec), _ALSO.get(format.codec))
+    return [one for one in found if one is not None]
+
+
 def write_audio(format: Format) -> Capability | None:
     """Return the capability of a format; None for one that H.245 has no name for here."""
     return _WRITTEN.get(format.codec)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from h323.describe.audio import read_audio, write_audio
+from h323.describe.audio import read_audio, write_received
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
 from transcode.media import Codec, Format, Kind, MediaDescription, Role, StreamDescription
 
@@ -138,7 +138,7 @@ def write_capabilities(local: MediaDescription) -> Value:
         if stream.refused:
             continue
         if stream.kind is Kind.AUDIO:
-            add(("receiveAudioCapability", one) for one in map(write_audio, stream.receive) if one is not None)
+            add(("receiveAudioCapability", one) for format in stream.receive for one in write_received(format))
             pressed = (one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)
             keys = next((one for one in pressed if one.clock_rate == CLOCK), None)
             if keys is not None:

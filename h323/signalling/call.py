@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from random import Random
 from typing import Any
@@ -51,8 +52,14 @@ T303 = 15.0
 """Seconds that a callee has to say anything at all; H.225.0 has 4, gateways in front of others need more."""
 T310 = 60.0
 """Seconds from CALL PROCEEDING to the next message; H.225.0 has 10, which calls through gateways exceed."""
+T302 = 8.0
+"""Seconds from one dialled digit to the next, then the number counts as whole; Q.931 has 10 to 15."""
 T301 = 180.0
 """Seconds that a call may ring (Q.931 §9.5)."""
+LEAVE_TIME = 3.0
+"""Seconds from the peer's endSession to its RELEASE COMPLETE (H.323 §8.5); then we send ours."""
+MAX_DIALLED = 32
+"""Digits of a number that is dialled one by one."""
 ROUND_TRIP_INTERVAL = 60.0
 """Seconds between two round trip requests; real endpoints do the same."""
 MAX_KEYPAD = 32
@@ -73,9 +80,12 @@ class State(Enum):
     INCOMING_PROCEEDING = 9
     ACTIVE = 10
     RELEASED = 19
+    OVERLAP_RECEIVING = 25
 
 
-_TIMES = {State.INITIATED: T303, State.PROCEEDING: T310, State.DELIVERED: T301}
+_TIMES = {State.OVERLAP_RECEIVING: T302, State.INITIATED: T303, State.PROCEEDING: T310, State.DELIVERED: T301}
+_EXPIRED = {State.DELIVERED: Reason.NO_ANSWER, State.ACTIVE: Reason.NORMAL}
+"""Why a call ends whose timer rings; others end by TIMEOUT."""
 _CALLING = (State.INITIATED, State.PROCEEDING, State.DELIVERED)
 _CALLED = (State.PRESENT, State.INCOMING_PROCEEDING, State.RECEIVED)
 
@@ -317,6 +327,8 @@ class H323Call:
         else:
             self.control.receive(pdu, now)
         self._pump_control()
+        if self.control.ended and self.state is State.ACTIVE and self._due is None:
+            self._due = now + LEAVE_TIME
 
     def _hear_control(self, signal: Signal, now: float) -> None:
         """Take whether the peer tunnels, and where it listens for H.245."""
@@ -341,7 +353,7 @@ class H323Call:
             self.flush()
             return
         self._hear_control(signal, now)
-        if signal.keypad:
+        if signal.keypad and self.state is not State.OVERLAP_RECEIVING:
             self._report(KeypadPressed(signal.keypad[:MAX_KEYPAD]))
         action = TABLE.get((self.state, signal.kind)) or ANYWHERE.get(signal.kind)
         if action is not None:
@@ -353,8 +365,26 @@ class H323Call:
         if self.state is not State.NULL:
             return
         self.facts = messages.read_setup(signal, self._codec)
-        self._become(State.PRESENT, now)
         self._hear_control(signal, now)
+        named = self.facts.called_aliases or self.facts.called_number or signal.complete
+        if not named and self.facts.body.get("canOverlapSend"):
+            self._become(State.OVERLAP_RECEIVING, now)
+            self._send(Type.SETUP_ACKNOWLEDGE, messages.setup_acknowledge(self.facts.call))
+        else:
+            self._present(now)
+
+    def _dialled_more(self, signal: Signal, now: float) -> None:
+        """Digits of a number that comes bit by bit (overlap sending, Q.931 §5.2.4); a # ends it."""
+        digits = signal.number or signal.keypad
+        number = (self.facts.called_number + digits.partition("#")[0])[:MAX_DIALLED]
+        self.facts = replace(self.facts, called_number=number)
+        self._become(State.OVERLAP_RECEIVING, now)
+        if "#" in digits or signal.complete or len(number) >= MAX_DIALLED:
+            self._present(now)
+
+    def _present(self, now: float) -> None:
+        """The call is known: tell of it."""
+        self._become(State.PRESENT, now)
         self.proceed(now)
         if not self._way.offered and self._way.separate is Separate.NONE:
             self._way.separate = Separate.LISTENING
@@ -414,7 +444,11 @@ class H323Call:
         self.control.tick(now)
         if self._due is not None and now >= self._due:
             self._due = None
-            self.release(Reason.NO_ANSWER if self.state is State.DELIVERED else Reason.TIMEOUT, now)
+            if self.state is State.OVERLAP_RECEIVING:
+                self._present(now)
+                self.flush()
+            else:
+                self.release(_EXPIRED.get(self.state, Reason.TIMEOUT), now)
             return
         if self._round_trip is not None and now >= self._round_trip:
             self._round_trip = now + ROUND_TRIP_INTERVAL
@@ -439,6 +473,7 @@ TABLE: dict[tuple[State, Type], Action] = {
     **{(state, Type.ALERTING): H323Call._rung for state in _CALLING},
     **{(state, Type.PROGRESS): H323Call._progressed for state in _CALLING},
     **{(state, Type.CONNECT): H323Call._answered for state in _CALLING},
+    (State.OVERLAP_RECEIVING, Type.INFORMATION): H323Call._dialled_more,
 }
 """What a message does in a state."""
 

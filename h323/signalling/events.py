@@ -39,7 +39,8 @@ class Signal:
     from_callee is the flag of the call reference. body is the h323-message-body's value; None for `empty`, and for
     messages without one. control are encoded H.245 messages that it carries; tunnelling is h245Tunnelling. cause is
     a Q.850 cause, keypad the keys of that element, number the called party number, caller the calling party number.
-    extra holds further members of the h323-uu-pdu (h4501SupplementaryService, genericData).
+    extra holds further members of the h323-uu-pdu (h4501SupplementaryService, genericData). complete says that no more
+    digits will come (Sending complete).
     """
 
     kind: Type
@@ -56,6 +57,7 @@ class Signal:
     call_state: int | None = None
     bandwidth: int | None = None
     extra: Value = field(default_factory=dict)
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)

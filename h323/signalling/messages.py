@@ -78,6 +78,7 @@ def bare(call: bytes) -> Body:
 
 
 information = bare
+setup_acknowledge = bare
 
 
 def setup(local: LocalParty, facts: SetupFacts, fast_start: Sequence[bytes]) -> Body:

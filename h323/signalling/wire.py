@@ -61,6 +61,8 @@ def write_signal(signal: Signal) -> bytes:
 
 def _elements(signal: Signal) -> list[tuple[Element, bytes]]:
     found: list[tuple[Element, bytes]] = []
+    if signal.complete:
+        found.append((Element.SENDING_COMPLETE, b""))
     if signal.kind is Type.SETUP:
         bearer = elements.BearerCapability(elements.UNRESTRICTED_DIGITAL, signal.bandwidth or _VIDEO_CALL)
         found.append((Element.BEARER_CAPABILITY, elements.write_bearer(bearer)))
@@ -114,6 +116,7 @@ def read_signal(data: bytes) -> Signal:
         elements.read_call_state(message.element(Element.CALL_STATE)),
         None if bearer is None else bearer.bandwidth,
         {name: pdu[name] for name in _EXTRA if name in pdu},
+        message.element(Element.SENDING_COMPLETE) is not None,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 
+from gateway.tls import ClientCertificates, ServerContext
 from sip.events import Flow, Send, Target, Transport
-from sip.tls import ClientCertificates, ServerContext
 from sip.transport import Network, NetworkConfig
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.tls import ServerContext
 from sip.events import Flow, Send, Target, Transport
-from sip.tls import ServerContext
 from sip.transport import Network, NetworkConfig
 from sip.transport_stream import StreamLimits
 from sip.transport_udp import MAX_ROUTES, Routes, plain_address

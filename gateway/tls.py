@@ -1,4 +1,4 @@
-"""TLS contexts of SIP connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996).
+"""TLS contexts of SIP and H.323 connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996).
 
 Who connects may be asked for a certificate of its own: one that the authorities did not sign counts as none, and where
 one is demanded the handshake fails without. We show ours to servers that ask for it, if the operator gave us one.
