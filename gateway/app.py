@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import structlog
 import uvloop
 
-from gateway import dialling
+from gateway import dialling, gatekeeper
 from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
@@ -35,8 +35,9 @@ from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm
 from sip.events import Transport
 from sip.trunk import TrunkInfo
+from transcode.interface import MediaPlane, Sample
 from transcode.lag import LagMeter
-from transcode.media import Abilities, MediaPlane, RoomId, Sample
+from transcode.media import Abilities, RoomId
 from transcode.memory import settle
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
@@ -219,6 +220,7 @@ class House:
         h323, listen = self.config.h323, self.config.listen
         if h323.signalling is None and h323.tls is None:
             return
+        ras = gatekeeper.ras_config(self.config)
         self.h323 = H323Adapter(
             H323Config(
                 address=listen.address,
@@ -230,16 +232,20 @@ class House:
                 tunnelling=h323.tunnelling,
                 fast_start=h323.fast_start,
                 bandwidth=self.config.media.bandwidth * 1000,
+                ras=ras,
             ),
             self.desk,
+            plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
         )
         try:
             await self.h323.start()
         except CannotListenError as error:
-            keys = [f"h323.{name}" for name in ("signalling", "tls") if getattr(h323, name) == error.port]
+            keys = [f"h323.{name}" for name in ("signalling", "tls", "ras") if getattr(h323, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None
         started.h323 = dict(self.h323.ports)
         self.dialler.h323 = self.h323
+        board = self.desk.switchboard
+        board.is_user = gatekeeper.known_users(board.is_user, self.h323)
 
     async def _start_web(self, started: Started, certificate: Path, key: Path) -> None:
         web = self.config.web
@@ -262,7 +268,7 @@ class House:
             dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
-            lines=self.sip,
+            lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
         )
         try:
             await self.web.start()
@@ -302,9 +308,11 @@ class House:
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
+        if hasattr(self, "h323"):
+            found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
         if hasattr(self, "h323"):
-            found += h323_samples(self.h323.counters())
+            found += gatekeeper.h323_samples(self.h323.counters())
         found.append(Sample("rooms", (), len(self.desk.rooms)))
         found.append(Sample("participants", (), sum(len(room.participants) for room in self.desk.rooms.values())))
         found += self._lag.samples()
@@ -349,23 +357,6 @@ def sip_samples(counters: dict[str, int]) -> list[Sample]:
             found.append(Sample("sip_registrations", (), count))
         elif name != "calls":
             found.append(Sample("sip_messages_total", (("kind", name),), count))
-    return found
-
-
-H323_BAD_INPUT = ("malformed", "refused", "stray", "unread", "failed", "unreachable")
-"""Words in the names of H.323 counters that tell of input that was dropped or refused."""
-
-
-def h323_samples(counters: dict[str, int]) -> list[Sample]:
-    """Return the H.323 adapter's counts as samples, as those of SIP."""
-    found = []
-    for name, count in counters.items():
-        if any(word in name for word in H323_BAD_INPUT):
-            found.append(Sample("bad_input_total", (("what", name), ("where", "h323")), count))
-        elif name in ("calls", "connections"):
-            found.append(Sample("h323_open", (("what", name),), count))
-        else:
-            found.append(Sample("h323_messages_total", (("kind", name),), count))
     return found
 
 

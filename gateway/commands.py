@@ -419,6 +419,7 @@ def registrations(client: Client) -> None:
         "ACCOUNT": "account",
         "NAME": "display_name",
         "CONTACT": "contact",
+        "PROTOCOL": "protocol",
         "BY": "transport",
         "FROM": "source",
         "SECONDS": "seconds",

@@ -32,6 +32,13 @@ Digest = Literal["MD5", "SHA-256", "SHA-512-256"]
 Origin = Annotated[str, Field(pattern=r"^(\*|https?://[^\s/@]{1,255})$")]
 MAX_ACCOUNTS = 10_000
 """Accounts in one configuration: what one machine is a registrar for."""
+MAX_NEIGHBOURS = 32
+"""Gatekeepers that are asked at once for what nobody here knows."""
+MAX_H323_ALIASES = 32
+"""Names and prefixes that we register elsewhere; a RAS message must fit into a datagram."""
+Host = Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
+Alias = Annotated[str, Field(min_length=1, max_length=128)]
+Prefix = Annotated[str, Field(pattern=r"^[0-9#*]{1,32}$")]
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
@@ -115,23 +122,46 @@ class Sip(Section):
         return self
 
 
+class H323Bandwidth(Section):
+    """What the embedded gatekeeper lets calls take, in kbit/s both directions together; null: no bound."""
+
+    call: Annotated[int, Field(ge=64, le=1_000_000)] | None = None
+    total: Annotated[int, Field(ge=64, le=100_000_000)] | None = None
+
+
 class H323(Section):
-    """H.323 ports and gatekeeper (embedded, off, or host[:port]).
+    """H.323 ports and gatekeeper (embedded, off, auto, or host[:port]).
 
     certificate and key are those of the TLS port, without them the house's own. tunnelling says whether H.245 goes
     inside call signalling where the peer does so too, fast_start whether calls that we place propose media at once.
+
+    Of the embedded gatekeeper: gatekeeper_name is its identifier; routed sends signalling of calls between endpoints
+    through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
+    registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
+    and prefixes are what we register, user and password prove who we are.
     """
 
     signalling: OptionalPort = 1720
     tls: OptionalPort = 1300
     ras: OptionalPort = 1719
-    gatekeeper: str = "embedded"
     certificate: Path | None = None
     key: Path | None = None
     tunnelling: bool = True
     fast_start: bool = False
+    gatekeeper: Annotated[str, Field(min_length=1, max_length=256)] = "embedded"
+    gatekeeper_name: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = "Roombridge"
+    routed: bool = False
+    pregranted: bool = False
+    authenticate: Literal["off", "registered", "all"] = "registered"
+    registration_time: Annotated[int, Field(ge=30, le=86_400)] = 300
+    bandwidth: H323Bandwidth = H323Bandwidth()
+    neighbours: Annotated[tuple[Host, ...], Field(max_length=MAX_NEIGHBOURS)] = ()
+    aliases: Annotated[tuple[Alias, ...], Field(max_length=MAX_H323_ALIASES)] = ()
+    prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
+    user: Annotated[str, Field(max_length=64)] = ""
+    password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
 
-    _off = field_validator("gatekeeper", mode="before")(_off)
+    _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
 
 
 class Web(Section):

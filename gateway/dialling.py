@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from gateway.calls import Call, CallFacts, Order
@@ -12,7 +13,8 @@ from gateway.policy_client import PolicyClient, PolicySettings
 from gateway.reasons import Reason, Refused
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.switchboard import Switchboard
-from transcode.media import Sample, Wanted
+from transcode.interface import Sample
+from transcode.media import Wanted
 
 
 class Adapter(Protocol):
@@ -21,6 +23,9 @@ class Adapter(Protocol):
     def user_of(self, target: str) -> str | None:
         """Return the account of ours that an address means, None where it is somebody outside."""
 
+    def reachable(self, user: str) -> bool:
+        """Tell whether an account of ours is registered."""
+
     async def place(self, order: Order, facts: CallFacts) -> Call:
         """Place a call (see `gateway.calls.Dialler`)."""
 
@@ -28,8 +33,14 @@ class Adapter(Protocol):
 class H323(Protocol):
     """The H.323 adapter."""
 
+    def has(self, alias: str) -> bool:
+        """Tell whether an endpoint of ours has this alias."""
+
+    def user_of(self, target: str) -> str | None:
+        """Return the alias of an endpoint of ours that an address means, None where it is somebody outside."""
+
     async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
-        """Place a call to h323:alias@host or h323:host."""
+        """Place a call to h323:alias@host, h323:host or h323:alias."""
 
 
 class HouseDialler:
@@ -41,10 +52,19 @@ class HouseDialler:
 
     def user_of(self, target: str) -> str | None:
         """See `Dialler.user_of`."""
+        if target.lower().startswith("h323:"):
+            return self.h323.user_of(target) if self.h323 is not None else None
         return self._sip.user_of(target)
+
+    def by_h323(self, user: str) -> bool:
+        """Tell whether a user of ours is called by H.323: one that is there, and not by SIP."""
+        return self.h323 is not None and self.h323.has(user) and not self._sip.reachable(user)
 
     async def dial(self, order: Order, facts: CallFacts) -> Call:
         """See `Dialler.dial`."""
+        scheme, _, user = order.target.partition(":")
+        if scheme == "user" and self.by_h323(user):
+            order = replace(order, target=f"h323:{user}")
         if not order.target.lower().startswith("h323:"):
             return await self._sip.place(order, facts)
         if self.h323 is None:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from gateway.reasons import Refused
-from transcode.media import Sample
+from transcode.interface import Sample
 
 PREFIX = "roombridge_"
 
@@ -29,6 +29,14 @@ HELP = {
     "participants": "Participants in rooms now",
     "legs": "Media legs open now",
     "sip_registrations": "Contacts that are registered over SIP now",
+    "h323_registrations": "Endpoints that are registered with the gatekeeper now",
+    "h323_registrations_refused_total": "Registrations that the gatekeeper refused, by reason",
+    "h323_proofs_refused_total": "Proofs of a password that the gatekeeper did not take, by reason",
+    "h323_admissions_total": "Calls that the gatekeeper admitted (granted) or refused, by result",
+    "h323_admitted_calls": "Calls that the gatekeeper knows of now",
+    "h323_admitted_bandwidth": "Bandwidth of these calls in bit/s",
+    "h323_joined": "Whether we are registered with another gatekeeper",
+    "h323_ras_messages_total": "RAS messages and events by kind",
     "trunk_up": "Whether a trunk answers, by trunk; left out while that is not known",
     "trunk_registered": "Whether we are registered with a trunk, by trunk",
     "trunk_calls": "Calls through a trunk now, by trunk",

@@ -19,7 +19,7 @@ from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.dial_plan import Destination
 from gateway.rooms.policy import NOTHING_SAID, Decision, question, read_answer
-from transcode.media import Sample
+from transcode.interface import Sample
 
 log = structlog.get_logger()
 

@@ -29,7 +29,8 @@ from gateway.rooms.model import (
 )
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import CallRecord, StoredRoom
-from transcode.media import Layout, RoomId, Sample
+from transcode.interface import Sample
+from transcode.media import Layout, RoomId
 
 log = structlog.get_logger()
 

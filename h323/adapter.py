@@ -13,7 +13,6 @@ import random
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -21,12 +20,13 @@ import structlog
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction
 from gateway.reasons import Reason, Refused
 from gateway.tls import ServerContext, client_context
-from h323.adapter_call import H323Line
+from h323.adapter_call import CallForwarded, H323Line
 from h323.adapter_config import H323Config
 from h323.adapter_facts import call_bandwidth, call_facts, source
+from h323.adapter_ras import Plan, Ras
 from h323.q931 import Type
 from h323.signalling import events
-from h323.signalling.aliases import read_dialled
+from h323.signalling.aliases import Dialled, read_dialled
 from h323.signalling.call import H323Call
 from h323.signalling.events import Address, SetupFacts, Signal
 from h323.signalling.messages import LocalParty
@@ -66,7 +66,15 @@ class _Leg:
 class H323Adapter:
     """H.323 for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
 
-    def __init__(self, config: H323Config, desk: Desk, reactor: Any = None, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        config: H323Config,
+        desk: Desk,
+        reactor: Any = None,
+        rng: random.Random | None = None,
+        plan: Plan | None = None,
+    ) -> None:
+        """plan tells the gatekeeper where calls lead; without it no alias leads into the house."""
         self.desk = desk
         self.ports: dict[str, int] = {}
         self._config = config
@@ -85,6 +93,7 @@ class H323Adapter:
         self._stopping = False
         self._reference = self._rng.randrange(1, MAX_REFERENCE)
         self._idle = asyncio.Event()
+        self.ras = Ras(config, self._rng, plan, self._drop_call)
 
     # life
 
@@ -108,6 +117,9 @@ class H323Adapter:
             listener = self._network.listen(config.address, port, self, self._opened, context)
             self._listeners.append(listener)
             self.ports[name] = listener.getHost().port
+        ras = await self.ras.start(self._reactor, self.ports.get("signalling", DEFAULT_PORT))
+        if ras is not None:
+            self.ports["ras"] = ras
         self._running = True
         log.info("h323_listening", address=config.address, **self.ports)
 
@@ -121,6 +133,7 @@ class H323Adapter:
         if self._legs:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), STOP_TIME)
+        await self.ras.stop()
         for listener in self._listeners:
             await listener.stopListening().asFuture(self._loop)
         self._running = False
@@ -139,7 +152,22 @@ class H323Adapter:
 
     def counters(self) -> dict[str, int]:
         """Return all counts by name."""
-        return {**self._limits.counters, **self._counters, "calls": len(self._legs), "connections": self._limits.open}
+        return {
+            **self._limits.counters,
+            **self._counters,
+            **self.ras.counters(),
+            "calls": len(self._legs),
+            "connections": self._limits.open,
+        }
+
+    def has(self, alias: str) -> bool:
+        """Tell whether an endpoint that is registered with us has this alias, or serves this number."""
+        return self.ras.has(alias)
+
+    def user_of(self, target: str) -> str | None:
+        """Return the alias of an endpoint of ours that an address means; None where it means somebody else."""
+        dialled = read_dialled(target)
+        return dialled.alias if not dialled.host and self.ras.has(dialled.alias) else None
 
     # connections
 
@@ -276,8 +304,21 @@ class H323Adapter:
         leg = self._legs.pop(line, None)
         if leg is not None and leg.timer is not None:
             leg.timer.cancel()
+        self.ras.over(line.core.facts.call)
         if self._stopping and not self._legs:
             self._idle.set()
+
+    async def screen(self, line: H323Line, facts: CallFacts) -> CallFacts:
+        """Ask the gatekeeper about a call that comes in, and return whose it is. Raises Refused."""
+        connection = self._legs[line].connection
+        if connection is None:
+            return facts
+        return await self.ras.screen(facts, line.core.facts, line.core.reference, connection.peer)
+
+    def _drop_call(self, call: bytes) -> None:
+        """End a call because the gatekeeper wants it."""
+        for line in [one for one in self._legs if one.core.facts.call == call]:
+            line.drop(Reason.HUNG_UP_BY_HOST, "by the gatekeeper")
 
     def advertised(self, line: H323Line) -> str:
         """Return the IP literal that a call's peer is to send to."""
@@ -305,22 +346,36 @@ class H323Adapter:
     # placing calls
 
     async def dial(self, target: str, facts: CallFacts, wanted: Wanted | None = None, display: str = "") -> Call:
-        """Place a call to `h323:alias@host`, `h323:host` or `host##alias` and bring it to the desk as facts say.
+        """Place a call and bring it to the desk as facts say.
 
+        target is `h323:alias@host`, `h323:host`, `host##alias` or `h323:alias`, which the gatekeeper knows.
         `;transport=tls` behind it asks for TLS; the peer's certificate is not looked at, for terminals sign their own.
-        Raises Refused with the reason that the peer or the house gave.
+        A peer that forwards the call is followed once. Raises Refused with the reason that the peer or the house gave.
         """
+        dialled = read_dialled(target)
+        secure = "transport=tls" in target.lower().split(";")[1:]
+        try:
+            return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
+        except CallForwarded as forwarded:
+            log.info("h323_forwarded", why=forwarded.why, to=forwarded.target)
+            self.count(f"forwarded.{forwarded.why}")
+            dialled = read_dialled(forwarded.target)
+        return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
+
+    async def _dial(self, dialled: Dialled, facts: CallFacts, wanted: Wanted, display: str, secure: bool) -> Call:
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
-        dialled = read_dialled(target)
-        host = dialled.host or dialled.alias
-        alias = dialled.alias if dialled.host else ""
-        if dialled.pin:
-            alias = f"{alias}#{dialled.pin}"
-        secure = "transport=tls" in target.lower().split(";")[1:]
-        address = await self._locate(host, DEFAULT_TLS_PORT if secure else DEFAULT_PORT)
-        connection = await self._connect(address, client_context(host, None) if secure else None)
-        core = H323Call(self._next_reference(connection), self._local, self._codec, self._rng, self._config.tunnelling)
+        conference, call, reference = self._rng.randbytes(16), self._rng.randbytes(16), self._next_reference()
+        usual = DEFAULT_TLS_PORT if secure else DEFAULT_PORT
+        route = await self.ras.route(dialled, call, conference, reference, usual)
+        address, alias = route.address, route.alias
+        try:
+            name = dialled.host.partition(":")[0] or address.host
+            connection = await self._connect(address, client_context(name, None) if secure else None)
+        except BaseException:
+            self.ras.over(call)
+            raise
+        core = H323Call(reference, self._local, self._codec, self._rng, self._config.tunnelling)
         line = H323Line(self, core)
         self._keep(line, connection, ours=True)
         facts = replace(
@@ -337,33 +392,20 @@ class H323Adapter:
             display=display or self._config.display,
             called_address=address,
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
-            conference=self._rng.randbytes(16),
-            call=self._rng.randbytes(16),
-            bandwidth=call_bandwidth(wanted or Wanted(), self._config.bandwidth),
+            conference=conference,
+            call=call,
+            bandwidth=call_bandwidth(wanted, self._config.bandwidth),
         )
-        return await line.place(facts, setup, wanted or Wanted(), self._config.fast_start)
+        try:
+            return await line.place(facts, setup, wanted, self._config.fast_start)
+        except BaseException:
+            self.ras.over(call)
+            raise
 
-    def _next_reference(self, connection: Connection) -> int:
-        for _ in range(MAX_REFERENCE):
-            self._reference = self._reference % MAX_REFERENCE + 1
-            if (connection, self._reference, True) not in self._calls:
-                break
+    def _next_reference(self) -> int:
+        """Return a call reference; each call that we place has a connection of its own."""
+        self._reference = self._reference % MAX_REFERENCE + 1
         return self._reference
-
-    async def _locate(self, host: str, usual: int) -> Address:
-        name, mark, port = host.rpartition(":")
-        if not mark or "]" in port or not port.isdigit():
-            name, port = host, str(usual)
-        name = name.strip("[]")
-        try:
-            return Address(str(ip_address(name)), int(port))
-        except ValueError:
-            pass
-        try:
-            found = await self._loop.getaddrinfo(name, int(port), type=0)
-        except OSError as error:
-            raise Refused(Reason.UNREACHABLE, f"{name[:64]} is not known: {error.strerror}") from None
-        return Address(str(found[0][4][0]), int(port))
 
     async def _connect(self, address: Address, context: Any = None) -> Connection:
         made: asyncio.Future[Connection] = self._loop.create_future()

@@ -18,17 +18,20 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk, Floor
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
-from h323.adapter_facts import picture_limit
+from h323.adapter_facts import picture_limit, source
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
+from h323.h235.channels import policy_of
+from h323.h235.security import MediaSecurity
+from h323.h235.updates import read_update, write_update, write_update_ack
 from h323.h245 import events as control
 from h323.h450 import decline
 from h323.presenting import Slides
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, Role, Wanted
+from transcode.media import Candidate, Role, SrtpPolicy, Wanted
 
 log = structlog.get_logger()
 
@@ -54,11 +57,23 @@ class LineOwner(Protocol):
     def pump(self, line: H323Line) -> None:
         """Do what the call's core asks for."""
 
+    async def screen(self, line: H323Line, facts: CallFacts) -> CallFacts:
+        """Ask the gatekeeper about a call that comes in, and return whose it is. Raises Refused."""
+
     def advertised(self, line: H323Line) -> str:
         """Return the IP literal that the peer is to send to."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
+
+
+class CallForwarded(Refused):
+    """The peer asks that a call which it has not answered goes elsewhere: target is an address as people dial it."""
+
+    def __init__(self, why: str, target: str) -> None:
+        super().__init__(Reason.MOVED, target)
+        self.why = why
+        self.target = target
 
 
 class H323Line:
@@ -102,8 +117,10 @@ class H323Line:
                 self._finish(reason)
             case events.SupplementaryService(apdus):
                 self._decline(apdus)
+            case events.Forwarded(why, address, aliases):
+                self._forwarded(why, address, aliases)
             case _:
-                pass  # Proceeding needs nothing; Forwarded is the adapter's.
+                pass  # Proceeding needs nothing.
 
     def _decline(self, apdus: tuple[bytes, ...]) -> None:
         """Say that there is no such service here: transfer, hold, pick-up (H.450)."""
@@ -132,6 +149,8 @@ class H323Line:
                 self._change_mode(modes)
             case control.CloseAsked(number):
                 self.core.control.grant_close(number, True, self._owner.now())
+            case control.Told("command", "miscellaneousCommand", value) if self._renews_key(value):
+                self._update()
             case control.Told(kind, name, value):
                 self._told(kind, name, value)
             case _ if sessions is not None:
@@ -149,6 +168,8 @@ class H323Line:
                 gone = sessions.pause() if empty else sessions.take_abilities(read_capabilities(capabilities))
                 for number in gone:
                     session.close(number, now)
+                if sessions.security.missing:
+                    self.drop(Reason.ENCRYPTION_NEEDED, "the peer encrypts no media")
             case control.ChannelOffered(number, request):
                 answer = sessions.offered(read_request(request), bool(session.master))
                 if isinstance(answer, str):
@@ -181,6 +202,7 @@ class H323Line:
         """Open what is to be sent and is not open yet, once both sides know each other."""
         if not self.core.control.ready or self.core.over:
             return
+        sessions.security.master = bool(self.core.control.master)
         for opening in sessions.openings():
             number = self.core.control.open(opening.request, self._owner.now())
             if number is not None:
@@ -204,6 +226,21 @@ class H323Line:
             self._owner.count(f"not_done.{name}")
             self.core.control.refuse_function((kind, (name, value)))
 
+    def _renews_key(self, value: Any) -> bool:
+        """Take a new key from the master, or make one where the slave asks for it. False if it is about no key."""
+        update = read_update(value)
+        if update is None or self.sessions is None:
+            return False
+        if update.sync is None:
+            sync = self.sessions.make_new_key(update.channel, update.ours, update.payload_type)
+            if sync is not None:
+                self.core.control.send(write_update(update, sync))
+        elif self.sessions.take_new_key(update.channel, update.ours, update.sync):
+            self.core.control.send(write_update_ack(update))
+        else:
+            self._owner.count("bad_media_keys")
+        return True
+
     # arriving
 
     def arrived(self, facts: CallFacts) -> None:
@@ -212,6 +249,9 @@ class H323Line:
         self._do(lambda: self._arrive(facts))
 
     async def _arrive(self, facts: CallFacts) -> None:
+        facts = self.facts = await self._owner.screen(self, facts)
+        if self._over is not None:
+            return
         self.call = await self._owner.desk.arrive(facts, self)
         self._log().info("h323_call_arrived", peer=facts.source, called=facts.called, h323_call_id=facts.peer_call_id)
         self._admission = asyncio.get_running_loop().create_task(self._admit(self.call))
@@ -231,7 +271,9 @@ class H323Line:
         if self.call is None or self._over is not None:
             return
         sessions = await self._open(self.call)
-        proposals = self.core.facts.fast_start
+        self._agree_on_keys(sessions)
+        # What fast start opens has no keys: encrypted media start slowly.
+        proposals = () if sessions.security.active else self.core.facts.fast_start
         chosen = sessions.choose(proposals) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
@@ -241,6 +283,15 @@ class H323Line:
         if chosen:
             await self._tell_plane()
         await self._connect()
+
+    def _agree_on_keys(self, sessions: Sessions) -> None:
+        """Answer the caller's offer to encrypt media. Raises Refused where it makes none and must."""
+        policy = policy_of(sessions.local)
+        security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
+        if policy is not SrtpPolicy.OFF and security.take_offer(self.core.facts.body.get("tokens")):
+            self.core.security = sessions.security.security = security
+        elif policy is SrtpPolicy.REQUIRE:
+            raise Refused(Reason.ENCRYPTION_NEEDED, "the caller offers no encryption of media")
 
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
@@ -278,7 +329,11 @@ class H323Line:
             raise
 
     def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
-        if fast_start:
+        policy = policy_of(sessions.local)
+        if policy is SrtpPolicy.REQUIRE or (policy is SrtpPolicy.PREFER and not fast_start):
+            security = MediaSecurity(self.core.rng, policy is SrtpPolicy.REQUIRE)
+            self.core.security = sessions.security.security = security
+        elif fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
         self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
         self._owner.pump(self)
@@ -291,6 +346,18 @@ class H323Line:
             self.sessions.adopt(facts, ours)
         if channels:
             self._update()
+
+    def _forwarded(self, why: str, address: events.Address | None, aliases: tuple[str, ...]) -> None:
+        """The peer sends the call elsewhere: one that we place and that is not up yet goes there."""
+        waiting = self._outcome is not None and not self._outcome.done() and not self._connected
+        host = "" if address is None else f"@{source(address)}"
+        alias = aliases[0] if aliases else self.core.facts.called_aliases[0] if self.core.facts.called_aliases else ""
+        target = f"h323:{alias}{host}" if alias else f"h323:{host[1:]}"
+        if waiting and self._outcome is not None and (aliases or address is not None):
+            self._outcome.set_exception(CallForwarded(why, target))
+            self._outcome.exception()
+        else:
+            self._owner.count(f"forward_declined.{why}")
 
     async def _rings(self) -> None:
         ringing = getattr(self.call, "ringing", None)

@@ -2,8 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RasConfig:
+    """Whose gatekeeper serves us, or whom we serve as one.
+
+    gatekeeper: embedded, off, auto (looked for by multicast), or host[:port] of another one. port is UDP, None turns
+    the embedded one off, 0 takes any free one.
+
+    Of the embedded one: name is its identifier; routed says whether signalling of calls between endpoints goes through
+    the house, pregranted whether endpoints then need not ask for each call; authenticate is off, registered or all;
+    accounts are passwords by user; ttl is in seconds; bandwidths of a call and of all calls in bit/s; neighbours are
+    host[:port] of other zones' gatekeepers.
+
+    As somebody else's endpoint: aliases and prefixes are what we register, user and password prove it.
+    """
+
+    gatekeeper: str = "off"
+    port: int | None = 1719
+    name: str = "Roombridge"
+    routed: bool = False
+    pregranted: bool = False
+    authenticate: str = "off"
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ttl: int = 300
+    call_bandwidth: int | None = None
+    total_bandwidth: int | None = None
+    neighbours: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    user: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +59,4 @@ class H323Config:
     fast_start: bool = False
     display: str = "Roombridge"
     bandwidth: int = 1_920_000
+    ras: RasConfig = RasConfig()

@@ -11,7 +11,7 @@ Pure: channels in, requests and descriptions out.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from h323.describe import fast_start
@@ -19,10 +19,14 @@ from h323.describe.capabilities import Entry, PeerAbilities
 from h323.describe.channels import SESSIONS, AnswerFacts, ChannelFacts, open_request, write_answer
 from h323.describe.fast_start import Place
 from h323.describe.modes import read_mode
+from h323.h235.channels import ChannelSecurity
 from h323.signalling.events import Address
 from transcode.media import (
     Codec,
     Format,
+    H235Cipher,
+    H235Key,
+    H235Keys,
     Kind,
     MediaDescription,
     Role,
@@ -47,12 +51,17 @@ _ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), SLI
 
 @dataclass(slots=True)
 class _Half:
-    """One direction of a session: its channel and what it carries; open says that it was agreed on."""
+    """One direction of a session: its channel and what it carries; open says that it was agreed on.
+
+    cipher is None for a clear channel; key is known once the master has told it.
+    """
 
     number: int
     format: Format
     entry: Entry | None = None
     open: bool = False
+    cipher: H235Cipher | None = None
+    key: H235Key | None = None
 
 
 @dataclass(slots=True)
@@ -75,12 +84,14 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A channel to open: for `opened`, and the openLogicalChannel without number."""
+    """A channel to open: for `opened`, and the openLogicalChannel without number; cipher and secret if encrypted."""
 
     key: Key
     entry: Entry
     format: Format
     request: Value
+    cipher: H235Cipher | None = None
+    secret: H235Key | None = None
 
 
 class Sessions:
@@ -96,6 +107,7 @@ class Sessions:
         self._picture = picture
         self._sessions: dict[Key, _Session] = {}
         self._peer: PeerAbilities | None = None
+        self.security = ChannelSecurity()
         self.change(local)
 
     def change(self, local: MediaDescription) -> tuple[list[int], list[int]]:
@@ -130,6 +142,7 @@ class Sessions:
     def take_abilities(self, peer: PeerAbilities) -> list[int]:
         """Take the peer's abilities. Returns our channels that it no longer takes, to be closed."""
         self._peer = peer
+        self.security.take(peer.security)
         gone = []
         for session in self._sessions.values():
             session.tried.clear()
@@ -216,9 +229,12 @@ class Sessions:
         entry = self._choose(session, key, [*used, *beside])
         if entry is None:
             return None
-        format, control = _numbered(entry.format), session.place.control
+        cipher, secret = self.security.cipher(entry.number), None
+        format, control = _numbered(entry.format, cipher is not None), session.place.control
         request = open_request(format, key[1], session.number, control, entry.bandwidth, entry.capability)
-        return Opening(key, entry, format, request)
+        if cipher is not None:
+            request, secret = self.security.seal(request, cipher, format.payload_type)
+        return Opening(key, entry, format, request, cipher, secret)
 
     def _choose(self, session: _Session, key: Key, beside: list[int]) -> Entry | None:
         """Return the peer's entry to send in: our order of codecs, then the most that it takes."""
@@ -227,23 +243,32 @@ class Sessions:
         usable = [
             one
             for one in self._peer.of(*key)
-            if one.format.codec in codecs and one.number not in session.tried and self._peer.fits([*beside, one.number])
+            if one.format.codec in codecs
+            and one.number not in session.tried
+            and self.security.usable(one.number)
+            and self._peer.fits([*beside, one.number])
         ]
         return min(usable, key=lambda one: (codecs.index(one.format.codec), _rank(one)), default=None)
 
     def opened(self, opening: Opening, number: int) -> None:
         """Note that a channel was asked for."""
-        self._sessions[opening.key].sending = _Half(number, opening.format, opening.entry)
+        self._sessions[opening.key].sending = _Half(
+            number, opening.format, opening.entry, cipher=opening.cipher, key=opening.secret
+        )
 
     def answered(self, number: int, facts: AnswerFacts) -> bool:
-        """The peer took a channel of ours. False if it does not say where to send."""
+        """The peer took a channel of ours. False if it does not say where to send, or with which key."""
         for session in self._sessions.values():
             half = session.sending
             if half is not None and half.number == number:
                 session.media = facts.media or session.media
                 session.control = facts.control or session.control
                 session.number = facts.session or session.number
-                half.open = session.media is not None
+                if half.cipher is not None and half.key is None:
+                    half.key = self.security.read(facts.sync, half.cipher)
+                half.open = session.media is not None and (half.cipher is None or half.key is not None)
+                if not half.open and half.entry is not None:
+                    session.tried.add(half.entry.number)
                 return half.open
         return False
 
@@ -267,12 +292,17 @@ class Sessions:
             return "dataTypeNotSupported"
         if facts.role is Role.MAIN and facts.session not in (0, session.number):
             return "invalidSessionID"
+        self.security.master = master
+        judged = self.security.judge(facts.ciphers, facts.sync, facts.format.payload_type)
+        if isinstance(judged, str):
+            return judged
         if facts.role is Role.SLIDES and not session.number:
             session.number = facts.session or FIRST_FREE_SESSION
-        session.receiving = _Half(facts.number, facts.format, open=True)
+        session.receiving = _Half(facts.number, facts.format, open=True, key=judged.key)
         session.control = facts.control or session.control
         number = facts.format.payload_type
-        return write_answer(session.number, session.place.media, session.place.control, number)
+        answer = write_answer(session.number, session.place.media, session.place.control, number)
+        return answer if judged.sync is None else {**answer, "encryptionSync": judged.sync}
 
     def receives(self, format: Format, kind: Kind, role: Role = Role.MAIN) -> bool:
         """Tell whether the house takes a format."""
@@ -326,6 +356,37 @@ class Sessions:
                 return session.receiving.number
         return None
 
+    def take_new_key(self, number: int, ours: bool, sync: Value) -> bool:
+        """Take the master's new key for an open channel. False if there is no such channel or no such key."""
+        session, half = self._half(number, ours)
+        if session is None or half is None or half.key is None:
+            return False
+        key = self.security.read(sync, half.key.cipher)
+        if key is None:
+            return False
+        half.key, half.format = key, replace(half.format, payload_type=key.payload_type)
+        return True
+
+    def make_new_key(self, number: int, ours: bool, payload_type: int | None) -> Value | None:
+        """Make a new key for an open channel, as the slave asks. Returns the EncryptionSync that tells it."""
+        session, half = self._half(number, ours)
+        if session is None or half is None or half.key is None:
+            return None
+        last = half.format.payload_type
+        following = payload_type or (DYNAMIC if last != DYNAMIC else DYNAMIC + 1)
+        made = self.security.renew(half.key, following)
+        if made is None:
+            return None
+        half.key, half.format = made[0], replace(half.format, payload_type=following)
+        return made[1]
+
+    def _half(self, number: int, ours: bool) -> tuple[_Session | None, _Half | None]:
+        for session in self._sessions.values():
+            half = session.sending if ours else session.receiving
+            if half is not None and half.number == number and half.open:
+                return session, half
+        return None, None
+
     def limit(self, number: int, rate: int | None) -> bool:
         """Note what the peer takes at most on a channel of ours, or on all for 0, in bit/s.
 
@@ -364,6 +425,7 @@ class Sessions:
             DISCARD if media is None else media.port,
             rtcp_address=None if control is None else control.host,
             rtcp_port=None if control is None else control.port,
+            h235=_keys(session) if self.security.active else None,
         )
         return StreamDescription(
             stream.id,
@@ -434,9 +496,20 @@ def _same(entry: Entry, session: _Session, format: Format) -> bool:
     return kind and entry.format.codec is format.codec
 
 
-def _numbered(format: Format) -> Format:
-    """Return a format with the payload type that we send it on."""
-    if format.payload_type < DYNAMIC:
+def _keys(session: _Session) -> H235Keys:
+    """Return the keys of a session as the peer's side has them."""
+    sending, receiving = session.sending, session.receiving
+    return H235Keys(
+        None if receiving is None else receiving.key, sending.key if sending is not None and sending.open else None
+    )
+
+
+def _numbered(format: Format, encrypted: bool = False) -> Format:
+    """Return a format with the payload type that we send it on.
+
+    Encrypted media never use a static one (H.235.6 §8.5).
+    """
+    if format.payload_type < DYNAMIC and not encrypted:
         return format
     return Format(format.codec, DYNAMIC, format.clock_rate, format.channels, format.parameters, format.feedback)
 

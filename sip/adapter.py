@@ -279,6 +279,10 @@ class SipAdapter:
         """Return the account of ours that a SIP URI means; None where it means somebody else."""
         return self._placing.user_of(target)
 
+    def reachable(self, user: str) -> bool:
+        """Tell whether an account is registered, so that it can be called."""
+        return self.registrar is not None and bool(self.registrar.bindings(user))
+
     def exchange(self, flow: Flow) -> Exchange:
         """Return what keeps the offers and answers of a new call on a flow."""
         return Exchange(self.names.advertised(flow), self._rng, self._config.user_agent)

@@ -75,24 +75,24 @@ class Reports:
                 if event.request_id is not None:
                     call.reoffered(event.request, partial(self._answer_update, event.request_id))
             case events.InfoReceived():
-                status, headers = call.informed(event.request)
+                status, headers = call.infos.received(event.request)
                 self._owner.stack.respond(event.request_id, status, self._owner.now(), headers=headers)
             case events.MessageAnswered():
                 call.saying.answered(event.request_id, event.status)
             case events.InfoAnswered():
-                call.info_answered(event.request_id, event.status)
+                call.infos.answered(event.request_id, event.status)
             case events.Provisional():
                 call.progressed(event.response)
             case events.Refreshed():
-                call.refreshed(event.response)
+                call.offers.refreshed(event.response)
             case events.ReferAnswered():
                 call.refer_goes(event.status if event.status >= 300 else 100, event.status >= 300)
             case events.ReferProgress():
                 call.refer_goes(event.status, event.over)
             case events.ReinviteAnswered():
-                call.reinvite_answered(event.response)
+                call.offers.change_answered(event.response)
             case events.ReinviteRejected():
-                call.reinvite_rejected(event.status, event.reason, event.retry_after)
+                call.offers.change_refused(event.status, event.reason, event.retry_after)
             case events.Answered():
                 call.picked_up(event.response)
             case events.Rejected():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from sip.message import Request, Response
+
 SDP = "application/sdp"
 MEDIA_CONTROL = "application/media_control+xml"
 DTMF_RELAY = "application/dtmf-relay"
@@ -48,6 +50,11 @@ def session_description(content_type: str, body: bytes) -> bytes | None:
         if description is not None:
             return description
     return None
+
+
+def description_in(message: Request | Response) -> bytes | None:
+    """Return the session description that a message brings; None where there is none."""
+    return session_description(message.headers.get("Content-Type") or "", message.body) if message.body else None
 
 
 def _part(part: bytes) -> bytes | None:

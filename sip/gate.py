@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from gateway.backoff import Backoff
 from sip.accounts import Accounts
-from sip.backoff import Backoff
 from sip.building import HeaderList
 from sip.digest_server import DigestServer, Outcome
 from sip.events import Flow

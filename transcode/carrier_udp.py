@@ -1,4 +1,4 @@
-"""A pair of UDP ports as a carrier: plain, SDES-SRTP or DTLS-SRTP, with or without ICE, alone or for a bundle.
+"""A pair of UDP ports as a carrier: plain, SDES-SRTP, DTLS-SRTP or H.235.6, with or without ICE, alone or for a bundle.
 
 What the peer describes decides which of it is there: a leg that speaks none of it has no object for it.
 """
@@ -141,6 +141,8 @@ class UdpCarrier(Riders):
     def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
         """See `Carrier.check_accepted`."""
         self._check_path(remote)
+        if remote.h235 is not None and abilities.srtp is not SrtpPolicy.OFF:
+            return
         if remote.dtls is not None and self._dtls is not None:
             self._check_keying(remote.dtls)
             return
@@ -155,6 +157,10 @@ class UdpCarrier(Riders):
         self.check_accepted(remote, abilities)
         self._described = True
         self._take_path(remote, answered=True)
+        if remote.h235 is not None and abilities.srtp is not SrtpPolicy.OFF:
+            self._encrypted = self._encrypted or remote.h235.send is not None or remote.h235.receive is not None
+            self.udp.set_payload_keys(remote.h235)
+            return
         if remote.dtls is not None and self._dtls is not None:
             # An answer that leaves the role to us is none of RFC 5763 §5; who wrote it waits for us to begin.
             setup = Setup.PASSIVE if remote.dtls.setup is Setup.ACTIVE else Setup.ACTIVE

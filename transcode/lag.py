@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 
-from transcode.media import Sample
+from transcode.interface import Sample
 
 INTERVAL = 0.02
 """Seconds between two looks: often enough to see a 5 ms stall, rare enough to cost nothing."""

@@ -23,6 +23,7 @@ from gateway.reasons import Reason, Refused
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers
 from transcode.conference import Conference
+from transcode.interface import LegStatistics
 from transcode.media import (
     MAX_STREAMS,
     Abilities,
@@ -33,7 +34,6 @@ from transcode.media import (
     FormatsChanged,
     Kind,
     LegId,
-    LegStatistics,
     MediaDescription,
     MediaEvent,
     Role,

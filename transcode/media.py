@@ -1,9 +1,9 @@
 """The media interface: one description of media for every protocol, as plain frozen data.
 
 SDP and H.245 are two spellings of what stands here. An adapter translates its own spelling to and from a
-`MediaDescription`; the media plane offers and answers in these terms only. Nothing but what is defined here crosses
-between the control plane and the media plane, so everything here can be pickled and the plane can live in another
-process.
+`MediaDescription`; the media plane offers and answers in these terms only. Nothing but what is defined here and in
+`transcode.interface`, which holds the calls, crosses between the control plane and the media plane, so everything
+here can be pickled and the plane can live in another process.
 
 A description is always told from the side of the one who describes: `receive` is what that side takes, `send` what
 it will send. Streams are per direction: SDP's two-way line has the same formats in both, H.245's two one-way
@@ -12,10 +12,9 @@ channels each fill one (RFC 3264 §5; H.245 §C.3).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NewType, Protocol
+from typing import NewType
 
 from gateway.reasons import Reason
 
@@ -121,6 +120,35 @@ class SrtpKey:
     salt: bytes = field(repr=False)
 
 
+class H235Cipher(Enum):
+    """How H.323 encrypts RTP payloads (H.235.6 §9.3)."""
+
+    AES_128_CBC = "AES-128-CBC"
+    AES_256_CBC = "AES-256-CBC"
+
+    @property
+    def key_length(self) -> int:
+        """Octets of a key."""
+        return 32 if self is H235Cipher.AES_256_CBC else 16
+
+
+@dataclass(frozen=True, slots=True)
+class H235Key:
+    """The key of one direction, and the payload type from which on it holds (H.235.6 §8.6)."""
+
+    cipher: H235Cipher
+    key: bytes = field(repr=False)
+    payload_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class H235Keys:
+    """What encrypts the payloads that the describing side sends and receives; a direction without key is shut."""
+
+    send: H235Key | None = None
+    receive: H235Key | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """A certificate's fingerprint: algorithm as in "sha-256", value as hex pairs with colons (RFC 8122)."""
@@ -179,7 +207,8 @@ class Transport:
     port 0 refuses or ends the stream. rtcp_port None means port + 1, unless rtcp_mux. feedback says that the
     profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
     description that offers encryption without demanding it (RFC 8643) has `optional` set. sctp_port is that of a data
-    stream's association inside DTLS (RFC 8841).
+    stream's association inside DTLS (RFC 8841). h235 encrypts payloads as H.323 does; signalling agrees on its keys, so
+    none of our offers holds them.
     """
 
     address: str | None
@@ -193,6 +222,7 @@ class Transport:
     dtls: Dtls | None = None
     ice: Ice | None = None
     sctp_port: int | None = None
+    h235: H235Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,45 +369,6 @@ class ViewPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamStatistics:
-    """One stream's counters since it began; jitter and round_trip in ms; loss as a share of what was expected."""
-
-    id: str
-    kind: Kind
-    codec_in: str = ""
-    codec_out: str = ""
-    packets_in: int = 0
-    packets_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    lost_in: int = 0
-    loss_in: float = 0.0
-    loss_out: float = 0.0
-    jitter: float = 0.0
-    round_trip: float | None = None
-    concealed: int = 0
-    width_in: int = 0
-    height_in: int = 0
-    width_out: int = 0
-    height_out: int = 0
-    frames_in: int = 0
-    frames_out: int = 0
-    key_frames_in: int = 0
-    key_frames_out: int = 0
-    bit_rate_target: int = 0
-    encrypted: str = ""
-    role: Role = Role.MAIN
-
-
-@dataclass(frozen=True, slots=True)
-class LegStatistics:
-    """All counters of one leg."""
-
-    leg: LegId
-    streams: tuple[StreamStatistics, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Talking:
     """A leg began or ceased to talk."""
 
@@ -500,64 +491,3 @@ MediaEvent = (
     | DataMessage
     | Text
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One counter or gauge of the plane: metric name without prefix, labels as pairs, value; seconds are seconds."""
-
-    name: str
-    labels: tuple[tuple[str, str], ...]
-    value: float
-
-
-class MediaPlane(Protocol):
-    """The media plane as the rest of the house sees it. Every method may raise `gateway.reasons.Refused`."""
-
-    async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
-        """Make room for a leg; nothing flows yet."""
-
-    async def offer(self, leg: LegId, wanted: Wanted) -> MediaDescription:
-        """Describe what we offer: all that the abilities allow, on ports that are bound from now on."""
-
-    async def answer(self, leg: LegId, remote: MediaDescription) -> MediaDescription:
-        """Take an offer, or a new one in mid call, and return our answer to it. Media flows from now on."""
-
-    async def accept(self, leg: LegId, remote: MediaDescription) -> None:
-        """Take the answer to our offer. Media flows from now on."""
-
-    async def candidate(self, leg: LegId, stream: str, candidate: Candidate | None) -> None:
-        """Take one more remote ICE candidate (trickle, RFC 8838); None: no more will come."""
-
-    async def direct(self, room: RoomId, plan: ViewPlan) -> None:
-        """Say who hears whom and who sees what from now on."""
-
-    async def move(self, leg: LegId, room: RoomId) -> None:
-        """Take a leg into another room; its peer notices nothing. It is in no plan there before `direct` names it."""
-
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
-        """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
-
-    async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
-        """Send this leg a key frame of one picture, None for all it sees: its peer asked by signalling."""
-
-    async def confirm_key(self, leg: LegId, digit: str) -> None:
-        """Let a leg of an echo room hear, as two tones, that a key which it pressed was understood."""
-
-    async def send_data(self, leg: LegId, label: str, data: str | bytes) -> bool:
-        """Send one message on a leg's data channel; False if there is no such open channel, or too much waits."""
-
-    async def send_text(self, leg: LegId, text: str) -> bool:
-        """Send a line of real-time text to a leg; False if it has no open text stream, or too much waits."""
-
-    async def statistics(self, leg: LegId) -> LegStatistics:
-        """Return a leg's counters."""
-
-    async def counters(self) -> tuple[Sample, ...]:
-        """Return the plane's own counters and gauges, for metrics."""
-
-    async def close(self, leg: LegId, reason: Reason) -> None:
-        """End a leg's media and give its ports back; closing twice is no error."""
-
-    def events(self) -> AsyncIterator[MediaEvent]:
-        """Iterate over what happens, in order, to the one who asks; ends when the plane stops."""

@@ -18,21 +18,10 @@ import structlog
 from gateway.reasons import Reason, Refused
 from transcode.carriers import Carriers
 from transcode.conference import Conference
+from transcode.interface import LegStatistics, Sample
 from transcode.lag import LagMeter
 from transcode.leg import Leg
-from transcode.media import (
-    Abilities,
-    Candidate,
-    LegId,
-    LegStatistics,
-    MediaDescription,
-    MediaEvent,
-    Role,
-    RoomId,
-    Sample,
-    ViewPlan,
-    Wanted,
-)
+from transcode.media import Abilities, Candidate, LegId, MediaDescription, MediaEvent, Role, RoomId, ViewPlan, Wanted
 from transcode.rtp.ports import PortPool
 from transcode.settings import PlaneSettings
 from transcode.video.pool import SWITCH_INTERVAL, WorkerPool
@@ -59,6 +48,7 @@ BAD_INPUT = frozenset(
         # of transports
         "oversized", "garbage", "stun", "dtls", "unencrypted", "handler_errors", "srtp_failed", "srtp_replayed",
         "srtp_keyless", "early_media", "dtls_overflow", "sctp_faults", "sctp_overflow", "data_too_large",
+        "h235_failed", "h235_keyless", "h235_malformed",
         # of payloads and pictures
         "malformed_payloads", "unsupported", "bad_parameter_sets", "frames_too_large", "pictures_refused",
         "decoder_errors",

@@ -16,17 +16,16 @@ from typing import Any
 import structlog
 
 from gateway.reasons import Reason, Refused
+from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
     Candidate,
     Failed,
     LegId,
-    LegStatistics,
     MediaDescription,
     MediaEvent,
     Role,
     RoomId,
-    Sample,
     ViewPlan,
     Wanted,
 )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, Role, StreamStatistics
+from transcode.interface import StreamStatistics
+from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, Role
 from transcode.negotiate import Chosen
 from transcode.rtp.events import RtcpEvent
 from transcode.rtp.session import RtpSession

@@ -6,7 +6,8 @@ from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.media import Format, FormatsChanged, Kind, Role, StreamStatistics
+from transcode.interface import StreamStatistics
+from transcode.media import Format, FormatsChanged, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
 

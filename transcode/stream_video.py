@@ -12,17 +12,8 @@ from transcode.carrier import Carrier
 from transcode.conference import Conference
 from transcode.echo import PictureEcho
 from transcode.frames import EncodedFrame
-from transcode.media import (
-    Codec,
-    Format,
-    FormatsChanged,
-    KeyFrameWanted,
-    Kind,
-    LegId,
-    Role,
-    Sharing,
-    StreamStatistics,
-)
+from transcode.interface import StreamStatistics
+from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, Role, Sharing
 from transcode.negotiate import Chosen, frame_limits, sent_profile
 from transcode.payload import h264_profile
 from transcode.payload.formats import depacketizer

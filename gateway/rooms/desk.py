@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -21,6 +21,7 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import ToCall, ToRoom
+from gateway.rooms.directing import Directing
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
 from gateway.rooms.model import (
@@ -41,6 +42,7 @@ from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
+from transcode.interface import MediaPlane
 from transcode.media import (
     CandidateFound,
     Connected,
@@ -50,7 +52,6 @@ from transcode.media import (
     KeyFrameWanted,
     LegId,
     MediaEvent,
-    MediaPlane,
     RoomId,
     Sharing,
     Silent,
@@ -67,30 +68,8 @@ MAX_CALLS = 2_000
 """Calls at once: far above what one machine carries; it bounds what a flood of invitations can make us keep."""
 MAX_WAITING_EVENTS = 1_000
 """Events that a slow subscriber may leave unread before it loses the oldest."""
-CROWD = 20
-"""Participants from which a room's plans are sent no faster than PLAN_PACE: making one costs by the head."""
-PLAN_PACE = 0.02
-"""Seconds between two plans of a crowded room: the time of one mix, so nobody is heard later than by one packet."""
 MAX_SUBSCRIBERS = 2_000
 """Event streams at once; every browser in a room has one."""
-
-
-@dataclass(slots=True)
-class _Directing:
-    """One room's plans on their way: who waits for the next one, and the task that sends them while there are any.
-
-    All who wait are let go at once: one after the other, each would cost a turn of a busy loop.
-    """
-
-    next: asyncio.Future[None] | None = None
-    task: asyncio.Task[None] | None = None
-    sent_at: float = float("-inf")
-
-    async def rest(self) -> None:
-        """Wait until the next plan of a crowd may go."""
-        left = self.sent_at + PLAN_PACE - asyncio.get_running_loop().time()
-        if left > 0:
-            await asyncio.sleep(left)
 
 
 class FrontDesk:
@@ -114,7 +93,7 @@ class FrontDesk:
         self._same: dict[str, list[RoomCall]] = {}
         self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing: dict[RoomId, _Directing] = {}
+        self._directing = Directing(self, self._anywhere)
         self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
@@ -124,7 +103,7 @@ class FrontDesk:
         room = self.rooms.get(settings.id)
         if room is None:
             self.rooms[settings.id] = Room(settings)
-            self._directing[settings.id] = _Directing()
+            self._directing.begin(settings.id)
             self.publish([RoomChanged(settings.id, settings)])
         else:
             self._forget_aliases(settings.id)
@@ -150,7 +129,7 @@ class FrontDesk:
         del self.rooms[id]
         self._forget_aliases(id)
         await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
-        self._directing.pop(id, None)
+        self._directing.end(id)
         self.publish([RoomDeleted(id)])
 
     def room(self, id: str) -> Room:
@@ -167,12 +146,12 @@ class FrontDesk:
     def keep_private(self, room: Room) -> None:
         """Take the room of a gateway call, which nobody can dial."""
         self._private[room.settings.id] = room
-        self._directing[room.settings.id] = _Directing()
+        self._directing.begin(room.settings.id)
 
     def forget_private(self, id: RoomId) -> None:
         """Forget the room of a gateway call."""
         self._private.pop(id, None)
-        self._directing.pop(id, None)
+        self._directing.end(id)
 
     def _anywhere(self, id: RoomId) -> Room | None:
         return self.rooms.get(id) or self._private.get(id)
@@ -391,38 +370,8 @@ class FrontDesk:
         return [other for other in self._same.get(call.resume_token, ()) if other is not call and not other.over]
 
     async def direct(self, id: RoomId) -> None:
-        """Give the media plane a room's plan, and return when it has it.
-
-        Plans of one room are sent one after the other. All that changed while one was under way goes with the next
-        one, so that a hundred people who come at once cost a few plans and not a hundred.
-        """
-        directing = self._directing.get(id)
-        if directing is None:
-            return
-        loop = asyncio.get_running_loop()
-        if directing.next is None:
-            directing.next = loop.create_future()
-        if directing.task is None:
-            directing.task = loop.create_task(self._direct_on(id, directing))
-        await asyncio.shield(directing.next)
-
-    async def _direct_on(self, id: RoomId, directing: _Directing) -> None:
-        """Send a room's plans until nobody waits for one."""
-        while directing.next is not None:
-            room = self._anywhere(id)
-            if room is not None and len(room.participants) > CROWD:
-                await directing.rest()
-            done, directing.next = directing.next, None
-            room = self._anywhere(id)
-            try:
-                if room is not None:
-                    await self.plane.direct(id, room.plan(self.rules.dial_hint.replace("ROOM", id)))
-                done.set_result(None)
-            except Exception as fault:  # whoever waits for the plan hears of it, and the next one is tried
-                done.set_exception(fault)
-                done.exception()  # all who waited may have gone
-            directing.sent_at = asyncio.get_running_loop().time()
-        directing.task = None
+        """Give the media plane a room's plan, and return when it has it."""
+        await self._directing.direct(id)
 
     async def close(self) -> None:
         """End every call, for the house shuts."""

@@ -15,7 +15,7 @@ import structlog
 from gateway.calls import Call, CallFacts, CallProtocol, Dialler, Direction, Order, Place
 from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
-from gateway.rooms.dial_plan import Destination, DialPlan, Refuse, ToCall, ToMenu
+from gateway.rooms.dial_plan import Destination, DialPlan, Refuse, ToCall, ToMenu, ToRoom
 from gateway.rooms.identity import make_id
 from gateway.rooms.model import RoomSettings
 from gateway.rooms.outbound import Asker, Denied, Outbound, Permit, Role, read_target
@@ -64,6 +64,17 @@ class Switchboard:
         if isinstance(destination, ToCall) and facts.protocol is CallProtocol.WEBRTC:
             raise Refused(Reason.NO_SUCH_ROOM, facts.called[:64])  # browsers enter rooms alone
         return destination, decision
+
+    def leads(self, facts: CallFacts) -> Destination | None:
+        """Return where a call would go that has not come yet; None where nobody knows whom it is for.
+
+        The external policy is asked when the call comes, so that with one every alias may lead somewhere.
+        """
+        destination = self.plan.arriving(facts, self.desk.knows, self.is_user)
+        nowhere = isinstance(destination, ToMenu) or (
+            isinstance(destination, ToRoom) and not self.desk.knows(destination.room)
+        )
+        return None if nowhere and self.policy is None else destination
 
     def bridge(self, facts: CallFacts, to: ToCall) -> Bridge:
         """Make the private room of a gateway call."""

@@ -16,7 +16,7 @@ from gateway.web.board import Board
 from gateway.web.keyring import Keyring
 from sip.adapter_registrations import RegistrationInfo
 from sip.trunk import TrunkInfo
-from transcode.media import Sample
+from transcode.interface import Sample
 
 Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
 """Place a call: target address, room id, name to show of the one who is called. Raises `Refused`."""

@@ -24,6 +24,8 @@ class RegistrationShape(BaseModel):
     path: tuple[str, ...]
     instance: str
     reachable: bool
+    protocol: str = Field("sip", description="sip or h323")
+    aliases: tuple[str, ...] = Field((), description="What an H.323 endpoint may be called by; a prefix ends in *")
 
 
 class TrunkShape(BaseModel):

@@ -11,7 +11,8 @@ from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.model import Formats, Participant, RoomMode
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
-from transcode.media import Layout, LegStatistics
+from transcode.interface import LegStatistics
+from transcode.media import Layout
 
 
 def _some_name(name: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from h323.describe.audio import read_audio, write_received
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
-from transcode.media import Codec, Format, Kind, MediaDescription, Role, StreamDescription
+from h323.h235.capabilities import read_security
+from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role, StreamDescription
 
 Value = dict[str, Any]
 
@@ -45,7 +46,7 @@ class PeerAbilities:
     """What a peer receives, in its order; together are the alternatives that may be used at one time (§B.2.2.3).
 
     telephone_event is the payload type that it wants key presses on, None if it takes none in RTP. user_input are the
-    kinds of UserInput that it takes. presents says that it speaks H.239.
+    kinds of UserInput that it takes. presents says that it speaks H.239. security are the ciphers that go with entries.
     """
 
     entries: tuple[Entry, ...]
@@ -53,6 +54,7 @@ class PeerAbilities:
     telephone_event: int | None
     user_input: frozenset[str]
     presents: bool
+    security: dict[int, tuple[H235Cipher, ...]] = field(default_factory=dict)
 
     def of(self, kind: Kind, role: Role = Role.MAIN) -> tuple[Entry, ...]:
         """Return what it receives of a kind."""
@@ -219,7 +221,7 @@ def read_capabilities(value: Value) -> PeerAbilities:
         tuple(frozenset(one) for one in descriptor.get("simultaneousCapabilities") or ())
         for descriptor in value.get("capabilityDescriptors") or ()
     )
-    return PeerAbilities(tuple(entries), together, events, frozenset(inputs), presents)
+    return PeerAbilities(tuple(entries), together, events, frozenset(inputs), presents, read_security(value))
 
 
 def _read_entry(number: int, kind: Kind, capability: Any, packetization: frozenset[str]) -> Entry | None:

@@ -13,8 +13,9 @@ from typing import Any
 from h323.describe.audio import read_audio, write_audio
 from h323.describe.capabilities import descriptor_text, read_role
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
+from h323.h235.capabilities import unwrap
 from h323.signalling.events import Address
-from transcode.media import Codec, Format, Kind, Role
+from transcode.media import Codec, Format, H235Cipher, Kind, Role
 
 Value = dict[str, Any]
 
@@ -30,7 +31,8 @@ class ChannelFacts:
 
     format is None where the data type is not spoken here; its payload type is the one that the packets carry. media
     is where the proposer of a fast start takes packets of a channel that we are to send on, control where it takes
-    RTCP. reverse says that the proposer offers to receive.
+    RTCP. reverse says that the proposer offers to receive. ciphers are those that it may be encrypted with, None for a
+    clear channel; sync is the EncryptionSync that tells its key.
     """
 
     number: int
@@ -42,6 +44,8 @@ class ChannelFacts:
     control: Address | None
     bandwidth: int | None
     reverse: bool = False
+    ciphers: tuple[H235Cipher, ...] | None = None
+    sync: Value | None = None
 
 
 def write_unicast(address: Address) -> Any:
@@ -137,7 +141,7 @@ def read_request(request: Value) -> ChannelFacts:
     reverse = request.get("reverseLogicalChannelParameters")
     backwards = forward["dataType"][0] == "nullData" and reverse is not None
     half: Value = reverse if backwards and reverse is not None else forward
-    name, inner = half["dataType"]
+    (name, inner), ciphers = unwrap(half["dataType"])
     kind = _KINDS.get(name)
     parameters = _inside(half.get("multiplexParameters"), "h2250LogicalChannelParameters")
     role, format, rate = _read_data(kind, inner, parameters)
@@ -151,6 +155,8 @@ def read_request(request: Value) -> ChannelFacts:
         read_unicast(parameters.get("mediaControlChannel")),
         rate,
         backwards,
+        ciphers,
+        request.get("encryptionSync"),
     )
 
 
@@ -196,12 +202,16 @@ def write_answer(session: int, media: Address, control: Address, payload_type: i
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What an openLogicalChannelAck says: session, where the packets go, where RTCP goes, 0 where it does not say."""
+    """What an openLogicalChannelAck says: session, where the packets go, where RTCP goes, 0 where it does not say.
+
+    sync is the EncryptionSync that tells the channel's key.
+    """
 
     session: int
     media: Address | None
     control: Address | None
     payload_type: int | None
+    sync: Value | None = None
 
 
 def read_answer(answer: Value) -> AnswerFacts:
@@ -212,4 +222,5 @@ def read_answer(answer: Value) -> AnswerFacts:
         read_unicast(parameters.get("mediaChannel")),
         read_unicast(parameters.get("mediaControlChannel")),
         parameters.get("dynamicRTPPayloadType"),
+        answer.get("encryptionSync"),
     )

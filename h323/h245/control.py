@@ -12,6 +12,7 @@ nor what the channels carry.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -59,6 +60,8 @@ class Control:
 
     def __init__(self, rng: Random, terminal_type: int = MULTIPOINT_MCU) -> None:
         self.ended = False
+        self.dress: Callable[[Value], Value] = lambda capabilities: capabilities
+        """What our capability sets go through before they are told."""
         self._out: deque[Pdu | ControlEvent] = deque()
         self._determination = Determination(self, terminal_type, rng)
         self._capabilities = CapabilityExchange(self)
@@ -136,7 +139,7 @@ class Control:
 
     def offer_capabilities(self, capabilities: Value, now: float) -> None:
         """Tell new capabilities: a terminalCapabilitySet without sequence number; {} asks the peer to stop sending."""
-        self._capabilities.offer(capabilities, now)
+        self._capabilities.offer(self.dress(capabilities), now)
 
     def open(self, request: Value, now: float, number: int | None = None) -> int | None:
         """Open a channel; request is an openLogicalChannel without number. None if there are too many.

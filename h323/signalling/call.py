@@ -19,6 +19,7 @@ from random import Random
 from typing import Any
 
 from gateway.reasons import Reason
+from h323.h235.security import MediaSecurity
 from h323.h245.control import Control
 from h323.h245.events import ControlFailed, SessionEnded
 from h323.q931 import Type
@@ -108,6 +109,9 @@ class H323Call:
         self.caller = False
         self.control = Control(rng)
         self.facts = SetupFacts()
+        self.rng = rng
+        self.security: MediaSecurity | None = None
+        """The call's media encryption; None where there is to be none."""
         self._local = local
         self._codec = codec
         self._way = ControlWay(codec, tunnelling)
@@ -180,6 +184,8 @@ class H323Call:
         encoded = [self._codec.encode_channel(one) for one in facts.fast_start]
         body = messages.setup(self._local, facts, encoded)
         more: dict[str, Any] = {"display": facts.display, "number": facts.called_number, "caller": facts.caller_number}
+        if self.security is not None:
+            body["tokens"] = self.security.offer()
         self._become(State.INITIATED, now)
         self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
 
@@ -206,6 +212,8 @@ class H323Call:
         self._become(State.ACTIVE, now)
         self._begin_control(now)
         body = messages.connect(self._local, self.facts)
+        if self.security is not None and self.security.agreed:
+            body["tokens"] = self.security.answer()
         if not self._way.tunnels and self._way.own_address is not None and self._way.separate is Separate.LISTENING:
             body["h245Address"] = messages.transport(self._way.own_address)
         self._send(Type.CONNECT, self._with_fast_start(body, final=True), display=self._local.display)
@@ -290,6 +298,8 @@ class H323Call:
         if not self._started and self._capabilities is not None:
             self._started = True
             self._round_trip = now + ROUND_TRIP_INTERVAL
+            if self.security is not None:
+                self.control.dress = self.security.dress
             self.control.start(self._capabilities, now)
 
     def listening(self, address: Address, now: float) -> None:
@@ -391,13 +401,20 @@ class H323Call:
             self._report(ListenControl())
         self._report(CallArrived(self.facts))
 
+    def _hear_security(self, signal: Signal) -> None:
+        """Take the callee's half of our key agreement; any message before CONNECT may bring it too."""
+        if self.security is not None and signal.body is not None:
+            self.security.take_answer(signal.body.get("tokens"))
+
     def _worked_on(self, signal: Signal, now: float) -> None:
         self._become(State.PROCEEDING, now)
+        self._hear_security(signal)
         self._hear_fast_start(signal.body or {}, final=False)
         self._report(Proceeding())
 
     def _rung(self, signal: Signal, now: float) -> None:
         self._become(State.DELIVERED, now)
+        self._hear_security(signal)
         self._hear_fast_start(signal.body or {}, final=False)
         if not self._rang:
             self._rang = True
@@ -409,6 +426,10 @@ class H323Call:
     def _answered(self, signal: Signal, now: float) -> None:
         self._become(State.ACTIVE, now)
         body = signal.body or {}
+        self._hear_security(signal)
+        if self.security is not None and self.security.required and not self.security.agreed:
+            self.release(Reason.ENCRYPTION_NEEDED, now)
+            return
         self._hear_fast_start(body, final=True)
         self._report(CallConnected(signal.display, messages.product(body.get("destinationInfo"))))
         self._begin_control(now)

@@ -9,7 +9,8 @@ import pytest
 
 from gateway.calls import CallFacts, CallProtocol, Direction, Floor, Line
 from gateway.reasons import Reason, Refused
-from gateway.rooms.desk import CROWD, PLAN_PACE, FrontDesk, HouseRules
+from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.directing import CROWD, PLAN_PACE
 from gateway.rooms.model import (
     Changed,
     Joined,
@@ -21,6 +22,7 @@ from gateway.rooms.model import (
     RoomSettings,
     SpeakerChanged,
 )
+from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
     Candidate,
@@ -28,12 +30,10 @@ from transcode.media import (
     Failed,
     KeyFrameWanted,
     LegId,
-    LegStatistics,
     MediaDescription,
     MediaEvent,
     Role,
     RoomId,
-    Sample,
     Silent,
     Speaker,
     SrtpPolicy,

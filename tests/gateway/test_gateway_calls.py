@@ -94,7 +94,7 @@ class Exchange(House):
         assert not self.desk.calls
         assert not self.board.bridges
         assert not self.desk._private
-        assert set(self.desk._directing) == {"100"}
+        assert self.desk._directing.rooms == {"100"}
 
 
 async def test_a_caller_is_answered_when_the_other_one_is_and_both_are_in_a_room_of_their_own() -> None:

@@ -87,6 +87,6 @@ async def test_pictures_go_both_ways(
         assert (picture["codec_in"], picture["codec_out"]) == (codec.replace(".", ""), codec.replace(".", ""))
         assert picture["frames_in"] > 30, picture
         assert picture["frames_out"] > 30, picture
-        assert (picture["width_in"], picture["height_in"]) in {(352, 288), (1280, 720), (640, 480), (704, 576)}
+        assert (picture["width_in"], picture["height_in"]) == ((640, 400) if codec == "H.264" else (352, 288))
         assert (picture["width_out"], picture["height_out"]) == size
-        assert terminal.saw(seconds=3).sizes, "the SIP terminal sees nothing"
+        assert terminal.saw().sizes, "the SIP terminal sees nothing"

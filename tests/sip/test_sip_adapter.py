@@ -330,11 +330,11 @@ async def test_a_key_frame_is_asked_for_at_most_once_a_second(adapter: SipAdapte
     await asyncio.sleep(0.05)
     await call.line.request_key_frame("1")
     assert peer.heard.empty()
-    adapter.calls.by_session[next(iter(adapter.calls.by_session))]._asked_key_frame -= 2
+    adapter.calls.by_session[next(iter(adapter.calls.by_session))].infos._asked_at -= 2
     await call.line.request_key_frame("1")
     await peer.asked("INFO", 415)
     await asyncio.sleep(0.05)
-    adapter.calls.by_session[next(iter(adapter.calls.by_session))]._asked_key_frame -= 2
+    adapter.calls.by_session[next(iter(adapter.calls.by_session))].infos._asked_at -= 2
     await call.line.request_key_frame("1")
     await asyncio.sleep(0.05)
     assert peer.heard.empty()

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from gateway.backoff import ADDRESS_TRIES, FIRST_PAUSE, FORGET, LONGEST_PAUSE, MAX_SOURCES, USER_TRIES, Backoff
 from sip.accounts import Account, Accounts
-from sip.backoff import ADDRESS_TRIES, FIRST_PAUSE, FORGET, LONGEST_PAUSE, MAX_SOURCES, USER_TRIES, Backoff
 from sip.digest_client import Attempt, Login
 from sip.digest_server import DigestServer
 from sip.events import Flow, Transport

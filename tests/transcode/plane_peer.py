@@ -22,6 +22,7 @@ from video_samples import colour_at, flat
 
 from transcode.audio import g711
 from transcode.frames import EncodedFrame
+from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
     Codec,
@@ -31,7 +32,6 @@ from transcode.media import (
     LegPlan,
     MediaDescription,
     MediaEvent,
-    MediaPlane,
     RoomId,
     SrtpKey,
     StreamDescription,

@@ -13,6 +13,7 @@ from rtp_phone import Phone, loudness
 
 from gateway.reasons import Reason, Refused
 from transcode.audio import g711
+from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
     Codec,
@@ -26,7 +27,6 @@ from transcode.media import (
     LegPlan,
     MediaDescription,
     MediaEvent,
-    MediaPlane,
     RoomId,
     SrtpPolicy,
     StreamDescription,

@@ -12,7 +12,8 @@ from plane_peer import ANN, BOB, ROOM, Line, Peer, together, until
 from rtp_phone import loudness
 
 from transcode.audio import g711
-from transcode.media import Abilities, Codec, Format, Kind, MediaDescription, MediaPlane
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Codec, Format, Kind, MediaDescription
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 

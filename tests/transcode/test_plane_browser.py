@@ -18,17 +18,8 @@ from video_samples import BLUE, GREEN, RED, colour_at, flat
 
 from gateway.reasons import Reason
 from gateway.webrtc.negotiation import Negotiation
-from transcode.media import (
-    Abilities,
-    Connected,
-    DataMessage,
-    Failed,
-    Kind,
-    LegId,
-    MediaDescription,
-    MediaPlane,
-    Transport,
-)
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Connected, DataMessage, Failed, Kind, LegId, MediaDescription, Transport
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 EVE = LegId("eve")

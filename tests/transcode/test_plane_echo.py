@@ -7,7 +7,8 @@ from plane_peer import ANN, BOB, ROOM, Peer, h264, meeting, until
 from rtp_phone import loudness
 from video_samples import GREEN, RED
 
-from transcode.media import LegPlan, MediaPlane, ViewPlan
+from transcode.interface import MediaPlane
+from transcode.media import LegPlan, ViewPlan
 
 
 @pytest.mark.parametrize("plane", ["direct", "process"], indirect=True)

@@ -11,7 +11,8 @@ from payload_streams import encode
 from plane_peer import ANN, BOB, FEEDBACK, Camera, Line, Peer, events_of, h264, meeting, until, video
 from video_samples import GREEN, RED
 
-from transcode.media import Codec, Format, KeyFrameWanted, MediaPlane
+from transcode.interface import MediaPlane
+from transcode.media import Codec, Format, KeyFrameWanted
 from transcode.payload.formats import packetizer
 from transcode.rtp import rtcp
 from transcode.rtp.packet import RtpPacket

@@ -13,17 +13,8 @@ from rtp_phone import loudness
 from transcode.audio import g711
 from transcode.ice.certificate import Certificate
 from transcode.ice.transport import IceTransport
-from transcode.media import (
-    Abilities,
-    Codec,
-    Ice,
-    Kind,
-    MediaDescription,
-    MediaPlane,
-    Setup,
-    StreamDescription,
-    Transport,
-)
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Codec, Ice, Kind, MediaDescription, Setup, StreamDescription, Transport
 from transcode.rtp.packet import RtpPacket, pack
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)

@@ -14,7 +14,8 @@ from rtp_phone import loudness
 
 from gateway.reasons import Refused
 from transcode.audio.dtmf import EventReceiver
-from transcode.media import Abilities, Codec, Format, Kind, LegId, MediaDescription, MediaPlane, RoomId
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Codec, Format, Kind, LegId, MediaDescription, RoomId
 
 OTHER = RoomId("200")
 EVENT = Format(Codec.TELEPHONE_EVENT, 101, 8000)

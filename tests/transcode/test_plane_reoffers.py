@@ -11,17 +11,8 @@ from rtp_phone import loudness
 from video_samples import BLUE, GREEN, RED
 
 from gateway.reasons import Reason, Refused
-from transcode.media import (
-    Abilities,
-    Codec,
-    Format,
-    Kind,
-    MediaDescription,
-    MediaPlane,
-    StreamDescription,
-    Transport,
-    Wanted,
-)
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Codec, Format, Kind, MediaDescription, StreamDescription, Transport, Wanted
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 

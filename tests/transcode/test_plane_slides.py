@@ -8,6 +8,7 @@ from dataclasses import replace
 from plane_peer import ANN, BOB, CYD, ROOM, Camera, Line, Peer, Screen, events_of, h264, meeting, until, video
 from video_samples import GREEN, RED
 
+from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
     Codec,
@@ -16,7 +17,6 @@ from transcode.media import (
     LegId,
     LegPlan,
     MediaDescription,
-    MediaPlane,
     Role,
     Sharing,
     ViewPlan,

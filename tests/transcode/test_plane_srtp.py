@@ -11,17 +11,8 @@ from rtp_phone import loudness
 from video_samples import GREEN, RED
 
 from gateway.reasons import Reason, Refused
-from transcode.media import (
-    Abilities,
-    Kind,
-    MediaDescription,
-    MediaPlane,
-    SrtpKey,
-    SrtpPolicy,
-    StreamDescription,
-    Suite,
-    Wanted,
-)
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Kind, MediaDescription, SrtpKey, SrtpPolicy, StreamDescription, Suite, Wanted
 from transcode.rtp.srtp import SrtpSession, make_key
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)

@@ -10,19 +10,8 @@ from plane_peer import Line, events_of, until
 from text_peer import TextTelephone
 
 from gateway.reasons import Reason, Refused
-from transcode.media import (
-    Abilities,
-    Codec,
-    Format,
-    Kind,
-    LegId,
-    MediaDescription,
-    MediaEvent,
-    MediaPlane,
-    RoomId,
-    Text,
-    Wanted,
-)
+from transcode.interface import MediaPlane
+from transcode.media import Abilities, Codec, Format, Kind, LegId, MediaDescription, MediaEvent, RoomId, Text, Wanted
 from transcode.payload.t140_lines import PAUSE
 
 ROOM = RoomId("100")

@@ -9,7 +9,8 @@ import pytest
 from plane_peer import ANN, BOB, CYD, Peer, h264, meeting, together, until, video
 from video_samples import BLUE, GREEN, RED
 
-from transcode.media import Codec, Format, MediaPlane
+from transcode.interface import MediaPlane
+from transcode.media import Codec, Format
 from transcode.payload.vp8 import parse_descriptor
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)

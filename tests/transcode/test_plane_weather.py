@@ -13,7 +13,8 @@ from rtp_phone import loudness
 from video_samples import BLUE, GREEN, RED
 
 from transcode.audio import g711
-from transcode.media import Codec, MediaPlane
+from transcode.interface import MediaPlane
+from transcode.media import Codec
 from transcode.rtp import rtcp
 from transcode.rtp.packet import pack
 

@@ -1,4 +1,4 @@
-"""One stream's RTP and RTCP on UDP sockets, plain or SRTP: the shell around `SourceLock` and `SrtpSession`.
+"""One stream's RTP and RTCP on UDP sockets, plain or encrypted: the shell around `SourceLock` and `SrtpSession`.
 
 Raw non-blocking sockets with the loop's reader callback, measured under uvloop on loopback against its datagram
 endpoints: equal for pictures, a little cheaper for sound, and bounded in what one wake-up does. Sound is read one
@@ -21,8 +21,9 @@ from collections.abc import Callable
 import structlog
 
 from gateway.reasons import Reason, Refused
-from transcode.media import Kind, SrtpKey
+from transcode.media import H235Keys, Kind, SrtpKey
 from transcode.rtp import rtcp
+from transcode.rtp.h235 import H235Session
 from transcode.rtp.packet import RtpPacket
 from transcode.rtp.ports import PortPool
 from transcode.rtp.source import ProvedLock, Source, SourceLock
@@ -72,7 +73,7 @@ class UdpTransport:
         self._burst = BURST[kind]
         self._lock = SourceLock()
         self._control_lock = SourceLock(RTCP_NEEDED)
-        self._srtp: SrtpSession | None = None
+        self._srtp: SrtpSession | H235Session | None = None
         self._control_srtp: SrtpSession | None = None
         self._encrypted = False
         self._mux = not pair
@@ -200,11 +201,19 @@ class UdpTransport:
             self._srtp, self._encrypted = None, False
             return
         self._encrypted = True
-        if self._srtp is None:
+        if not isinstance(self._srtp, SrtpSession):
             self._srtp = SrtpSession(send, receive, clear_rtcp)
         else:
             self._srtp.clear_rtcp = clear_rtcp
             self._srtp.rekey(send, receive)
+
+    def set_payload_keys(self, keys: H235Keys) -> None:
+        """Encrypt payloads as H.323 does from now on (H.235.6); RTCP stays clear. Raises Refused on an unusable key."""
+        if isinstance(self._srtp, H235Session):
+            self._srtp.rekey(keys)
+        else:
+            self._srtp = H235Session(keys)
+        self._encrypted = True
 
     def set_control_keys(self, send: SrtpKey | None, receive: SrtpKey | None) -> None:
         """Give RTCP on its own port keys of its own, as DTLS does there (RFC 5764 §4.2); until then it is shut."""

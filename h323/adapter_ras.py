@@ -1,0 +1,339 @@
+"""RAS between the adapter, the cores in `h323.ras`, and the network: who may call, and where calls go.
+
+Theory of operation. A zone is what stands behind it all: our own gatekeeper (`adapter_zone`), somebody else's
+(`adapter_endpoint`), or none. It owns a socket and one timer; whatever touches its core is followed by `pump`. The
+adapter asks here about each SETUP that comes, about each address that is dialled, and says when a call is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from random import Random
+from typing import Any, Protocol
+
+from gateway.calls import CallFacts
+from gateway.reasons import Reason, Refused
+from h323.adapter_config import H323Config, RasConfig
+from h323.ras.endpoint_calls import Asked
+from h323.ras.events import Leads
+from h323.ras.names import LOCATION, SIGNALLING, Names, SystemNames, look_up
+from h323.signalling.aliases import Dialled
+from h323.signalling.events import Address, SetupFacts
+
+RAS_PORT = 1719
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationInfo:
+    """One endpoint that is registered with us, as plain data for people and the API; as `sip` tells of its own."""
+
+    account: str
+    display_name: str
+    contact: str
+    transport: str
+    source: str
+    seconds: int
+    q: float
+    agent: str
+    path: tuple[str, ...]
+    instance: str
+    reachable: bool
+    protocol: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a call goes, and what is dialled there."""
+
+    address: Address
+    alias: str
+
+
+class Plan(Protocol):
+    """What the house's dial plan says to the gatekeeper."""
+
+    def leads(self, facts: CallFacts) -> Leads:
+        """Return where a call with these facts would go."""
+
+    def reserved(self, alias: str) -> bool:
+        """Tell whether no endpoint may have this name: a room's, or that of somebody who cannot prove it here."""
+
+
+class NoPlan:
+    """Knows of nothing: every alias is an endpoint's or nobody's."""
+
+    def leads(self, facts: CallFacts) -> Leads:
+        """See `Plan.leads`."""
+        return Leads.NOWHERE
+
+    def reserved(self, alias: str) -> bool:
+        """See `Plan.reserved`."""
+        return False
+
+
+class Zone(Protocol):
+    """A gatekeeper, ours or another's. Its methods raise `Refused`."""
+
+    @property
+    def port(self) -> int:
+        """The UDP port that is bound, 0 where there is none."""
+
+    async def start(self) -> None:
+        """Bind and begin. Raises twisted's CannotListenError."""
+
+    async def stop(self) -> None:
+        """Leave in good order."""
+
+    async def screen(self, facts: CallFacts, asked: Asked, setup: SetupFacts, peer: Address) -> CallFacts:
+        """Look at a call that comes in."""
+
+    async def admit(self, asked: Asked) -> Route | None:
+        """Ask about a call that we place to an address, or to an alias; None: this zone does not know it."""
+
+    async def locate(self, alias: str, places: list[Address]) -> Address | None:
+        """Ask these gatekeepers, or where there are none those that the zone knows, where an alias is (LRQ)."""
+
+    def over(self, call: bytes) -> None:
+        """A call is over."""
+
+    def has(self, alias: str) -> bool:
+        """Tell whether an endpoint of ours has this alias."""
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Return who is registered with us."""
+
+    def counters(self) -> dict[str, int]:
+        """Return all counts by name."""
+
+
+class NoZone:
+    """There is no gatekeeper: every call may come, and none is known but by its address."""
+
+    port = 0
+
+    async def start(self) -> None:
+        """Nothing begins."""
+
+    async def stop(self) -> None:
+        """Nothing ends."""
+
+    async def screen(self, facts: CallFacts, asked: Asked, setup: SetupFacts, peer: Address) -> CallFacts:
+        """Let every call in."""
+        return facts
+
+    async def admit(self, asked: Asked) -> Route | None:
+        """Call an address that is known."""
+        return Route(asked.address, "".join(asked.called[:1])) if asked.address is not None else None
+
+    async def locate(self, alias: str, places: list[Address]) -> Address | None:
+        """Nobody can be asked."""
+        return None
+
+    def over(self, call: bytes) -> None:
+        """Nobody wants to know."""
+
+    def has(self, alias: str) -> bool:
+        """Nobody is registered."""
+        return False
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Nobody is registered."""
+        return ()
+
+    def counters(self) -> dict[str, int]:
+        """Nothing is counted."""
+        return {}
+
+
+class Ras:
+    """One for the adapter. drop ends a call of ours by its identifier."""
+
+    def __init__(self, config: H323Config, rng: Random, plan: Plan | None, drop: Callable[[bytes], None]) -> None:
+        self._config = config
+        self._rng = rng
+        self._plan = plan or NoPlan()
+        self._drop = drop
+        self._names: Names
+        self._zone: Zone = NoZone()
+
+    async def start(self, reactor: Any, signalling_port: int) -> int | None:
+        """Begin, and return the port of RAS, None where there is none. Raises twisted's CannotListenError."""
+        from h323.adapter_endpoint import EndpointZone
+        from h323.adapter_zone import OwnZone
+
+        ras = self._config.ras
+        self._names = SystemNames(reactor)
+        if ras.gatekeeper == "embedded" and ras.port is not None:
+            neighbours = [await self._place(one) for one in ras.neighbours]
+            found = tuple(one for one in neighbours if one is not None)
+            self._zone = OwnZone(self._config, reactor, self._rng, self._plan, signalling_port, found)
+        elif ras.gatekeeper not in ("embedded", "off"):
+            place = None if ras.gatekeeper == "auto" else await self._place(ras.gatekeeper)
+            self._zone = EndpointZone(self._config, reactor, self._rng, signalling_port, place, self._drop)
+        await self._zone.start()
+        return self._zone.port or None
+
+    async def stop(self) -> None:
+        """Leave the gatekeeper, or tell everybody that there is none any more."""
+        await self._zone.stop()
+
+    async def _place(self, text: str) -> Address | None:
+        """Return where a gatekeeper is that is named as host[:port]."""
+        host, port = split_host(text, RAS_PORT)
+        if _is_literal(host):
+            return Address(host, port)
+        found = await self._names.addresses(host)
+        return Address(found[0], port) if found else None
+
+    # calls
+
+    async def screen(self, facts: CallFacts, setup: SetupFacts, reference: int, peer: Address) -> CallFacts:
+        """Look at a SETUP that came: return its facts with the account that it belongs to. Raises `Refused`."""
+        asked = Asked(
+            call=setup.call,
+            conference=setup.conference,
+            reference=reference,
+            answers=True,
+            called=setup.called_aliases,
+            caller=setup.caller_aliases,
+            caller_address=setup.caller_address or peer,
+        )
+        return await self._zone.screen(facts, asked, setup, peer)
+
+    async def route(self, dialled: Dialled, call: bytes, conference: bytes, reference: int, usual: int) -> Route:
+        """Return where a call goes that we place: `alias`, `alias@host`, `alias@domain` or `host`. Raises `Refused`.
+
+        An alias alone is looked for among our registrations, at the gatekeeper that we are registered with, at the
+        neighbours; at last it is taken for the name of a host. usual is the port of a host that names none.
+        """
+        asked = Asked(call, conference, reference, False)
+        host, alias = dialled.host, dialled.alias
+        if not host:
+            literal = _is_literal(split_host(alias, 0)[0])
+            found = None if literal else await self._known(replace(asked, called=(alias,)))
+            if found is not None:
+                return found
+            host, alias = alias, ""
+        if dialled.pin:
+            alias = f"{alias}#{dialled.pin}"
+        address = await self._address(host, alias, usual)
+        if address is None and not dialled.host:
+            raise Refused(Reason.NO_SUCH_USER, f"{host[:64]} is not known")
+        if address is None:
+            raise Refused(Reason.UNREACHABLE, f"{host[:64]} is not known")
+        found = await self._zone.admit(replace(asked, called=(alias,) if alias else (), address=address))
+        return found or Route(address, alias)
+
+    async def _known(self, asked: Asked) -> Route | None:
+        (alias,) = asked.called
+        found = await self._zone.admit(asked)
+        if found is not None:
+            return found
+        address = await self._zone.locate(alias, [])
+        return Route(address, alias) if address is not None else None
+
+    async def _address(self, host: str, alias: str, usual: int) -> Address | None:
+        name, port = split_host(host, 0)
+        if _is_literal(name):
+            return Address(name, port or usual)
+        if not port and "." in name:
+            found = await look_up(self._names, SIGNALLING, name)
+            if found:
+                return found[0]
+            places = [one for service in LOCATION for one in await look_up(self._names, service, name)]
+            located = await self._zone.locate(f"{alias}@{name}" if alias else name, places) if places else None
+            if located is not None:
+                return located
+        literals = await self._names.addresses(name)
+        return Address(literals[0], port or usual) if literals else None
+
+    def over(self, call: bytes) -> None:
+        """A call is over."""
+        self._zone.over(call)
+
+    # what others want to know
+
+    def has(self, alias: str) -> bool:
+        """Tell whether an endpoint of ours has this alias."""
+        return self._zone.has(alias)
+
+    def registrations(self) -> tuple[RegistrationInfo, ...]:
+        """Return who is registered with us, by name."""
+        return self._zone.registrations()
+
+    def counters(self) -> dict[str, int]:
+        """Return all counts by name."""
+        return {f"ras.{name}": count for name, count in self._zone.counters().items()}
+
+
+def split_host(text: str, usual: int) -> tuple[str, int]:
+    """Return host and port of `host`, `host:port` or `[address]:port`."""
+    host, mark, port = text.rpartition(":")
+    if not mark or "]" in port or not port.isdigit() or (":" in host and not host.startswith("[")):
+        host, port = text, str(usual)
+    return host.strip("[]"), min(int(port), 65_535)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+REASONS: dict[str, Reason] = {
+    "calledPartyNotRegistered": Reason.NO_SUCH_USER,
+    "incompleteAddress": Reason.NO_SUCH_USER,
+    "unallocatedNumber": Reason.NO_SUCH_USER,
+    "noRouteToDestination": Reason.UNREACHABLE,
+    "silent": Reason.UNREACHABLE,
+    "unregistered": Reason.UNREACHABLE,
+    "resourceUnavailable": Reason.OVERLOAD,
+    "exceedsCallCapacity": Reason.OVERLOAD,
+    "securityDenial": Reason.AUTHENTICATION_NEEDED,
+    "securityError": Reason.AUTHENTICATION_NEEDED,
+}
+"""What a gatekeeper's reason means here; all others are that it is not allowed."""
+
+
+def denied(reason: str) -> Refused:
+    """Return the refusal that an admission reject stands for."""
+    return Refused(REASONS.get(reason, Reason.NOT_ALLOWED), f"by the gatekeeper: {reason}")
+
+
+class Pump:
+    """One timer of a core on the loop; work is what to do when it rings and after everything."""
+
+    def __init__(self, due: Callable[[], float | None], ring: Callable[[float], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = due
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+        self._at: float | None = None
+
+    def set(self) -> None:
+        """Set the timer anew where another time is wanted."""
+        at = self._due()
+        if at != self._at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._at = at
+            self._timer = None if at is None else self._loop.call_at(at, self._rings)
+
+    def _rings(self) -> None:
+        self._timer = self._at = None
+        self._ring(self._loop.time())
+
+    def stop(self) -> None:
+        """Ring no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+__all__ = ["Plan", "Pump", "Ras", "RasConfig", "RegistrationInfo", "Route", "denied"]

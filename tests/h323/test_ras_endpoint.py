@@ -1,0 +1,158 @@
+"""Our registration with another's gatekeeper, when datagrams are lost, gatekeepers silent or change their mind."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import pytest
+from ras_zone import GATEKEEPER, NEIGHBOUR, Zone
+
+from h323.ras import messages
+from h323.ras.endpoint import LONGEST_WAIT, Joined, NotJoined, State
+from h323.ras.endpoint_calls import Denied
+from h323.ras.guard import Policy
+from h323.signalling.aliases import write_address
+from h323.signalling.events import Address
+
+SILENT = Address("192.0.2.99", 1719)
+
+
+def test_a_lost_request_is_sent_again() -> None:
+    zone = Zone()
+    zone.lost = {1, 3, 6}
+    bob = zone.station().start()
+    zone.wait(20)
+    assert bob.core.registered
+
+
+def test_whatever_is_lost_all_is_well_once_nothing_is_lost() -> None:
+    for seed in range(15):
+        rng = random.Random(seed)
+        zone = Zone({"bob": "secret"}, Policy.REGISTERED, ttl=60)
+        zone.lost = {number for number in range(1, 40) if rng.random() < 0.5}
+        bob = zone.station(user="bob", password="secret").start()
+        zone.wait(3_000)
+        assert bob.core.registered, seed
+        assert len(zone.gatekeeper.registry) == 1, seed
+        assert len(bob.core.requests) == len(zone.gatekeeper.requests) == 0, seed
+
+
+def test_attempts_come_slower_and_slower_but_never_end() -> None:
+    zone = Zone()
+    bob = zone.station(gatekeepers=(SILENT,)).start()
+    tried: list[float] = []
+    while len(tried) < 9:
+        zone.wait(1)
+        if bob.told and isinstance(bob.told[-1], NotJoined):
+            tried.append(zone.now)
+            bob.told.clear()
+    gaps = [after - before for before, after in pairwise(tried)]
+    assert gaps[0] < 30
+    assert all(after > before for before, after in pairwise(gaps[:4]))
+    assert max(gaps) <= LONGEST_WAIT * 1.25 + 15
+    assert bob.core.state is State.WAITING
+
+
+def test_the_next_gatekeeper_is_taken_where_one_is_silent() -> None:
+    zone = Zone()
+    bob = zone.station(gatekeepers=(SILENT, GATEKEEPER)).start()
+    zone.wait(12)
+    assert bob.core.registered
+    assert bob.told == [Joined("Zone", GATEKEEPER, bob.core.zone.endpoint)]
+
+
+def test_an_alternate_takes_over_when_the_gatekeeper_falls_silent() -> None:
+    zone = Zone(ttl=60)
+    zone.gatekeepers[NEIGHBOUR] = zone.make(None, Policy.OFF, "Far")
+    bob = zone.station().start()
+    bob.core._learn_alternates(
+        {"alternateGatekeeper": [{"rasAddress": write_address(NEIGHBOUR), "needToRegister": True, "priority": 1}]}
+    )
+    del zone.gatekeepers[GATEKEEPER]
+    zone.wait(90)
+    assert bob.core.registered
+    assert bob.core.zone.name == "Far"
+    assert NotJoined("silent", True) in bob.told
+
+
+def test_it_registers_anew_when_the_gatekeeper_has_forgotten_it() -> None:
+    zone = Zone(ttl=60)
+    bob = zone.station().start()
+    zone.gatekeepers[GATEKEEPER] = zone.gatekeeper = zone.make(None, Policy.OFF, "Zone", ttl=60)
+    zone.wait(60)
+    assert bob.core.registered
+    assert len(zone.gatekeeper.registry) == 1
+
+
+def test_it_leaves_in_good_order() -> None:
+    zone = Zone()
+    bob = zone.station().start()
+    bob.core.stop(zone.now)
+    zone.run()
+    assert bob.core.state is State.GONE
+    assert len(zone.gatekeeper.registry) == 0
+    assert bob.core.next_timeout() is None
+
+
+def test_it_leaves_though_nobody_confirms() -> None:
+    zone = Zone()
+    bob = zone.station().start()
+    zone.gatekeepers.clear()
+    bob.core.stop(zone.now)
+    zone.wait(15)
+    assert bob.core.state is State.GONE
+
+
+def test_no_call_is_asked_for_where_there_is_no_gatekeeper() -> None:
+    zone = Zone()
+    bob = zone.station(gatekeepers=(SILENT,)).start()
+    assert bob.ask("100") == [Denied("unregistered")]
+
+
+def test_a_call_is_denied_where_the_gatekeeper_falls_silent() -> None:
+    zone = Zone()
+    bob = zone.station().start()
+    zone.gatekeepers.clear()
+    outcome = bob.ask("100")
+    zone.wait(10)
+    assert outcome == [Denied("silent")]
+
+
+def test_a_confirmation_without_our_password_is_none() -> None:
+    zone = Zone({"bob": "secret"}, Policy.REGISTERED)
+    bob = zone.station(user="bob", password="secret")
+    bob.core.start(0.0)
+    (grq,) = bob.core.take()
+    zone.put(grq.data, bob.address)  # type: ignore[union-attr]
+    (gcf,) = zone.gatekeeper.take()
+    bob.core.receive(gcf.data, GATEKEEPER, 0.0)  # type: ignore[union-attr]
+    (rrq,) = bob.core.take()
+    forged = {
+        "requestSeqNum": messages.read(rrq.data).sequence,  # type: ignore[union-attr]
+        "protocolIdentifier": "0.0.8.2250.0.7",
+        "callSignalAddress": [],
+        "endpointIdentifier": "x",
+    }
+    bob.core.receive(messages.write("registrationConfirm", forged), GATEKEEPER, 0.0)
+    assert not bob.core.registered
+    assert bob.core.counters["unproved"] == 1
+
+
+def test_answers_of_others_are_none() -> None:
+    zone = Zone()
+    bob = zone.station()
+    bob.core.start(0.0)
+    (grq,) = bob.core.take()
+    zone.put(grq.data, bob.address)  # type: ignore[union-attr]
+    (gcf,) = zone.gatekeeper.take()
+    bob.core.receive(gcf.data, SILENT, 0.0)  # type: ignore[union-attr]
+    assert bob.core.state is State.DISCOVERING
+
+
+@pytest.mark.parametrize("prefixes", [(), ("0", "00")])
+def test_what_it_registers(prefixes: tuple[str, ...]) -> None:
+    zone = Zone()
+    zone.station(aliases=("bridge", "500"), prefixes=prefixes).start()
+    (one,) = zone.gatekeeper.registry
+    assert (one.aliases, one.prefixes, one.kind) == (("bridge", "500"), prefixes, "mcu")
