@@ -305,7 +305,7 @@ class SipAdapter:
 
     def _closed(self, flow: Flow, now: float) -> None:
         self.stack.closed(flow, now)
-        self.stranded.lost(flow)
+        self.stranded.lost(flow, self.registrar.accounts_on(flow) if self.registrar is not None else frozenset())
         if self.registrar is not None:
             self.registrar.closed(flow)
         self.trunks.closed(flow)

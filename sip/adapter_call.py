@@ -75,7 +75,8 @@ class Replaced:
 class SipCall:
     """One call. flow is the one that it began on; session None until the stack has given one.
 
-    replaced is the call that this one takes the place of, account the user who proved to be the caller. line is the
+    replaced is the call that this one takes the place of, account the user of ours who is the peer: who proved
+    to call, or was called where it registered. line is the
     trunk that it came through, slot its place in the trunk either way.
     """
 

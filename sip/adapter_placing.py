@@ -35,12 +35,16 @@ from transcode.media import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a call is placed. sender gives From and further headers for a flow; slot is the call's place in a trunk."""
+    """How a call is placed. sender gives From and further headers for a flow; slot is the call's place in a trunk.
+
+    account is the user of ours who is called.
+    """
 
     sender: Callable[[Flow], tuple[str, HeaderList]]
     route: Sequence[str] = ()
     login: Login | None = None
     slot: Slot | None = None
+    account: str = ""
 
 
 class PlacingOwner(CallOwner, Protocol):
@@ -162,12 +166,12 @@ class Placing:
         if target_of(binding.contact).transport.web:  # a browser takes nothing else (RFC 8827 §6.5, RFC 8834 §4.5)
             wanted = replace(wanted, encrypted=True, dtls=True, ice=True, bundle=True)
         dialling = self._dialling(str(binding.contact), wanted, binding.ways)
-        return await self._dial(dialling, facts, wanted, replace(manner, route=binding.path))
+        return await self._dial(dialling, facts, wanted, replace(manner, route=binding.path, account=binding.account))
 
     async def _dial(self, dialling: Dialling, facts: CallFacts, wanted: Wanted, manner: Manner) -> Call:
         flow = await dialling.next()
         call = SipCall(self._owner, None, flow, self._owner.exchange(flow))
-        call.slot = manner.slot
+        call.slot, call.account = manner.slot, manner.account
         facts = replace(
             facts,
             protocol=CallProtocol.SIP,

@@ -115,6 +115,10 @@ class Registrations:
         found = sorted(self._registrar.all(), key=lambda one: (one.account, -one.q, one.id))
         return tuple(self._info(binding, now) for binding in found)
 
+    def accounts_on(self, flow: Flow) -> frozenset[str]:
+        """Return the accounts that a connection leads to."""
+        return self._registrar.accounts_on(flow)
+
     def closed(self, flow: Flow) -> None:
         """Take note of a connection that is gone."""
         self._registrar.closed(flow)

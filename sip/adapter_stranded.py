@@ -43,32 +43,42 @@ class Stranded:
 
     def __init__(self, owner: StrandedOwner) -> None:
         self._owner = owner
-        self._waiting: dict[SessionId, asyncio.TimerHandle] = {}
+        self._waiting: dict[SessionId, tuple[asyncio.TimerHandle, frozenset[str]]] = {}
 
-    def lost(self, flow: Flow) -> None:
-        """A connection is gone; the calls that only it led to wait from now on."""
+    def lost(self, flow: Flow, accounts: frozenset[str]) -> None:
+        """A connection is gone, on which these accounts were registered; calls that only it led to wait from now on."""
         if not flow.transport.web:
             return
         for session in self._owner.stack.led_to_by(flow):
             self._owner.count("calls_stranded")
             again = self._waiting.pop(session, None)
             if again is not None:
-                again.cancel()
-            loop = asyncio.get_running_loop()
-            self._waiting[session] = loop.call_later(COME_BACK, partial(self._give_up, session, flow))
+                again[0].cancel()
+            call = self._owner.calls.get(session)
+            owners = frozenset({call.account}) if call is not None and call.account else accounts
+            timer = asyncio.get_running_loop().call_later(COME_BACK, partial(self._give_up, session, flow))
+            self._waiting[session] = (timer, owners)
 
     def registered(self, request: Request, flow: Flow) -> None:
-        """A REGISTER was accepted; the calls of its contacts go on over its connection."""
+        """A REGISTER was accepted; the calls of its account that have its contacts go on over its connection.
+
+        A contact alone proves nothing: whoever saw it in a call may register it for itself. The account is the one
+        that proved to call or was called, else one that had registered over the connection that was lost.
+        """
         if not self._waiting or not flow.transport.web:
             return
-        for session in tuple(self._waiting):
+        account = request.to.uri.name
+        for session, (timer, owners) in tuple(self._waiting.items()):
+            if account not in owners:
+                continue
             if any(self._owner.stack.lead_to(session, contact.uri, flow) for contact in request.contacts):
-                self._waiting.pop(session).cancel()
+                del self._waiting[session]
+                timer.cancel()
                 self._owner.count("calls_rescued")
 
     def stop(self) -> None:
         """Wait for nobody any more."""
-        for timer in self._waiting.values():
+        for timer, _ in self._waiting.values():
             timer.cancel()
         self._waiting.clear()
 

@@ -92,7 +92,7 @@ class Dialog:
 
     def answered(self, response: Response, flow: Flow | None) -> None:
         """Take route set and target of a response to the INVITE that makes the dialog (§12.1.2, §13.2.2.4)."""
-        self.routes = tuple(reversed(response.routes))
+        self.routes = tuple(reversed(response.routes)) if _readable(response.routes) else ()
         self.refresh(response, flow)
         host = self.remote_target.host
         if flow is not None and not self.routes:
@@ -170,6 +170,14 @@ class Dialog:
         if not reuse:
             return target, None
         return flow, target if flow.transport.reliable and not hidden(hop.host, flow) else None
+
+
+def _readable(routes: list[str]) -> bool:
+    """Tell whether a route set makes sense; along one that does not, nothing would arrive."""
+    try:
+        return all(parse_address(value) is not None for value in routes)
+    except (BadValue, BadUri):
+        return False
 
 
 def _same(target: Target, flow: Flow) -> bool:

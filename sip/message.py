@@ -170,6 +170,8 @@ class Request(_Common):
         if self.cseq.method != self.method:
             raise BadValue("CSeq names another method")
         _ = (self.via, self.from_, self.to, self.call_id, self.contacts, self.max_forwards)
+        for value in self.routes:  # they would come back as our Route
+            parse_address(value)
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""

@@ -5,10 +5,10 @@ speaks outbound. A REGISTER is read and checked whole before anything is changed
 A binding ends when its time is over, when its phone takes it away, when another takes its place, or when the only
 connection that led to it is lost.
 
-The way to a contact: through the proxies of Path; else by the flow that the REGISTER came on, where that is a
-connection or the contact's own address is not the one that we see (it is behind a translator); else to the address in
-the contact. Translators forget a silent UDP flow, so such flows are pinged; connections are held and pinged by the
-transport.
+The way to a contact, or to the first proxy of Path, is the flow that the REGISTER came on, and the address that the
+contact or Path names only where that is the one that we see. So a phone behind a translator is reached, and nobody who
+has an account can have us send an INVITE to a host of its choice, which may trust our address. Translators forget a
+silent UDP flow, so such flows are pinged; connections are held and pinged by the transport.
 
 Who registers is known before: credentials are looked at elsewhere (`sip.gate`). Times to the store are in seconds
 since 1970, which `epoch` turns into those of the clock that is passed in.
@@ -29,7 +29,7 @@ from sip.flow_token import flow_token, read_flow_token
 from sip.headers import split_values
 from sip.message import Request
 from sip.register_request import MAX_CONTACTS, Refusal, Registering, Wish, contact_value, read_register, same_uri
-from sip.routing import is_private, target_of
+from sip.routing import target_of
 from sip.timers import Timer, Timers
 from sip.uri import BadUri, Uri, parse_uri
 from sip.values import BadValue, parse_address, readable
@@ -61,7 +61,7 @@ class Binding:
     """One contact of an account.
 
     id tells an account's bindings apart. expires is of the clock that is passed in. flow is the one that it came on,
-    None where that is lost; translated whether only that flow leads to it.
+    None where that is lost; translated whether only that flow leads to it, or to the first proxy before it.
     """
 
     account: str
@@ -81,15 +81,9 @@ class Binding:
     @property
     def ways(self) -> list[Flow | Target]:
         """Where a request to this contact goes, the best first; empty where there is no way any more."""
+        known = [] if self.translated else [target_of(_first(self.contact, self.path))]
         flow = self.flow
-        if self.path:
-            first = target_of(parse_address(self.path[0]).uri)
-            return [flow, first] if flow is not None and flow.transport.reliable else [first]
-        if flow is None:
-            return [] if self.translated else [target_of(self.contact)]
-        if self.translated:
-            return [flow]
-        return [flow, target_of(self.contact)] if flow.transport.reliable else [target_of(self.contact)]
+        return [flow, *known] if flow is not None and (self.translated or flow.transport.reliable) else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +177,10 @@ class Registrar:
         entries = self._accounts.get(account, {}).values()
         return sorted((entry.binding for entry in entries), key=lambda one: (-one.q, -one.expires))
 
+    def accounts_on(self, flow: Flow) -> frozenset[str]:
+        """Return the accounts that have a binding which a flow leads to."""
+        return frozenset(account for account, _ in self._by_flow.get(flow, ()))
+
     def all(self) -> list[Binding]:
         """Return every binding there is."""
         return [entry.binding for entries in self._accounts.values() for entry in entries.values()]
@@ -272,8 +270,8 @@ class Registrar:
             call_id=readable(request.call_id),
             cseq=request.cseq.number,
             path=wanted.path,
-            flow=flow if wanted.direct or _leads_to(flow, wanted.path) else None,
-            translated=wanted.direct and not wanted.path and (wanted.outbound or _translated(wish.uri, flow)),
+            flow=flow,
+            translated=_translated(wish.uri, wanted.path, flow, wanted.outbound),
             instance=wish.instance,
             reg_id=wish.reg_id,
             agent=clean(request.headers.get("User-Agent") or "", MAX_AGENT),
@@ -316,7 +314,7 @@ class Registrar:
         self._count += 1
         if binding.flow is not None:
             self._by_flow.setdefault(binding.flow, set()).add((binding.account, binding.id))
-            if binding.translated and not binding.flow.transport.reliable:
+            if binding.translated and not binding.path and not binding.flow.transport.reliable:
                 self._ping_later(entry, now)
 
     def _ping_later(self, entry: _Entry, now: float) -> None:
@@ -383,7 +381,7 @@ class Registrar:
             path = tuple(str(parse_address(value)) for value in split_values(row.path))
         except (ValueError, BadUri, BadValue):
             return None
-        translated = flow is not None and not path and (bool(row.reg_id) or _translated(contact, flow))
+        translated = flow is None or _translated(contact, path, flow, bool(row.reg_id))
         return Binding(
             account=row.account,
             id=row.id,
@@ -401,14 +399,18 @@ class Registrar:
         )
 
 
-def _translated(contact: Uri, flow: Flow) -> bool:
-    """Tell whether a phone's own address is not the one that we see: only its flow leads to it."""
-    return flow.transport.web or is_private(contact.host) is None or contact.host != flow.remote_address
+def _first(contact: Uri, path: tuple[str, ...]) -> Uri:
+    """Return what is to be reached first: the first proxy of Path, else the contact."""
+    return parse_address(path[0]).uri if path else contact
 
 
-def _leads_to(flow: Flow, path: tuple[str, ...]) -> bool:
-    """Tell whether a flow is a connection of the proxy that Path names first."""
-    return bool(path) and flow.transport.reliable and parse_address(path[0]).uri.host == flow.remote_address
+def _translated(contact: Uri, path: tuple[str, ...], flow: Flow, outbound: bool) -> bool:
+    """Tell whether only its flow leads to a phone or to the proxy before it: the address that it names is not the one
+    that we see. A name says nothing about the address behind it."""
+    if flow.transport.web or (outbound and not path):
+        return True
+    first = _first(contact, path)
+    return (first.parameters.get("maddr") or first.host) != flow.remote_address
 
 
 def _outbound_id(wish: Wish) -> str:

@@ -326,6 +326,39 @@ class Wanted:
     separate: bool = False
 
 
+class CameraAct(Enum):
+    """What is asked of a camera (H.281 §5)."""
+
+    START = "start"
+    CONTINUE = "continue"
+    STOP = "stop"
+    SOURCE = "source"
+    SWITCHED = "switched"
+    STORE = "store"
+    RECALL = "recall"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraAction:
+    """One thing asked of a camera.
+
+    For START, CONTINUE and STOP: pan -1 left, 1 right; tilt -1 down, 1 up; zoom -1 out, 1 in; focus -1 out, 1 in; 0
+    leaves it. number is that of a source (1 is the main camera) or of a preset, 0 to 15.
+    """
+
+    act: CameraAct
+    pan: int = 0
+    tilt: int = 0
+    zoom: int = 0
+    focus: int = 0
+    number: int = 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything of it moves."""
+        return any((self.pan, self.tilt, self.zoom, self.focus))
+
+
 class Layout(Enum):
     """How a room's picture is divided."""
 

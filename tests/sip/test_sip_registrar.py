@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.store.registrations import MemoryRegistrations
@@ -231,12 +233,37 @@ def test_a_reachable_phone_outlives_its_connection() -> None:
 
 def test_path_is_kept_and_leads_through_its_proxies() -> None:
     bench = Bench()
-    path = ["<sip:inner@192.0.2.1;lr>", "<sip:edge@203.0.113.80;lr;ob>"]
+    path = ["<sip:inner@198.51.100.7;lr>", "<sip:edge@203.0.113.80;lr;ob>"]
     reply = bench.register(PHONE, extra=f"Path: {path[0]}\r\nPath: {path[1]}\r\nSupported: path\r\n", vias=3)
     assert [value for name, value in reply.headers if name == "Path"] == path
     (binding,) = bench.registrar.bindings("ann")
     assert binding.path == tuple(path)
-    assert binding.ways == [Target(Transport.UDP, "192.0.2.1")]
+    assert binding.ways == [Target(Transport.UDP, "198.51.100.7")]
+
+
+@pytest.mark.parametrize(
+    ("contact", "path"),
+    [
+        ("<sip:+19005550100@192.0.2.1>", ""),
+        ("<sip:+19005550100@carrier.example>", ""),
+        ("<sip:+19005550100@198.51.100.7;maddr=192.0.2.1>", ""),
+        (PHONE, "<sip:192.0.2.1;lr>"),
+        (PHONE, "<sip:carrier.example;lr>"),
+    ],
+)
+@pytest.mark.parametrize("vias", [1, 2])
+@pytest.mark.parametrize("flow", [UDP, replace(TLS, remote_address="198.51.100.7")], ids=["udp", "tls"])
+def test_nobody_has_us_call_a_host_that_it_does_not_speak_from(contact: str, path: str, vias: int, flow: Flow) -> None:
+    """Such a host may be a carrier that trusts our address."""
+    before = Bench()
+    extra = f"Path: {path}\r\nSupported: path\r\n" if path else ""
+    before.register(contact, extra=extra, vias=vias, flow=flow)
+    (binding,) = before.registrar.bindings("ann")
+    assert binding.ways == [flow]
+    after = Bench(before.store)
+    after.registrar.restore(frozenset({"ann"}), 10.0)
+    (restored,) = after.registrar.bindings("ann")
+    assert restored.ways == ([flow] if flow is UDP else []), "a connection did not outlive the restart"
 
 
 def test_a_flow_replaces_the_one_of_the_same_instance_and_number() -> None:

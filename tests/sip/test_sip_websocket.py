@@ -347,10 +347,11 @@ async def test_the_call_of_a_page_that_registers_again_goes_on(
 ) -> None:
     monkeypatch.setattr("sip.adapter_stranded.COME_BACK", 0.3)
     tab = await plug()
+    assert (await tab.register()).status == 200
     call = await call_in(tab, adapter)
     tab.link.lost()
     stranger = await plug(port=50_003, user="bob", password="pass")
-    assert (await stranger.register()).status == 200
+    assert (await stranger.register(("Contact", tab.contact))).status == 200, "it says that it is where the other was"
     assert adapter.counters().get("calls_rescued", 0) == 0
     tab.link = adapter.join(True, HERE, ("127.0.0.1", 50_002), tab.come, tab.shut)
     tab.contact_host += ":50000"  # as its stack writes it in calls

@@ -35,14 +35,19 @@ class Callgen(Program):
         tunnel: bool = True,
         video: str | None = None,
         options: Sequence[str] = (),
+        gatekeeper: str | None = None,
+        password: str | None = None,
     ) -> None:
+        """gatekeeper is host:port of the one to register with, as the mark's name and with the password."""
         super().__init__(f"callgen323 {mark.name}")
         self.mark = mark
         self.directory = directory / f"callgen-{mark.name}"
         self.directory.mkdir()
         self.port = free_port(socket.SOCK_STREAM)
         self.trace = self.directory / "trace"
-        self._options = ["-n", "-i", f"127.0.0.1:{self.port}", "-u", mark.name, "-O", "voice.wav", "-I", "heard"]
+        zone = ["-n"] if gatekeeper is None else ["-g", gatekeeper, "--require-gatekeeper"]
+        zone += [] if password is None else ["-p", password]
+        self._options = [*zone, "-i", f"127.0.0.1:{self.port}", "-u", mark.name, "-O", "voice.wav", "-I", "heard"]
         self._options += ["-t", "-t", "-t", "-t", "-o", str(self.trace), "-m", "1"]
         if not fast:
             self._options.append("-f")

@@ -1,0 +1,86 @@
+"""GNU Gatekeeper, if gnugk is on the PATH: a gatekeeper of other makers that the gateway registers with."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import socket
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+from peers.program import Program, free_port
+
+SETTINGS = """\
+[Gatekeeper::Main]
+Name=TestGK
+Home=127.0.0.1
+UnicastRasPort={ras}
+UseBroadcastListener=0
+UseMulticastListener=0
+TimeToLive=60
+StatusPort={status}
+[RoutedMode]
+GKRouted={routed}
+H245Routed={routed}
+CallSignalPort={signalling}
+[RasSrv::ARQFeatures]
+CallUnregisteredEndpoints=1
+[Gatekeeper::Auth]
+SimplePasswordAuth=required;RRQ,ARQ
+default=allow
+[SimplePasswordAuth]
+KeyFilled=0
+{passwords}
+"""
+
+
+class GnuGk(Program):
+    """One gatekeeper; passwords by user."""
+
+    def __init__(self, directory: Path, passwords: Mapping[str, str], routed: bool = False) -> None:
+        super().__init__("gnugk")
+        self._directory = directory / "gnugk"
+        self._directory.mkdir()
+        self.ras = free_port(socket.SOCK_DGRAM)
+        self.address = f"127.0.0.1:{self.ras}"
+        settings = SETTINGS.format(
+            ras=self.ras,
+            status=free_port(socket.SOCK_STREAM),
+            signalling=free_port(socket.SOCK_STREAM),
+            routed=int(routed),
+            passwords="\n".join(f"{user}={_hidden(user, password)}" for user, password in passwords.items()),
+        )
+        (self._directory / "gnugk.ini").write_text(settings)
+
+    async def run(self) -> None:
+        """Start it, and wait until it listens."""
+        await self.start(["gnugk", "-c", "gnugk.ini", "-ttttt"], self._directory)
+        await self.expect(r"Listening to 127\.0\.0\.1:\d+|RAS\s.*(?:Listen|Started)", 20)
+        await asyncio.sleep(0.5)
+
+    async def traces(self, pattern: str, seconds: float) -> re.Match[str]:
+        """Wait until it has written this."""
+        return await self.expect(pattern, seconds)
+
+
+def _hidden(user: str, password: str) -> str:
+    """Return a password as its configuration holds it: TEA under the user's name, in base64."""
+    key = struct.unpack("<4I", user.encode()[:16].ljust(16, b"\0"))
+    said = password.encode()
+    rest = len(said) % 8
+    said = said.ljust(len(said) + 7 - rest, b"\0") + bytes((rest,))
+    return base64.b64encode(b"".join(_tea(said[at : at + 8], key) for at in range(0, len(said), 8))).decode()
+
+
+def _tea(block: bytes, key: tuple[int, ...]) -> bytes:
+    first, second = struct.unpack(">2I", block)
+    total = 0
+    for _ in range(32):
+        total = (total + 0x9E3779B9) & 0xFFFFFFFF
+        first += ((second << 4) + key[0]) ^ (second + total) ^ ((second >> 5) + key[1])
+        first &= 0xFFFFFFFF
+        second += ((first << 4) + key[2]) ^ (first + total) ^ ((first >> 5) + key[3])
+        second &= 0xFFFFFFFF
+    return struct.pack(">2I", first, second)
