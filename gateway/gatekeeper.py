@@ -12,7 +12,7 @@ from gateway.rooms.desk import FrontDesk
 from gateway.rooms.dial_plan import Refuse, ToCall
 from h323.adapter_config import RasConfig
 from h323.ras.events import Leads
-from transcode.media import Sample
+from transcode.interface import Sample
 
 
 def ras_config(config: Config) -> RasConfig:
