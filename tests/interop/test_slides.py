@@ -97,11 +97,15 @@ async def test_slides_of_a_sip_terminal_reach_second_streams_and_stand_in_the_ot
         await asyncio.sleep(6)
         await page.screenshot(path=tmp_path / "slides.png")
         assert SLIDES in bob.slides().codes()
-        assert ann.slides().codes() == set()
         assert SLIDES not in bob.saw().codes()
         assert SLIDES not in ann.saw().codes()
         assert SLIDES in cleo.saw().codes()
-        assert SLIDES in await web.sees()
+
+        async def seen_by_browser() -> bool:
+            return SLIDES in await web.sees()
+
+        await comes(seen_by_browser, 30)  # its path takes little at first where the machine is busy
+        assert ann.slides().codes() == set()
         assert await page.locator(".person .mark.slides:not([hidden])").count() == 1
 
         async def nobody_presents() -> bool:
