@@ -127,13 +127,28 @@ def bench(
     call_rate: Annotated[int, typer.Option(help="Calls a second that are set up and torn down; 0: none.")] = 100,
     call_seconds: Annotated[int, typer.Option(help="Length of that, in each of two rounds.")] = 60,
     users: Annotated[int, typer.Option(help="Users that register; 0: none.")] = 10_000,
+    h323_rate: Annotated[int, typer.Option(help="H.323 calls a second; 0: none.")] = 10,
+    h323_seconds: Annotated[int, typer.Option(help="Length of that.")] = 20,
     write: Annotated[Path | None, typer.Option(help="File for the table.")] = Path("docs/capacity.md"),
 ) -> None:
     """Start a gateway, load it with calls and registrations, and print what they cost."""
     from gateway.bench.run import BenchOptions, main
 
     raise typer.Exit(
-        main(BenchOptions(audio_legs, talking, video_legs, seconds, write, call_rate, call_seconds, users))
+        main(
+            BenchOptions(
+                audio_legs,
+                talking,
+                video_legs,
+                seconds,
+                write,
+                call_rate,
+                call_seconds,
+                users,
+                h323_rate,
+                h323_seconds,
+            )
+        )
     )
 
 

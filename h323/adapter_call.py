@@ -87,7 +87,7 @@ class H323Line:
         self.slides: Slides | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
-        self._wanted = Wanted(separate=True, slides=True)
+        self._wanted = Wanted(separate=True, camera=True, slides=True)
         self._admission: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
@@ -274,7 +274,7 @@ class H323Line:
         self._agree_on_keys(sessions)
         # What fast start opens has no keys: encrypted media start slowly.
         proposals = () if sessions.security.active else self.core.facts.fast_start
-        chosen = sessions.choose(proposals) if proposals else []
+        chosen = sessions.choose(proposals, self.core.writable) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
         channels = tuple(one.answer for one in chosen)
@@ -312,7 +312,7 @@ class H323Line:
 
     async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
         """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.facts, self._wanted = facts, replace(wanted, separate=True, slides=wanted.video)
+        self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
@@ -458,7 +458,7 @@ class H323Line:
         """Offer the peer new media: our set once more, and the channels that follow from it."""
         if self.call is None or self._over is not None:
             return
-        self._wanted = replace(wanted, separate=True, slides=wanted.video)
+        self._wanted = replace(wanted, separate=True, camera=True, slides=wanted.video)
         self._do(self._offer_anew)
 
     async def _offer_anew(self) -> None:

@@ -10,7 +10,7 @@ Pure: channels in, requests and descriptions out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ FIRST_FREE_SESSION = 32
 DYNAMIC = 96
 """Payload type of what we send where the codec has no static one."""
 SLIDES: Key = (Kind.VIDEO, Role.SLIDES)
-_ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), SLIDES)
+_ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), SLIDES, (Kind.CAMERA, Role.MAIN))
 
 
 @dataclass(slots=True)
@@ -458,12 +458,14 @@ class Sessions:
             (_numbered(format), kind)
             for (kind, role), session in self._sessions.items()
             for format in session.stream.send
-            if role is Role.MAIN and format.codec is not Codec.TELEPHONE_EVENT
+            if role is Role.MAIN and format.codec not in (Codec.TELEPHONE_EVENT, Codec.H224)
         ]
         return fast_start.propose(formats, self.places(), bandwidth)
 
-    def choose(self, proposals: Iterable[Value]) -> list[fast_start.Chosen]:
-        """Choose from a caller's proposals and take the channels for open."""
+    def choose(
+        self, proposals: Iterable[Value], writable: Callable[[Value], bool] = lambda _: True
+    ) -> list[fast_start.Chosen]:
+        """Choose from a caller's proposals and take the channels for open; writable: whether one can be repeated."""
         kinds = {kind: kind for kind in self.places()}
 
         def receives(format: Format) -> bool:
@@ -472,7 +474,9 @@ class Sessions:
         def sends(format: Format) -> bool:
             return any(self.sends(format, kind) for kind in kinds)
 
-        chosen = fast_start.choose(list(proposals), self.places(), receives, sends)
+        chosen = [
+            one for one in fast_start.choose(list(proposals), self.places(), receives, sends) if writable(one.answer)
+        ]
         for one in chosen:
             self.adopt(one.facts, one.ours)
         return chosen

@@ -81,7 +81,7 @@ class Binding:
     @property
     def ways(self) -> list[Flow | Target]:
         """Where a request to this contact goes, the best first; empty where there is no way any more."""
-        known = [] if self.translated else [target_of(_first(self.contact, self.path))]
+        known: list[Flow | Target] = [] if self.translated else [target_of(_first(self.contact, self.path))]
         flow = self.flow
         return [flow, *known] if flow is not None and (self.translated or flow.transport.reliable) else known
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.reasons import Reason
 from transcode.media import (
     Abilities,
+    CameraAction,
     Candidate,
     Kind,
     LegId,
@@ -110,6 +111,9 @@ class MediaPlane(Protocol):
 
     async def send_text(self, leg: LegId, text: str) -> bool:
         """Send a line of real-time text to a leg; False if it has no open text stream, or too much waits."""
+
+    async def camera(self, leg: LegId, action: CameraAction) -> bool:
+        """Ask something of the camera of a leg's peer; False if it has none that can be asked (H.281)."""
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """Return a leg's counters."""

@@ -27,6 +27,7 @@ from transcode.interface import LegStatistics
 from transcode.media import (
     MAX_STREAMS,
     Abilities,
+    CameraAction,
     Candidate,
     Connected,
     DataMessage,
@@ -46,6 +47,7 @@ from transcode.negotiate import Chosen, choose, choose_answered
 from transcode.offers import keep_numbers, offered_streams
 from transcode.stream import Owner, Stream
 from transcode.stream_audio import AudioStream
+from transcode.stream_camera import CameraStream
 from transcode.stream_text import TextStream
 from transcode.stream_video import VideoStream
 
@@ -344,6 +346,12 @@ class Leg:
         """Send a line of real-time text; False if there is no stream for it, or too much waits."""
         return any(stream.write(text) for stream in self.streams.values() if isinstance(stream, TextStream))
 
+    # Cameras
+
+    def camera(self, action: CameraAction) -> bool:
+        """Ask something of the peer's camera; False if there is no stream for it, or no camera."""
+        return any(one.command(action) for one in self.streams.values() if isinstance(one, CameraStream))
+
     # Life
 
     @property
@@ -451,12 +459,19 @@ class Leg:
         self._closing.clear()
 
 
-_STREAMS: dict[Kind, type[Stream]] = {Kind.AUDIO: AudioStream, Kind.VIDEO: VideoStream, Kind.TEXT: TextStream}
+_STREAMS: dict[Kind, type[Stream]] = {
+    Kind.AUDIO: AudioStream,
+    Kind.VIDEO: VideoStream,
+    Kind.TEXT: TextStream,
+    Kind.CAMERA: CameraStream,
+}
+_QUIET = (Kind.TEXT, Kind.CAMERA)
+"""Kinds of streams on which nothing comes where nobody does anything."""
 
 
 def _is_missed(stream: Stream) -> bool:
     """Whether silence on a stream says that something is wrong; who writes nothing sends nothing."""
-    return stream.chosen is not None and bool(stream.chosen.receive) and stream.kind is not Kind.TEXT
+    return stream.chosen is not None and bool(stream.chosen.receive) and stream.kind not in _QUIET
 
 
 def _transport_of(remote: MediaDescription, chosen: dict[str, Chosen], id: str) -> StreamDescription:

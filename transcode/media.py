@@ -35,6 +35,7 @@ class Kind(Enum):
     VIDEO = "video"
     TEXT = "text"
     DATA = "data"
+    CAMERA = "camera"
 
 
 class Role(Enum):
@@ -63,6 +64,7 @@ class Codec(Enum):
     RTX = "rtx"
     T140 = "t140"
     RED = "red"
+    H224 = "H224"
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,9 +312,9 @@ class Wanted:
     """What a description that we offer is to hold: streams by kind and role, each with our direction.
 
     slides is a second video with that role. separate offers beside it what can only be received, to peers whose
-    directions are agreed on apart (H.245). encrypted demands encryption; dtls offers it by DTLS-SRTP instead of key
-    lines. ice offers ICE, bundle all streams on one transport that RTP and RTCP share (RFC 9143): with all four, what
-    a browser takes. A call that is up keeps its transports.
+    directions are agreed on apart (H.245). camera is far-end camera control. encrypted demands encryption; dtls offers
+    it by DTLS-SRTP instead of key lines. ice offers ICE, bundle all streams on one transport that RTP and RTCP share
+    (RFC 9143): with all four, what a browser takes. A call that is up keeps its transports.
     """
 
     audio: bool = True
@@ -324,6 +326,7 @@ class Wanted:
     ice: bool = False
     bundle: bool = False
     separate: bool = False
+    camera: bool = False
 
 
 class CameraAct(Enum):
@@ -510,6 +513,14 @@ class Text:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class CameraAsked:
+    """A leg's peer asks something of the camera that it sees."""
+
+    leg: LegId
+    action: CameraAction
+
+
 MediaEvent = (
     Talking
     | Speaker
@@ -523,4 +534,5 @@ MediaEvent = (
     | Sharing
     | DataMessage
     | Text
+    | CameraAsked
 )

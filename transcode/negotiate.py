@@ -114,7 +114,7 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
         transport = stream.transport
         spoken = abilities.ice and transport.ice is not None and transport.sctp_port is not None
         return Chosen(stream, (), None, sctp_port=transport.sctp_port) if spoken else None
-    if stream.kind is Kind.TEXT and not abilities.text:
+    if (stream.kind is Kind.TEXT and not abilities.text) or stream.kind is Kind.CAMERA:
         return None
     listed = stream.receive or stream.send
     if not listed:  # inactive in both directions: the line stays, nothing flows
@@ -313,6 +313,9 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
 
     We receive on our own payload types and send on theirs (RFC 3264 §6.1).
     """
+    if theirs.kind is Kind.CAMERA:
+        sends = theirs.receive[0] if theirs.receive and not on_hold(theirs) else None
+        return Chosen(theirs, theirs.send, sends)
     if theirs.separate:
         return _choose_separate(ours, theirs, abilities)
     known = {one.codec for one in (*ours.receive, *ours.send)}

@@ -27,6 +27,8 @@ _TEXT = (
     Format(Codec.T140, 105, 1000, parameters=(("cps", str(TEXT_RATE)),)),
 )
 """Text with two redundant generations, and plain (RFC 4103 §10)."""
+_CAMERA = tuple(Format(Codec.H224, 100, 8000, parameters=(("framing", one),)) for one in ("hdlc", "plain"))
+"""Camera control in both framings; each direction is agreed on by itself, so they may share a payload type."""
 _OLD_SIZES = (("cif", "1"), ("qcif", "1"))
 
 
@@ -56,6 +58,9 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
     if wanted.text and abilities.text:
         number = str(len(streams))
         streams.append(StreamDescription(number, Kind.TEXT, _TEXT, _TEXT, _NOWHERE))
+    if wanted.camera:
+        number = str(len(streams))
+        streams.append(StreamDescription(number, Kind.CAMERA, _CAMERA, _CAMERA, _NOWHERE))
     return tuple(streams)
 
 

@@ -21,7 +21,18 @@ from transcode.conference import Conference
 from transcode.interface import LegStatistics, Sample
 from transcode.lag import LagMeter
 from transcode.leg import Leg
-from transcode.media import Abilities, Candidate, LegId, MediaDescription, MediaEvent, Role, RoomId, ViewPlan, Wanted
+from transcode.media import (
+    Abilities,
+    CameraAction,
+    Candidate,
+    LegId,
+    MediaDescription,
+    MediaEvent,
+    Role,
+    RoomId,
+    ViewPlan,
+    Wanted,
+)
 from transcode.rtp.ports import PortPool
 from transcode.settings import PlaneSettings
 from transcode.video.pool import SWITCH_INTERVAL, WorkerPool
@@ -239,6 +250,10 @@ class Plane:
     async def send_text(self, leg: LegId, text: str) -> bool:
         """See `MediaPlane.send_text`."""
         return self._leg(leg).send_text(text)
+
+    async def camera(self, leg: LegId, action: CameraAction) -> bool:
+        """See `MediaPlane.camera`."""
+        return self._leg(leg).camera(action)
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""

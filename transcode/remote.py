@@ -19,6 +19,7 @@ from gateway.reasons import Reason, Refused
 from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
+    CameraAction,
     Candidate,
     Failed,
     LegId,
@@ -235,6 +236,10 @@ class RemotePlane:
     async def send_text(self, leg: LegId, text: str) -> bool:
         """See `MediaPlane.send_text`."""
         return await self._call("send_text", leg, text)  # type: ignore[no-any-return]
+
+    async def camera(self, leg: LegId, action: CameraAction) -> bool:
+        """See `MediaPlane.camera`."""
+        return await self._call("camera", leg, action)  # type: ignore[no-any-return]
 
     async def statistics(self, leg: LegId) -> LegStatistics:
         """See `MediaPlane.statistics`."""

@@ -22,6 +22,8 @@ from typing import Any
 
 import uvloop
 
+from gateway.bench import h323_phone
+
 T1 = 0.5
 """Seconds until a request is sent again; doubled each time, to T2 at most (RFC 3261 §17.1.2.1)."""
 T2 = 4.0
@@ -57,7 +59,10 @@ _OFFER = (
 
 @dataclass(frozen=True, slots=True)
 class SignallingJob:
-    """What to do: calls at `rate` a second for `seconds`, each of `hold` seconds, to the rooms in turn; or users."""
+    """What to do: calls at `rate` a second for `seconds`, each of `hold` seconds, to the rooms in turn; or users.
+
+    kind is calls (SIP), h323 (calls too), or registrations.
+    """
 
     host: str
     port: int
@@ -123,7 +128,7 @@ class Caller(asyncio.DatagramProtocol):
 
     async def run(self) -> None:
         """Do the job."""
-        await (self._call_on() if self.job.kind == "calls" else self._register_all())
+        await (self._register_all() if self.job.kind == "registrations" else self._call_on())
 
     async def _call_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,7 +139,8 @@ class Caller(asyncio.DatagramProtocol):
             for index in range(rate * min(self.job.seconds, MAX_SECONDS)):
                 await asyncio.sleep(began + index / rate - loop.time())
                 await gate.acquire()
-                group.create_task(self._count(self._call(index), gate))
+                call = self._call if self.job.kind == "calls" else self._call_h323
+                group.create_task(self._count(call(index), gate))
 
     async def _register_all(self) -> None:
         gate = asyncio.Semaphore(MAX_ASKING)
@@ -178,6 +184,21 @@ class Caller(asyncio.DatagramProtocol):
                 raise _Failed(f"BYE {status}")
         finally:
             del self._acks[key]
+
+    async def _call_h323(self, index: int) -> None:
+        media = int(self._media.getsockname()[1])
+        phone = h323_phone.H323Phone(f"load {index}", h323_phone.describe("127.0.0.1", media, None))
+        began = time.monotonic()
+        try:
+            await phone.dial(self.job.host, self.job.port, self.job.rooms[index % len(self.job.rooms)])
+            self.times.append(time.monotonic() - began)
+            await asyncio.sleep(self.job.hold)
+            if phone.ended is not None:
+                raise _Failed(f"ended by {phone.ended.value}")
+        except (h323_phone.CallRefused, TimeoutError, OSError) as error:
+            raise _Failed(f"SETUP {error!r}"[:80]) from None
+        finally:
+            await phone.hang_up()
 
     async def _register(self, index: int) -> None:
         user, id_ = f"u{index}", f"r{next(self._numbers)}x{self.port}"

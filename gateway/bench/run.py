@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench import signalling
+from gateway.bench import h323, signalling
 from gateway.bench.caller import MAX_ASKING, MAX_RATE, MAX_USERS
 from gateway.bench.generator import MAX_LEGS, MAX_SECONDS, WARM_SECONDS, Findings, Job
 from gateway.bench.process import GatewayProcess, Metrics, Usage
@@ -55,6 +55,8 @@ class BenchOptions:
     call_rate: int = 100
     call_seconds: int = 60
     users: int = 10_000
+    h323_rate: int = 10
+    h323_seconds: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,12 @@ class BenchResult:
     measurements: tuple[Measurement, ...]
     calls: CallCost | None = None
     registrations: RegistrationCost | None = None
+    h323: h323.H323Cost | None = None
 
     @property
     def complete(self) -> bool:
         """Whether every call and registration came in, nothing was left, and every delay was measured."""
-        others = [one.complete for one in (self.calls, self.registrations) if one is not None]
+        others = [one.complete for one in (self.calls, self.registrations, self.h323) if one is not None]
         return all(others) and all(not one.findings.refused and one.findings.marks_found for one in self.measurements)
 
 
@@ -112,13 +115,16 @@ async def bench(options: BenchOptions) -> BenchResult:
     for kind, legs in (("audio", options.audio_legs), ("video", options.video_legs)):
         if legs > 0:
             found.append(await _measure(kind, min(legs, MAX_LEGS), options.talking, seconds))
-    calls = registrations = None
+    calls = registrations = h323_calls = None
     if options.call_rate > 0:
         pace = min(options.call_rate, MAX_RATE), max(1, min(options.call_seconds, MAX_SECONDS))
         calls = await signalling.measure_calls(*pace, CALL_HOLD)
     if options.users > 0:
         registrations = await signalling.measure_registrations(min(options.users, MAX_USERS))
-    return BenchResult(machine(), tuple(found), calls, registrations)
+    if options.h323_rate > 0:
+        pace = min(options.h323_rate, MAX_RATE), max(1, min(options.h323_seconds, MAX_SECONDS))
+        h323_calls = await h323.measure(*pace, CALL_HOLD)
+    return BenchResult(machine(), tuple(found), calls, registrations, h323_calls)
 
 
 async def _measure(kind: str, legs: int, talking: int, seconds: int) -> Measurement:
@@ -276,6 +282,8 @@ def tables(result: BenchResult) -> list[tuple[str, Rows]]:
         found.append(("Calls set up and torn down", signalling.call_rows(result.calls, MARK_LAG)))
     if result.registrations is not None:
         found.append(("Registered users", signalling.registration_rows(result.registrations)))
+    if result.h323 is not None:
+        found.append(("H.323 calls set up and torn down", h323.rows(result.h323)))
     return found
 
 
@@ -302,6 +310,8 @@ def markdown(result: BenchResult, options: BenchOptions) -> str:
             users=options.users,
             asking=MAX_ASKING,
         )
+    if result.h323 is not None:
+        parts[0] += h323.METHOD.format(job=result.h323.job, standing=h323.STANDING)
     for title, lines in tables(result):
         parts.append(f"## {title}\n")
         parts.append("| what | value | mark | |\n|---|---|---|---|")

@@ -87,7 +87,7 @@ class RegistrationCost:
 async def measure_calls(rate: int, seconds: int, hold: float, linger: float = LINGER) -> CallCost:
     """Call and hang up at a pace, in `ROUNDS` rounds with `linger` seconds after each. Raises RuntimeError."""
     rooms = [{"id": id, "name": f"Room {id}", "max_participants": 500} for id in ROOMS]
-    async with _gateway({"rooms": rooms}) as gateway:
+    async with started({"rooms": rooms}) as gateway:
         job = SignallingJob(gateway.host, gateway.udp, "calls", rate, seconds, hold, ROOMS)
         before, files = await gateway.metrics(), gateway.files()
         memory, rounds = [gateway.usage().memory], []
@@ -127,7 +127,7 @@ async def measure_registrations(users: int) -> RegistrationCost:
             await store.keep_account(StoredAccount(f"u{number}", md5=ha1(f"u{number}", REALM)))
         await store.close()
 
-    async with _gateway({"sip": {"realm": REALM}}, accounts) as gateway:
+    async with started({"sip": {"realm": REALM}}, accounts) as gateway:
         before, spent = gateway.usage().memory, gateway.usage().seconds
         found = await generate(SignallingJob(gateway.host, gateway.udp, "registrations", users=users), REGISTER_SECONDS)
         spent = gateway.usage().seconds - spent
@@ -137,7 +137,7 @@ async def measure_registrations(users: int) -> RegistrationCost:
 
 
 @asynccontextmanager
-async def _gateway(changes: dict[str, object], prepare: object = None) -> AsyncIterator[GatewayProcess]:
+async def started(changes: dict[str, object], prepare: object = None) -> AsyncIterator[GatewayProcess]:
     with tempfile.TemporaryDirectory(prefix="roombridge-bench-") as place:
         gateway = GatewayProcess(Path(place), changes)
         if callable(prepare):

@@ -20,6 +20,7 @@ from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
+from gateway.rooms.cameras import Cameras
 from gateway.rooms.dial_plan import ToCall, ToRoom
 from gateway.rooms.directing import Directing
 from gateway.rooms.identity import make_id, make_token
@@ -44,6 +45,7 @@ from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
 from transcode.interface import MediaPlane
 from transcode.media import (
+    CameraAsked,
     CandidateFound,
     Connected,
     Dtmf,
@@ -82,6 +84,7 @@ class FrontDesk:
         self.load = Load()
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
+        self.cameras = Cameras(plane)
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
@@ -349,6 +352,7 @@ class FrontDesk:
         if self.calls.pop(call.id, None) is None:
             return
         self._legs.pop(call.leg, None)
+        self.cameras.forget(call)
         self._count(call.room, -1)
         same = self._same[call.resume_token]
         same.remove(call)
@@ -434,6 +438,9 @@ class FrontDesk:
         except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
             log.debug("message_refused", call=call.id, reason=refused.reason.value)
 
+    async def _camera(self, call: RoomCall, event: CameraAsked) -> None:
+        await self.cameras.asked(call, event.action)
+
     async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
         await call.line.request_key_frame(event.stream)
 
@@ -486,6 +493,7 @@ class FrontDesk:
 
 _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     Dtmf: FrontDesk._pressed,
+    CameraAsked: FrontDesk._camera,
     KeyFrameWanted: FrontDesk._key_frame,
     Failed: FrontDesk._failed,
     Silent: FrontDesk._silent,

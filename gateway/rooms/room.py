@@ -142,6 +142,12 @@ class Room:
         self.speaker = id
         return [SpeakerChanged(self.settings.id, id)]
 
+    def seen_by(self, leg: LegId) -> LegId | None:
+        """Return the leg whose picture another one sees largest: the speaker's, or that of the only other one."""
+        others = [one for one in self._participants.values() if one.leg != leg]
+        speaking = next((one.leg for one in others if one.id == self.speaker), None)
+        return others[0].leg if speaking is None and len(others) == 1 else speaking
+
     def formats(self, event: FormatsChanged) -> list[RoomEvent]:
         """Note what a leg's stream carries."""
         who = self.by_leg(event.leg)

@@ -20,6 +20,7 @@ from gateway.web.calls import start_transfer
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
+    CameraWish,
     Invitation,
     MessageList,
     MessageShape,
@@ -38,7 +39,7 @@ from gateway.web.shapes import (
     participant_shape,
     room_shape,
 )
-from transcode.media import RoomId
+from transcode.media import CameraAct, CameraAction, RoomId
 
 VERSION = "1"
 MAX_ROOMS = 10_000
@@ -194,6 +195,16 @@ async def transfer_participant(office: InOffice, room: RoomKey, id: SomebodyKey,
     """
     await start_transfer(office, office.desk.call_of(office.desk.room(room), ParticipantId(id)), asked)
     return Response(status_code=202)
+
+
+@router.post("/rooms/{room}/participants/{id}/camera", dependencies=ROOMS, tags=["participants"], status_code=204)
+async def move_camera(office: InOffice, room: RoomKey, id: SomebodyKey, asked: CameraWish) -> Response:
+    """Move the camera of a participant that lets it be moved from afar: one in an H.323 call with H.224."""
+    one = _somebody(office.desk.room(room), id)
+    wish = CameraAction(CameraAct(asked.act), asked.pan, asked.tilt, asked.zoom, asked.focus, asked.number)
+    if not await office.desk.plane.camera(one.leg, wish):
+        raise Refused(Reason.UNSUPPORTED, "this participant has no camera that can be moved from here")
+    return Response(status_code=204)
 
 
 async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:

@@ -235,6 +235,22 @@ class Transfer(Asked):
         return self
 
 
+class CameraWish(Asked):
+    """What a participant's camera is to do (H.281).
+
+    start moves it until stop, or for 20 seconds at most: pan -1 left, 1 right; tilt -1 down, 1 up; zoom and focus -1
+    out, 1 in. source selects the camera of that number; store keeps its position as the preset of that number, recall
+    goes back there.
+    """
+
+    act: Literal["start", "stop", "source", "store", "recall"]
+    pan: Annotated[int, Field(ge=-1, le=1)] = 0
+    tilt: Annotated[int, Field(ge=-1, le=1)] = 0
+    zoom: Annotated[int, Field(ge=-1, le=1)] = 0
+    focus: Annotated[int, Field(ge=-1, le=1)] = 0
+    number: Annotated[int, Field(ge=0, le=15)] = 0
+
+
 class Move(Asked):
     """The room that a participant is to be in."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from h323.describe.audio import read_audio, write_received
+from h323.describe.camera import read_camera, write_camera
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
 from h323.h235.capabilities import read_security
 from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role, StreamDescription
@@ -146,6 +147,9 @@ def write_capabilities(local: MediaDescription) -> Value:
             if keys is not None:
                 event = {"dynamicRTPPayloadType": keys.payload_type, "audioTelephoneEvent": "0-16"}
                 add([("receiveRTPAudioTelephonyEventCapability", event)])
+        elif stream.kind is Kind.CAMERA:
+            framings = (one.parameter("framing") for one in stream.receive)
+            add(("receiveAndTransmitDataApplicationCapability", write_camera(one)) for one in framings)
         elif stream.kind is Kind.VIDEO and stream.role is Role.MAIN:
             video += stream.receive
             add(("receiveVideoCapability", one) for one in _video_capabilities(stream.receive, stream.bandwidth))
@@ -191,6 +195,8 @@ _RECEIVES = {
     "receiveAndTransmitAudioCapability": Kind.AUDIO,
     "receiveVideoCapability": Kind.VIDEO,
     "receiveAndTransmitVideoCapability": Kind.VIDEO,
+    "receiveDataApplicationCapability": Kind.CAMERA,
+    "receiveAndTransmitDataApplicationCapability": Kind.CAMERA,
 }
 
 
@@ -225,6 +231,9 @@ def read_capabilities(value: Value) -> PeerAbilities:
 
 
 def _read_entry(number: int, kind: Kind, capability: Any, packetization: frozenset[str]) -> Entry | None:
+    if kind is Kind.CAMERA:
+        camera = read_camera(capability)
+        return None if camera is None else Entry(number, kind, Role.MAIN, camera, capability, None)
     role, inner = read_role(capability)
     if inner is None:
         return None

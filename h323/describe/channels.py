@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from h323.describe.audio import read_audio, write_audio
+from h323.describe.camera import read_camera, write_camera
 from h323.describe.capabilities import descriptor_text, read_role
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
 from h323.h235.capabilities import unwrap
@@ -19,10 +20,10 @@ from transcode.media import Codec, Format, H235Cipher, Kind, Role
 
 Value = dict[str, Any]
 
-SESSIONS = {Kind.AUDIO: 1, Kind.VIDEO: 2, Kind.DATA: 3}
+SESSIONS = {Kind.AUDIO: 1, Kind.VIDEO: 2, Kind.CAMERA: 3}
 """The three primary sessions that every endpoint knows (H.225.0 §6.1); others are numbered by the master."""
 MAX_SESSION = 255
-_KINDS = {"audioData": Kind.AUDIO, "videoData": Kind.VIDEO, "data": Kind.DATA}
+_KINDS = {"audioData": Kind.AUDIO, "videoData": Kind.VIDEO, "data": Kind.CAMERA}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def data_type(format: Format, role: Role, bandwidth: int | None, capability: Any
     audio = write_audio(format)
     if audio is not None:
         return ("audioData", capability or audio)
+    if format.codec is Codec.H224:
+        return ("data", capability or write_camera(format.parameter("framing")))
     video = capability or write_video(format, bandwidth)
     if video is None:
         raise ValueError(f"H.245 has no name for {format.codec.value}")
@@ -145,6 +148,8 @@ def read_request(request: Value) -> ChannelFacts:
     kind = _KINDS.get(name)
     parameters = _inside(half.get("multiplexParameters"), "h2250LogicalChannelParameters")
     role, format, rate = _read_data(kind, inner, parameters)
+    if kind is Kind.CAMERA and reverse is not None and not backwards:
+        format = None  # both ways in one channel: over RTP each side opens its own (H.323 Annex Q)
     return ChannelFacts(
         number,
         kind,
@@ -166,6 +171,8 @@ def _inside(choice: Any, name: str) -> Value:
 
 
 def _read_data(kind: Kind | None, inner: Any, parameters: Value) -> tuple[Role, Format | None, int | None]:
+    if kind is Kind.CAMERA:
+        return Role.MAIN, _numbered(read_camera(inner), parameters.get("dynamicRTPPayloadType")), None
     if inner is None or inner[0] is None or kind not in (Kind.AUDIO, Kind.VIDEO):
         return Role.MAIN, None, None
     number = parameters.get("dynamicRTPPayloadType")

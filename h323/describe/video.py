@@ -91,7 +91,7 @@ def _write_h264(format: Format, units: int) -> dict[str, Any]:
     profile = {0x42: BASELINE, 0x4D: MAIN, 0x64: HIGH, 0x58: EXTENDED}.get(known.idc, BASELINE)
     parameters = [
         _parameter(PROFILE, "booleanArray", profile),
-        _parameter(LEVEL, "unsignedMin", _code(known.level_idc)),
+        _parameter(LEVEL, "unsignedMin", _code(known.level)),
     ]
     for name, number, unit in (("max-mbps", MAX_MBPS, MBPS_UNIT), ("max-fs", MAX_FS, FS_UNIT)):
         given = format.parameter(name)

@@ -193,6 +193,13 @@ class Control:
         channel = self._own.get(number)
         return channel is not None and channel.feed("close", None, now)
 
+    def give_up(self, number: int) -> None:
+        """A channel of ours could not even be asked for: it counts as refused."""
+        channel = self._own.get(number)
+        if channel is not None:
+            channel.feed("openLogicalChannelReject", {"cause": ("unspecified", None)}, 0.0)
+            self._drop_released()
+
     def ask_close(self, number: int, now: float, reason: str = "normal") -> bool:
         """Ask the peer to close a channel of its own: unknown, normal, reopen or reservationFailure."""
         channel = self._peer.get(number)

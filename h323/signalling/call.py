@@ -21,7 +21,7 @@ from typing import Any
 from gateway.reasons import Reason
 from h323.h235.security import MediaSecurity
 from h323.h245.control import Control
-from h323.h245.events import ControlFailed, SessionEnded
+from h323.h245.events import ControlFailed, Pdu, SessionEnded
 from h323.q931 import Type
 from h323.signalling import messages
 from h323.signalling.aliases import read_address, read_aliases
@@ -250,15 +250,33 @@ class H323Call:
             self._send(Type.FACILITY)
 
     def _pump_control(self) -> None:
-        for item in self.control.take():
-            if isinstance(item, tuple):
-                self._way.queue(item)
-            elif isinstance(item, SessionEnded) and self.over:
-                pass
-            else:
-                self._report(ControlReported(item))
+        while items := self.control.take():
+            for item in items:
+                if isinstance(item, tuple):
+                    self._queue(item)
+                elif not (isinstance(item, SessionEnded) and self.over):
+                    self._report(ControlReported(item))
+
+    def _queue(self, pdu: Pdu) -> None:
+        try:
+            self._way.queue(pdu)
+        except ValueError:
+            # It repeats something of the peer's that holds parts of a later version, which cannot be written.
+            _, (name, value) = pdu
+            if name == "openLogicalChannel":
+                self.control.give_up(value["forwardLogicalChannelNumber"])
+            elif name == "functionNotUnderstood":
+                self._way.queue(("indication", ("functionNotSupported", {"cause": ("unknownFunction", None)})))
 
     # fast start
+
+    def writable(self, channel: Value) -> bool:
+        """Whether a channel of the peer's can be repeated in an answer: it may hold parts of a later version."""
+        try:
+            self._codec.encode_channel(channel)
+        except ValueError:
+            return False
+        return True
 
     def _choose(self, channels: tuple[Value, ...] | None) -> None:
         if channels is not None and self._fast_start is None:

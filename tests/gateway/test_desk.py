@@ -25,6 +25,7 @@ from gateway.rooms.model import (
 from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
+    CameraAction,
     Candidate,
     Dtmf,
     Failed,
@@ -56,6 +57,7 @@ class RecordingPlane:
         self.confirmed: list[tuple[LegId, str]] = []
         self.refuse: Reason | None = None
         self.deaf: set[LegId] = set()
+        self.camera_moves: list[tuple[LegId, CameraAction]] = []
         self.texts: list[tuple[LegId, str]] = []
         self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
@@ -90,6 +92,10 @@ class RecordingPlane:
 
     async def confirm_key(self, leg: LegId, digit: str) -> None:
         self.confirmed.append((leg, digit))
+
+    async def camera(self, leg: LegId, action: CameraAction) -> bool:
+        self.camera_moves.append((leg, action))
+        return leg not in self.deaf
 
     async def send_text(self, leg: LegId, text: str) -> bool:
         if leg in self.deaf:

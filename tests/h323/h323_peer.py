@@ -167,20 +167,22 @@ class Peer:
         return cls(Stream(*await asyncio.open_connection("127.0.0.1", port, ssl=context)), True, **more)
 
     async def _read(self) -> None:
-        while (data := await self.stream.next()) is not None:
-            signal = read_signal(data)
-            if not self.signals and not self.caller:
-                self.reference = signal.reference
-            self.signals.append(signal)
-            self.control += [CODEC.decode(one) for one in signal.control]
-            self._wake()
+        with suppress(OSError):
+            while (data := await self.stream.next()) is not None:
+                signal = read_signal(data)
+                if not self.signals and not self.caller:
+                    self.reference = signal.reference
+                self.signals.append(signal)
+                self.control += [CODEC.decode(one) for one in signal.control]
+                self._wake()
         self.ended = True
         self._wake()
 
     async def _read_separate(self, stream: Stream) -> None:
-        while (data := await stream.next()) is not None:
-            self.control.append(CODEC.decode(data))
-            self._wake()
+        with suppress(OSError):
+            while (data := await stream.next()) is not None:
+                self.control.append(CODEC.decode(data))
+                self._wake()
 
     def _wake(self) -> None:
         self._more.set()

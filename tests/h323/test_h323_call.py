@@ -12,9 +12,18 @@ from call_pair import CallPair, End
 from h245_pair import ABILITIES, SOUND
 
 from gateway.reasons import Reason
-from h323.h245.events import CapabilitiesReceived, ChannelAnswered, ChannelOffered, Determined, Keys, RoundTrip
+from h323.h245.events import (
+    CapabilitiesReceived,
+    ChannelAnswered,
+    ChannelOffered,
+    ChannelRefused,
+    Determined,
+    Keys,
+    RoundTrip,
+    Told,
+)
 from h323.q931 import Type
-from h323.signalling.call import ROUND_TRIP_INTERVAL, T301, T303, T310, State
+from h323.signalling.call import LEAVE_TIME, ROUND_TRIP_INTERVAL, T301, T302, T303, T310, State
 from h323.signalling.events import (
     Address,
     CallArrived,
@@ -31,6 +40,7 @@ from h323.signalling.events import (
 )
 from h323.signalling.messages import facility
 
+UNKNOWN = ("audioData", (None, None))
 PROPOSAL = {"forwardLogicalChannelNumber": 1, **SOUND}
 
 
@@ -321,3 +331,59 @@ def _random_step(pair: CallPair, rng: random.Random) -> None:
         case _:
             for _ in range(rng.randrange(4)):
                 pair.deliver(end)
+
+
+def test_what_repeats_parts_of_a_later_version_is_not_sent_as_it_is() -> None:
+    pair = CallPair()
+    pair.place()
+    pair.settle()
+    pair.connect()
+    call = pair.caller.call
+    call.control.refuse_function(("request", ("conferenceRequest", (None, None))))
+    number = call.control.open(
+        {"forwardLogicalChannelParameters": {**SOUND["forwardLogicalChannelParameters"], "dataType": UNKNOWN}}, pair.now
+    )
+    call.flush()
+    pair.settle()
+    assert [event.kind for event in pair.callee.controlled(Told)] == ["indication"]
+    assert pair.caller.controlled(ChannelRefused) == [ChannelRefused(number, "unspecified")]
+    assert not pair.callee.controlled(ChannelOffered)
+    assert not call.writable({"forwardLogicalChannelNumber": 1})
+    assert call.writable(PROPOSAL)
+
+
+def test_a_number_that_comes_digit_by_digit_is_asked_for() -> None:
+    pair = CallPair()
+    pair.place(called_aliases=(), body={"canOverlapSend": True})
+    pair.settle()
+    assert pair.callee.kinds() == ["SETUP_ACKNOWLEDGE"]
+    assert not pair.callee.reported(CallArrived)
+    for keys in ("4", "7#"):
+        pair.caller.call.press(keys)
+        pair.settle()
+    assert pair.callee.reported(CallArrived)[0].facts.called_number == "47"
+    assert pair.callee.kinds() == ["SETUP_ACKNOWLEDGE", "CALL_PROCEEDING"]
+    assert not pair.callee.reported(KeypadPressed)
+
+
+def test_a_number_is_whole_when_no_digit_comes_for_long() -> None:
+    pair = CallPair()
+    pair.place(called_aliases=(), body={"canOverlapSend": True})
+    pair.settle()
+    pair.caller.call.press("12")
+    pair.settle()
+    pair.tick(T302 + 0.1)
+    assert pair.callee.reported(CallArrived)[0].facts.called_number == "12"
+
+
+def test_a_peer_that_ends_its_session_is_released_when_it_says_no_more() -> None:
+    pair = CallPair()
+    pair.place()
+    pair.settle()
+    pair.connect()
+    pair.callee.call.control.end(pair.now)
+    pair.callee.call.flush()
+    pair.settle()
+    assert pair.caller.call.state is State.ACTIVE
+    pair.tick(LEAVE_TIME + 0.1)
+    assert pair.caller.reported(CallEnded)[0].reason is Reason.NORMAL

@@ -11,15 +11,22 @@ from typing import Any
 
 import pytest
 
+from gateway.reasons import Reason
 from h323 import q931, tpkt
 from h323.asn1 import load
+from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.messages import Kind, encode
 from h323.per import compile_modules
 from h323.per.constructed import Choice
 from h323.per.scalars import Unused
+from h323.sessions import Sessions
+from h323.signalling.events import SetupFacts
 
-sys.path.append(str(Path(__file__).parents[1] / "h323"))
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("h323", "sip")]
+from call_pair import CallPair
 from h323_values import Values
+from sip_fake_house import our_offer
+from test_h323_call import WAYS
 
 pytestmark = pytest.mark.interop
 SPEC = compile_modules(load())
@@ -148,3 +155,76 @@ def test_a_malformed_message_would_be_seen(tmp_path: Path) -> None:
     path = tmp_path / "h323.pcap"
     capture.save(path)
     assert tshark(path, "-Y", '_ws.malformed || _ws.expert.group == "Malformed"')
+
+
+def whole_call(capture: Writer, name: str, caller: dict[str, Any], callee: dict[str, Any], fast: bool) -> None:
+    """Put all messages of one call of ours into the capture, from SETUP to RELEASE COMPLETE."""
+    pair = CallPair(caller, callee)
+    ways = {pair.caller: pair.caller.way, pair.callee: pair.callee.way}
+    seen: list[tuple[str, Any]] = []
+    original = CallPair.deliver
+
+    def deliver(self: CallPair, end: Any) -> bool:
+        self.drain(end)
+        if ways[end]:
+            seen.append(ways[end][0])
+        return original(self, end)
+
+    pair.deliver = deliver.__get__(pair)  # type: ignore[method-assign]
+    local = our_offer()
+    pair.caller.call.place(
+        SetupFacts(
+            caller_aliases=("Ann", "ann@example.org", "4711"),
+            called_aliases=("100",),
+            called_number="100",
+            caller_number="4711",
+            display="Ann",
+            conference=bytes(16),
+            call=bytes(range(16)),
+            fast_start=tuple(Sessions(local, "192.0.2.1").proposals(768_000)) if fast else (),
+            bandwidth=768_000,
+        ),
+        write_capabilities(local),
+        pair.now,
+    )
+    pair.settle()
+    pair.callee.call.ring(pair.now)
+    pair.settle()
+    pair.callee.call.connect(write_capabilities(local), pair.now, () if fast else None)
+    pair.settle()
+    for number, opening in enumerate(_openings(local)):
+        pair.caller.call.control.open(opening, pair.now, number + 1)
+    pair.caller.call.control.send(("indication", ("userInput", ("signal", {"signalType": "5", "duration": 100}))))
+    pair.caller.call.control.ask_key_frame(2)
+    pair.caller.call.control.limit_rate(2, 384_000)
+    pair.caller.call.flush()
+    pair.caller.call.press("5")
+    pair.settle()
+    pair.caller.call.release(Reason.NORMAL, pair.now)
+    pair.settle()
+    for kind, data in seen:
+        if kind == "signal":
+            capture.add(name, tpkt.frame(data), udp=False)
+        elif kind == "control":
+            capture.add(name, tunnelled(data), udp=False)
+
+
+def _openings(local: Any) -> list[Any]:
+    peer = Sessions(local, "192.0.2.2")
+    peer.take_abilities(read_capabilities(write_capabilities(local)))
+    return [one.request for one in peer.openings()]
+
+
+@pytest.mark.timeout(120)
+def test_tshark_reads_whole_calls_of_ours_however_they_start(tmp_path: Path) -> None:
+    capture = Writer()
+    for name, (caller, callee) in WAYS.items():
+        for fast in (False, True):
+            whole_call(capture, name, caller, callee, fast)
+    path = tmp_path / "calls.pcap"
+    capture.save(path)
+    kinds = set(tshark(path, "-Y", "h225", "-T", "fields", "-e", "h225.h323_message_body"))
+    assert len(kinds) >= 6, kinds
+    assert len(tshark(path, "-Y", "h245", "-T", "fields", "-e", "frame.number")) > 50
+    bad = tshark(path, "-Y", '_ws.malformed || _ws.expert.group == "Malformed"', "-T", "fields", "-e", "frame.number")
+    assert [(capture.names[int(n) - 1], capture.packets[int(n) - 1].hex()) for n in bad] == []

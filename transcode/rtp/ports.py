@@ -21,9 +21,9 @@ REST = 10.0
 """Seconds that a freed port is left alone if another one is free: a peer needs a moment to hear that the call ended."""
 MAX_ATTEMPTS = 64
 """Slots tried for one stream: other programs may hold some ports of the range, not most of it."""
-DSCP = {Kind.AUDIO: 46, Kind.VIDEO: 34, Kind.TEXT: 18, Kind.DATA: 18}
+DSCP = {Kind.AUDIO: 46, Kind.VIDEO: 34, Kind.TEXT: 18, Kind.DATA: 18, Kind.CAMERA: 18}
 """Expedited forwarding for sound, AF41 for pictures, AF21 for data (RFC 4594 §2.3)."""
-RECEIVE_BUFFER = {Kind.AUDIO: 64 * 1024, Kind.VIDEO: 512 * 1024, Kind.TEXT: 64 * 1024, Kind.DATA: 64 * 1024}
+RECEIVE_BUFFER = {kind: 512 * 1024 if kind is Kind.VIDEO else 64 * 1024 for kind in Kind}
 """Octets in the kernel: a second of sound; two large key frames that arrive while the loop is busy."""
 
 

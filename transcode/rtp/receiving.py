@@ -15,7 +15,7 @@ from transcode.rtp.missing import Missing
 from transcode.rtp.packet import RtpPacket
 from transcode.rtp.reception import Reception, Step
 
-QUIET_BEFORE_TAKEOVER = {Kind.AUDIO: 0.06, Kind.VIDEO: 0.2, Kind.TEXT: 1.0, Kind.DATA: 0.2}
+QUIET_BEFORE_TAKEOVER = {Kind.AUDIO: 0.06, Kind.VIDEO: 0.2, Kind.TEXT: 1.0, Kind.DATA: 0.2, Kind.CAMERA: 1.0}
 """Seconds that the source must be silent before another one takes over: three packets of sound, some pictures."""
 MAX_ANNOUNCED = 32
 """SSRCs of one stream that signalling may promise; simulcast with retransmission has six."""

@@ -24,7 +24,7 @@ from transcode.rtp.history import SLOTS, History
 from transcode.rtp.missing import Missing
 from transcode.rtp.receiving import INFINITE, Receiving
 
-REPORT_INTERVAL = {Kind.AUDIO: 4.0, Kind.VIDEO: 1.5, Kind.TEXT: 4.0, Kind.DATA: 4.0}
+REPORT_INTERVAL = {Kind.AUDIO: 4.0, Kind.VIDEO: 1.5, Kind.TEXT: 4.0, Kind.DATA: 4.0, Kind.CAMERA: 4.0}
 """Mean seconds between reports: the reduced minimum of RFC 3550 §6.2; video's feed the sender's rate control."""
 MIN_INTERVAL, MAX_INTERVAL = 1.0, 5.0
 FIRST_INTERVAL = 0.5

@@ -32,7 +32,7 @@ from transcode.rtp.transport import PacketHandler
 
 MAX_DATAGRAM = 2048
 """Octets; media packets fit an Ethernet frame, so a longer one is none."""
-BURST = {Kind.AUDIO: 1, Kind.VIDEO: 32, Kind.TEXT: 1, Kind.DATA: 8}
+BURST = {Kind.AUDIO: 1, Kind.VIDEO: 32, Kind.TEXT: 1, Kind.DATA: 8, Kind.CAMERA: 1}
 """Datagrams read in one wake-up: 32 packets are handled in about a quarter of a millisecond."""
 RTCP_BURST = 4
 RTCP_NEEDED = 2

@@ -48,10 +48,10 @@ class Presenter(Terminal):
             await self._sharing.stop()
             self._sharing = None
 
-    def slides(self) -> seeing.Watcher:
-        """Decode the slides that came."""
+    def slides(self, every: int = 8) -> seeing.Watcher:
+        """Decode the slides that came, and look at one of so many."""
         watcher = seeing.Watcher()
-        watcher.watch([packet for packet in self.screen.kept if packet.data[1] & 0x7F == 96])
+        watcher.watch([packet for packet in self.screen.kept if packet.data[1] & 0x7F == 96], every)
         return watcher
 
     async def hang_up(self) -> None:

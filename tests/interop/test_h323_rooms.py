@@ -1,0 +1,108 @@
+"""Our own H.323 terminal in a room with a SIP terminal and Chromium: who hears whom, who sees whom; and loss, keys."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import house
+import marks
+import party
+import pytest
+from peers.chromium import Chromium
+from peers.ours import Terminal
+from peers.ours323 import Terminal323
+from starting import StartGateway
+
+from gateway.bench import clip
+from gateway.bench.h323_phone import CallRefused
+from gateway.reasons import Reason
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+LISTENING = 10.0
+LOOKING = 25.0
+
+
+@pytest.mark.parametrize(
+    ("tunnelling", "fast"), [(True, False), (False, True)], ids=["slow-tunnelled", "fast-separate"]
+)
+async def test_h323_sip_and_chromium_hear_and_see_each_other(
+    start_gateway: StartGateway, tmp_path: Path, tunnelling: bool, fast: bool
+) -> None:
+    gateway = await start_gateway()
+    async with AsyncExitStack() as stack:
+        hardware = Terminal323(marks.ANN, clip.encode(marks.ANN.code, 640, 360, marks.FRAME_RATE, 600_000))
+        stack.push_async_callback(hardware.hang_up)
+        terminal = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 600_000))
+        stack.push_async_callback(terminal.hang_up)
+        browser = Chromium(marks.EVE, tmp_path)
+        stack.push_async_callback(browser.stop)
+        await browser.begin()
+        await hardware.dial("127.0.0.1", gateway.h323, "100", tunnelling, fast)
+        await terminal.dial("127.0.0.1", gateway.udp, "100")
+        await browser.join(gateway.url, "100")
+        await house.holds(gateway, 3)
+        assert sorted(one["protocol"] for one in await gateway.participants()) == ["h323", "sip", "webrtc"]
+        await asyncio.sleep(LISTENING)
+        watchers = {
+            "h323": (marks.ANN, hardware.sees),
+            "sip": (marks.BOB, terminal.sees),
+            "chromium": (marks.EVE, browser.sees),
+        }
+        await party.assert_all_see(watchers, LOOKING)
+        heard = {marks.ANN: hardware.heard(), marks.BOB: terminal.heard(), marks.EVE: await browser.heard()}
+        for mark, recording in heard.items():
+            party.assert_hears(mark.name, recording, mark, [one for one in heard if one != mark])
+        await hardware.hang_up()
+        await house.holds(gateway, 2)
+
+
+async def _sees(watcher: Terminal | Terminal323, other: marks.Mark) -> None:
+    """Wait until somebody's picture stands in what was received since it was last cleared."""
+    async with asyncio.timeout(15):
+        while other.code not in watcher.saw(every=2).codes(least=1):
+            await asyncio.sleep(0.5)
+
+
+async def test_a_lost_key_frame_is_asked_for_and_sent_again(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway()
+    async with AsyncExitStack() as stack:
+        hardware = Terminal323(marks.ANN, clip.encode(marks.ANN.code, 640, 360, marks.FRAME_RATE, 600_000))
+        stack.push_async_callback(hardware.hang_up)
+        terminal = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 600_000))
+        stack.push_async_callback(terminal.hang_up)
+        await hardware.dial("127.0.0.1", gateway.h323, "100")
+        await terminal.dial("127.0.0.1", gateway.udp, "100")
+        await _sees(hardware, marks.BOB)
+        await _sees(terminal, marks.ANN)
+
+        # Ours to it: all that came before counts as lost, so that only a new key frame shows anything.
+        assert hardware.phone is not None
+        hardware.picture.kept.clear()
+        hardware.phone.ask_for_key_frame()
+        await _sees(hardware, marks.BOB)
+
+        # Its own to us: a hole in what it sends has us ask by videoFastUpdatePicture.
+        asked = hardware.picture.counters.key_frame_requests
+        assert hardware.video is not None
+        hardware.video.sequence += 40
+        hardware.video.place = 7
+        async with asyncio.timeout(10):
+            while hardware.picture.counters.key_frame_requests == asked:
+                await asyncio.sleep(0.1)
+        terminal.ask_for_key_frame()
+        terminal.picture.kept.clear()
+        await _sees(terminal, marks.ANN)
+
+
+async def test_who_calls_nobody_is_told_so(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(media={"process": False})
+    hardware = Terminal323(marks.ANN)
+    with pytest.raises(CallRefused) as refused:
+        await hardware.dial("127.0.0.1", gateway.h323, "999")
+    assert refused.value.reason is Reason.UNREACHABLE  # that is what H.225.0 has for it
+    await hardware.hang_up()
+    metrics = await gateway.metrics()
+    assert metrics.total("roombridge_h323_messages_total", kind="received.SETUP") == 1
+    assert metrics.total("roombridge_h323_open", what="calls") == 0
