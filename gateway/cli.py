@@ -100,6 +100,8 @@ def banner(config: Config, started: object) -> None:
             port = started.h323[name]
             suffix = "" if port == usual else f":{port}"
             table.add_row("H.323" + parameter, f"{bracketed}{suffix}##{room}")
+    if config.h323.gatekeeper == "embedded" and "ras" in started.h323:
+        table.add_row("Gatekeeper", f"{bracketed}:{started.h323['ras']}")
     if started.fresh_token:
         table.add_row("API token", started.fresh_token)
         table.add_row("", "[dim]note it now: it is shown once and kept nowhere[/]")

@@ -309,9 +309,11 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _trunks_are_there(self) -> Config:
         known = {trunk.name for trunk in self.trunks} | {""}
-        for named in (*self.dial_plan, *self.outbound.rules):
-            if named.trunk not in known:
-                raise ValueError(f"there is no trunk {named.trunk!r}")
+        named = [name for rule in self.dial_plan for name in (rule.trunk, *rule.from_trunk)]
+        named += [name for rule in self.outbound.rules for name in (rule.trunk, *rule.from_trunks)]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"there is no trunk {name!r}")
         return self
 
     @classmethod

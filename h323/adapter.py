@@ -360,7 +360,10 @@ class H323Adapter:
             log.info("h323_forwarded", why=forwarded.why, to=forwarded.target)
             self.count(f"forwarded.{forwarded.why}")
             dialled = read_dialled(forwarded.target)
-        return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
+        try:
+            return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
+        except CallForwarded:
+            raise Refused(Reason.LOOP, "forwarded twice") from None
 
     async def _dial(self, dialled: Dialled, facts: CallFacts, wanted: Wanted, display: str, secure: bool) -> Call:
         if not self._running or self._stopping:

@@ -8,6 +8,7 @@ from urllib.parse import quote as escape
 from sip.adapter_config import SipConfig
 from sip.adapter_facts import MAX_NAME, clean
 from sip.events import Flow
+from sip.routing import same_family
 from sip.transport import Network
 from sip.uri import Uri
 from sip.values import NameAddr
@@ -44,7 +45,10 @@ class Names:
 
     def advertised(self, flow: Flow) -> str:
         """Return the address that a peer reaches us at."""
-        return self._config.public_address or flow.local_address or "127.0.0.1"
+        public, own = self._config.public_address, flow.local_address
+        if public is not None and (not own or same_family(public, own)):
+            return public
+        return own or "127.0.0.1"
 
     def sender(self, user: str, display: str, flow: Flow) -> str:
         """Return the From of a call that we place; user is unescaped, "" for none."""

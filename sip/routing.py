@@ -29,6 +29,13 @@ def is_private(host: str) -> bool | None:
     return address.is_private
 
 
+def same_family(one: str, other: str) -> bool:
+    """Tell whether two hosts can be of one version of IP: a name fits both."""
+    if is_private(one) is None or is_private(other) is None:
+        return True
+    return (":" in one) == (":" in other)
+
+
 def hidden(host: str, flow: Flow) -> bool:
     """Tell whether a peer that calls itself host is behind a translator, seen from where its message came from."""
     return is_private(host) is True and host != flow.remote_address and is_private(flow.remote_address) is False
@@ -82,7 +89,9 @@ def own_address(config: StackConfig, way: Flow | Target, known: str) -> tuple[st
 
     Raises ValueError where there is none.
     """
-    host = config.host or (way.local_address if isinstance(way, Flow) else known)
+    near = way.local_address if isinstance(way, Flow) else known
+    host = config.host if not near or same_family(config.host, near) else near
+    host = host or near
     if not host:
         raise ValueError("a target without flow needs a configured host")
     port = config.ports.get(way.transport)

@@ -265,8 +265,11 @@ class UdpCarrier(Riders):
         setup: Setup | None,
     ) -> Transport:
         dtls = self._dtls.describe(setup) if self._dtls is not None and setup is not None else None
+        public = abilities.public_address or self._public_address
+        if public is not None and own not in NOBODY and (":" in public) != (":" in own):
+            public = None  # a peer of the other family does not come through that translator
         return Transport(
-            address=abilities.public_address or self._public_address or abilities.local_address or own,
+            address=public or abilities.local_address or own,
             port=self.udp.port,
             rtcp_port=None if mux or self.udp.rtcp_port == self.udp.port + 1 else self.udp.rtcp_port,
             rtcp_mux=mux,

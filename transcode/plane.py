@@ -1,4 +1,4 @@
-"""The media plane itself: legs and rooms on one event loop, implementing `transcode.media.MediaPlane`.
+"""The media plane itself: legs and rooms on one event loop, implementing `transcode.interface.MediaPlane`.
 
 One clock drives it: every 20 ms each room mixes its sound, and each leg's timers are looked at (those of
 pictures and text in every tick, so that a lost packet is asked for at once; those of sound about once a second). Codec

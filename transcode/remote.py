@@ -48,7 +48,7 @@ RESTART_PAUSE = 0.5
 
 
 class RemotePlane:
-    """Implements `transcode.media.MediaPlane` towards a process of its own."""
+    """Implements `transcode.interface.MediaPlane` towards a process of its own."""
 
     def __init__(self, settings: PlaneSettings) -> None:
         self._settings = settings

@@ -239,9 +239,8 @@ class Softphone:
         self._endpoint.libDestroy()
 
     def _hang_up(self) -> None:
-        for call in self.calls:
-            if call.isActive():
-                call.hangup(pj.CallOpParam())
+        # All of them: a call that took another's place (Replaces) is PJSUA's own, and ending PJSUA with it up crashes.
+        self._endpoint.hangupAllCalls()
         self.wait(lambda: not any(call.isActive() for call in self.calls), 2.0)
         self.wait(lambda: False, SETTLE)
 

@@ -50,6 +50,8 @@ class Admissions:
         self._all: dict[Key, Admission] = {}
         self._ends: dict[bytes, set[Key]] = {}
         self._used = 0
+        self._soonest = float("inf")
+        """Nothing is due before this; it is looked for anew when it comes, not at each report."""
 
     def __len__(self) -> int:
         """Return how many ends of calls are admitted."""
@@ -101,6 +103,7 @@ class Admissions:
             return False
         before = self._of_call(admission.call)
         self._all[key] = admission
+        self._soonest = min(self._soonest, self._due(admission))
         self._ends.setdefault(admission.call, set()).add(key)
         self._used += self._of_call(admission.call) - before
         return True
@@ -123,11 +126,19 @@ class Admissions:
 
     def silent(self, now: float) -> list[Admission]:
         """Return those of which nothing was heard for too long: to be asked for, or, asked already, over."""
-        return [one for one in self._all.values() if self._due(one) <= now]
+        if self._soonest > now:
+            return []
+        due = [one for one in self._all.values() if self._due(one) <= now]
+        left = (self._due(one) for one in self._all.values() if self._due(one) > now)
+        # Those that are due are asked or removed now, and looked at again soon.
+        self._soonest = min(left, default=float("inf"))
+        if due:
+            self._soonest = min(self._soonest, now + ASKED)
+        return due
 
     def next_timeout(self) -> float | None:
-        """Return when the next one is silent."""
-        return min((self._due(one) for one in self._all.values()), default=None)
+        """Return when one may be silent; `silent` tells whether it is."""
+        return self._soonest if self._all else None
 
     def _due(self, one: Admission) -> float:
         return one.heard + STALE + (ASKED if one.asked else 0.0)

@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from h323.ras.messages import MAX_SEQUENCE, Message
 from h323.signalling.events import Address
@@ -90,7 +91,7 @@ class Requests:
     def take(self, message: Message, source: Address, now: float) -> bool:
         """Take a message that may be an answer; tell whether it was one that is waited for."""
         one = self._open.get(message.sequence)
-        if one is None or source.host != one.places[0].host:
+        if one is None or not (source.host == one.places[0].host or ip_address(one.places[0].host).is_multicast):
             return False
         if message.name == "requestInProgress":
             if one.rips < MAX_RIPS:

@@ -65,6 +65,8 @@ class Registry:
         self._by_signalling: dict[Address, str] = {}
         self._by_prefix: dict[str, set[str]] = {}
         self._hosts: Counter[str] = Counter()
+        self._soonest = float("inf")
+        """No registration ends before this; it is looked for anew when it comes, not at each refresh."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -115,6 +117,7 @@ class Registry:
         """Keep a registration, in place of that with the same identifier."""
         self.remove(registration.id)
         self._by_id[registration.id] = registration
+        self._soonest = min(self._soonest, registration.expires + GRACE)
         self._by_alias.update({key(one): registration.id for one in registration.aliases})
         self._by_signalling[registration.signalling] = registration.id
         self._hosts[registration.ras.host] += 1
@@ -143,8 +146,13 @@ class Registry:
 
     def expired(self, now: float) -> list[Registration]:
         """Return those whose time is over."""
-        return [one for one in self._by_id.values() if one.expires + GRACE <= now]
+        if self._soonest > now:
+            return []
+        over = [one for one in self._by_id.values() if one.expires + GRACE <= now]
+        left = (one.expires + GRACE for one in self._by_id.values() if one.expires + GRACE > now)
+        self._soonest = min(left, default=float("inf"))
+        return over
 
     def next_expiry(self) -> float | None:
-        """Return when the next one's time is over."""
-        return min((one.expires + GRACE for one in self._by_id.values()), default=None)
+        """Return when one's time may be over; `expired` tells whether it is."""
+        return self._soonest if self._by_id else None

@@ -43,6 +43,7 @@ def test_a_rule_leads_where_it_says(rule: dict[str, Any], called: str, where: ob
         {"called": "1", "room": r"\1"},
         {"called": "1", "room": "1", "trunk": "carrier"},
         {"called": "1", "call": "sip:x@y", "trunk": "nobody"},
+        {"called": "1", "room": "1", "from_trunk": ["carrier", "nobody"]},
         {"called": "1", "call": "http://x"},
         {"called": "1", "refuse": "mood"},
         {"called": "1", "refuse": "normal"},
@@ -66,6 +67,7 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, Any]) -> None:
         {"sources": "x"},
         {"roles": []},
         {"trunk": "nobody"},
+        {"from_trunks": "nobody"},
         {"max_calls": -1},
     ],
 )

@@ -6,10 +6,10 @@ import random
 from itertools import pairwise
 
 import pytest
-from ras_zone import GATEKEEPER, NEIGHBOUR, Zone
+from ras_zone import GATEKEEPER, NEIGHBOUR, WALL, Zone
 
 from h323.ras import messages
-from h323.ras.endpoint import LONGEST_WAIT, Joined, NotJoined, State
+from h323.ras.endpoint import LONGEST_WAIT, MULTICAST, Joined, NotJoined, State
 from h323.ras.endpoint_calls import Denied
 from h323.ras.guard import Policy
 from h323.signalling.aliases import write_address
@@ -156,3 +156,14 @@ def test_what_it_registers(prefixes: tuple[str, ...]) -> None:
     zone.station(aliases=("bridge", "500"), prefixes=prefixes).start()
     (one,) = zone.gatekeeper.registry
     assert (one.aliases, one.prefixes, one.kind) == (("bridge", "500"), prefixes, "mcu")
+
+
+def test_a_gatekeeper_that_answers_to_multicast_is_taken() -> None:
+    zone = Zone()
+    bob = zone.station(gatekeepers=(MULTICAST,))
+    bob.core.start(0.0)
+    (grq,) = bob.core.take()
+    zone.gatekeeper.receive(grq.data, bob.address, GATEKEEPER, 0.0, WALL, multicast=True)  # type: ignore[union-attr]
+    zone.run()
+    assert bob.core.registered
+    assert bob.core.zone.address == GATEKEEPER

@@ -25,7 +25,7 @@ from peers.scenario import (
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 
 ROOM_SETTINGS = {"media": {"process": False, "srtp": "off"}}
 INVITE = request("INVITE", 1, sdp(), tag=False)
@@ -215,6 +215,55 @@ SCENARIOS: dict[str, tuple[list[str], str | None]] = {
         [request("INVITE", 1, sdp(), tag=False, length="9999"), TRYING, expect(400)],
         None,
     ),
+    "a request that came round to us again": (
+        [
+            INVITE,
+            TRYING,
+            expect(200),
+            request("INVITE", 1, sdp(), branch="round", tag=False, via="SIP/2.0/UDP 192.0.2.9;branch=z9hG4bKround"),
+            expect(482),
+            request("ACK", 1, branch="round", tag=False),
+            INVITE,
+            expect(200),
+            request("ACK", 1),
+            pause(100),
+            *closing(2),
+        ],
+        "normal",
+    ),
+    "a route that makes no sense": (
+        [
+            request("INVITE", 1, sdp(), tag=False, extra="Record-Route: <sip:proxy.example;lr>, <<sip:x"),
+            TRYING,
+            expect(400),
+            request("ACK", 1, branch="1INVITE", tag=False),
+        ],
+        None,
+    ),
+    "a BYE comes while a re-INVITE is unanswered": (
+        [
+            *opening(),
+            request("INVITE", 2, sdp(8, version=2)),
+            request("BYE", 3),
+            TRYING,
+            expect(200),
+            # That was the BYE's, and 487 follows (RFC 3261 §15.1.2), unless the re-INVITE was answered just before.
+            maybe(487, 1),
+            expect(200, then="2"),
+            label(1),
+            request("ACK", 2, branch="2INVITE"),
+            label(2),
+        ],
+        "normal",
+    ),
+    "a header that is too long": (
+        [request("INVITE", 1, sdp(), tag=False, extra="Subject: " + 9_000 * "x"), TRYING, expect(400)],
+        None,
+    ),
+    "a large description in fragments of a datagram": (
+        [*opening(sdp() + "\n" + "\n".join(f"a=x-{at}:{500 * 'y'}" for at in range(20))), pause(100), *closing(2)],
+        "normal",
+    ),
     "a method that nobody knows": ([request("DANCE", 1, tag=False), maybe(405, 1), expect(501), label(1)], None),
     "a call that nobody has": ([request("BYE", 1, uri="sip:100@[remote_ip]:[remote_port]"), expect(481)], None),
 }  # fmt: skip
@@ -242,7 +291,7 @@ async def ends(gateway: GatewayProcess) -> dict[str, float]:
     return found
 
 
-async def nothing_left(gateway: GatewayProcess, within: float = 10.0) -> None:
+async def nothing_left(gateway: GatewayProcess, within: float = 40.0) -> None:
     """Wait until no call, participant or leg is there."""
     async with asyncio.timeout(within):
         while True:
@@ -327,7 +376,7 @@ async def _played_with_hang_up(
     """Play a scenario in which the gateway hangs up, as soon as it has got so many ACKs."""
     before = await _acks(gateway)
     playing = asyncio.create_task(play(steps, place, port or gateway.udp, **how))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await _acks(gateway) < before + acks or not await gateway.participants():
             assert not playing.done(), playing.result().text
             await asyncio.sleep(0.1)
@@ -372,6 +421,21 @@ async def test_two_byes_that_cross_are_both_answered(gateway: GatewayProcess, tm
 
 async def test_a_call_over_tcp_goes_as_over_udp(gateway: GatewayProcess, tmp_path: Path) -> None:
     outcome = await play([*opening(), pause(100), *closing(2)], tmp_path, gateway.tcp, transport="tcp", options=())
+    assert outcome.status == 0, outcome.text
+    await nothing_left(gateway)
+
+
+@pytest.mark.parametrize("length", ["9", "99999", "1e3"])
+async def test_a_connection_whose_messages_cannot_be_told_apart_is_closed_and_costs_nobody_else(
+    gateway: GatewayProcess, tmp_path: Path, length: str
+) -> None:
+    before = await ends(gateway)
+    steps = [request("INVITE", 1, sdp(), tag=False, length=length), TRYING, expect(200)]
+    outcome = await play(steps, tmp_path, gateway.tcp, transport="tcp", options=())
+    assert outcome.status != 0, outcome.text
+    assert "normal" not in gained(before, await ends(gateway))
+    (tmp_path / "after").mkdir()
+    outcome = await play([*opening(), *closing(2)], tmp_path / "after", gateway.tcp, transport="tcp", options=())
     assert outcome.status == 0, outcome.text
     await nothing_left(gateway)
 

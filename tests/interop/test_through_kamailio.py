@@ -267,22 +267,26 @@ async def test_a_phone_registers_with_us_through_an_edge_and_is_called_by_its_pa
     await house.holds(gateway, 1)
 
 
+@pytest.mark.parametrize("transport", ["udp", "tls"])
 async def test_the_house_registers_a_trunk_at_kamailio_and_is_called_by_it(
-    start_gateway: StartGateway, start_phone: StartPhone, running: AsyncExitStack, tmp_path: Path
+    start_gateway: StartGateway, start_phone: StartPhone, running: AsyncExitStack, tmp_path: Path, transport: str
 ) -> None:
     proxy = Kamailio(tmp_path, "sip:127.0.0.1:9", password="trunk secret")
     running.push_async_callback(proxy.stop)
     await proxy.begin()
     trunk = {
         "name": "kamailio",
-        "servers": [f"127.0.0.1:{proxy.port}"],
+        "servers": [f"127.0.0.1:{proxy.tls if transport == 'tls' else proxy.port}"],
+        "transport": transport,
         "register": True,
         "user": "house",
         "password": "trunk secret",
         "rewrite_in": [{"match": "house", "replace": "100"}],
     }
-    gateway = await start_gateway(trunks=[trunk], **PLAIN)
-    await proxy.expect(r"SAVED house", 10)
+    # Over TLS its certificate is checked, by name and signer.
+    trusted = {"sip": {"authorities": str(proxy.certificate)}} if transport == "tls" else {}
+    gateway = await start_gateway(trunks=[trunk], **PLAIN, **trusted)
+    await proxy.expect(r"SAVED house", 30)
     ann, bob = await start_phone(marks.ANN), await start_phone(marks.BOB)
     for phone in (ann, bob):
         await phone.dial(f"sip:house@{proxy.address()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 
@@ -306,6 +307,20 @@ def test_an_unknown_user_and_a_wrong_password_are_alike_in_answer_and_work(
     monkeypatch.setattr("sip.digest.digest", lambda algorithm, data: hashed.append("") or real(algorithm, data))
     assert house.judge(request) is Outcome.WRONG
     assert len(hashed) == 2, "one hash of the request's line and one of all, whoever it is"
+
+
+def test_an_unknown_user_is_told_so_no_sooner_than_one_with_a_wrong_password() -> None:
+    """The shortest of many times is what the work costs; a machine that is busy only makes others longer."""
+    house = House()
+    requests = {user: answered(house, house.client(user, "wrong")) for user in ("ann", "stranger")}
+    shortest = dict.fromkeys(requests, float("inf"))
+    for _ in range(400):
+        for user, request in requests.items():
+            began = time.perf_counter()
+            outcomes = [house.judge(request) for _ in range(5)]
+            shortest[user] = min(shortest[user], time.perf_counter() - began)
+            assert outcomes == [Outcome.WRONG] * 5
+    assert 0.75 < shortest["stranger"] / shortest["ann"] < 1.33, shortest
 
 
 def test_challenges_and_wrong_answers_leave_nothing_behind() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from test_sip_sipp import PLAIN, SDP, TAGGED, scenario, send, sipp
 
 from gateway.reasons import Reason, Refused
 from sip.adapter import SipAdapter, SipConfig
+from sip.config import StackConfig
 from transcode.media import Wanted
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
@@ -192,6 +194,47 @@ async def test_glare_at_our_side_gets_491(called: Called) -> None:
     await called.finish()
     assert call.reason is Reason.NORMAL
     assert "answer" not in call.said
+
+
+@pytest.fixture
+async def briefly(
+    reactor: Any, desk: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Called]:
+    """Give a called side whose sessions last for a few seconds."""
+    monkeypatch.setattr("sip.refresh.MIN_SE", 6)
+    monkeypatch.setattr("sip.adapter.StackConfig", partial(StackConfig, session_expires=4, min_se=2))
+    made = SipAdapter(SipConfig(address="127.0.0.1", udp=0, tcp=None), desk, reactor)
+    await made.start()
+    yield Called(made, desk, tmp_path)
+    await made.stop()
+
+
+def timed(refresher: str) -> str:
+    """Return the answer to an INVITE that agrees to a session timer."""
+    agreed = f"Supported: timer\n      Require: timer\n      Session-Expires: 4;refresher={refresher}\n"
+    return ANSWER.replace("Content-Type", f"{agreed}      Content-Type")
+
+
+async def test_a_session_is_refreshed_by_us(briefly: Called) -> None:
+    agreed = "Require: timer\n      Session-Expires: 4;refresher=uac"
+    refreshed = send(f"SIP/2.0 200 OK\n      {PLAIN}\n      {agreed}\n      Content-Length: 0")
+    update = (
+        "<recv request='UPDATE'><action><ereg regexp='4;refresher=uac' search_in='hdr' header='Session-Expires:' "
+        "check_it='true' assign_to='1'/></action></recv><Reference variables='1'/>"
+    )
+    call = await briefly.up(INVITED, timed("uac"), ACKED, update, refreshed, update, refreshed, *ENDED)
+    async with asyncio.timeout(40):
+        while briefly.adapter.counters().get("sent.UPDATE", 0) < 2:
+            await asyncio.sleep(0.05)
+    assert call.reason is None
+    await call.line.hang_up(Reason.NORMAL)
+    await briefly.finish()
+
+
+async def test_a_session_that_is_not_refreshed_expires(briefly: Called) -> None:
+    call = await briefly.up(INVITED, timed("uas"), ACKED, *ENDED)
+    await briefly.finish()
+    assert call.reason is Reason.TIMEOUT
 
 
 async def test_a_redirection_is_followed(called: Called, adapter: SipAdapter, desk: FakeDesk, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def video(codec: Codec, number: int = 97, feedback: tuple[str, ...] = FEEDBACK, 
     return Format(codec, number, 90000, parameters=tuple(parameters.items()), feedback=feedback)
 
 
-async def until(condition: Callable[[], object], seconds: float = 8.0) -> float:
+async def until(condition: Callable[[], object], seconds: float = 45.0) -> float:
     """Wait until something holds, at most for so long as no busy machine needs; return how many seconds it took."""
     began = time.monotonic()
     while not condition():

@@ -35,6 +35,7 @@ from transcode.media import (
     ViewPlan,
     Wanted,
 )
+from transcode.plane import Plane
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 
@@ -193,10 +194,9 @@ async def test_a_media_process_that_is_killed_fails_its_legs_and_is_replaced() -
         first = plane.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            if events and plane.pid != first:
-                break
+        async with asyncio.timeout(50):
+            while not events or plane.pid == first:
+                await asyncio.sleep(0.1)
         assert Failed(LegId("ann"), Reason.INTERNAL, "the media process ended") in events
         with suppress(Refused):
             await plane.close(LegId("ann"), Reason.INTERNAL)
@@ -205,3 +205,16 @@ async def test_a_media_process_that_is_killed_fails_its_legs_and_is_replaced() -
     finally:
         await plane.stop()
         watching.cancel()
+
+
+@pytest.mark.parametrize("public", ["203.0.113.9", "2001:db8::9"])
+@pytest.mark.parametrize("own", ["127.0.0.1", "::1"])
+async def test_a_public_address_is_told_to_peers_of_its_own_family_alone(public: str, own: str) -> None:
+    plane = Plane(PlaneSettings(address=own, public_address=public, low=41400, high=41499))
+    await plane.start()
+    try:
+        await plane.open(LegId("ann"), ROOM, Abilities())
+        offered = (await plane.offer(LegId("ann"), Wanted(video=False))).streams[0].transport
+        assert offered.address == (public if (":" in public) == (":" in own) else own)
+    finally:
+        await plane.stop()

@@ -181,7 +181,7 @@ async def test_a_flash_and_a_beep_sent_together_come_out_together(plane: MediaPl
             await asyncio.sleep(0.2)
             camera.yuv = RED
             await asyncio.sleep(0.3)
-        await until(lambda: bob.audio.told(rtcp.SenderReport) and bob.video.told(rtcp.SenderReport), 5.0)  # type: ignore[union-attr]
+        await until(lambda: bob.audio.told(rtcp.SenderReport) and bob.video.told(rtcp.SenderReport))  # type: ignore[union-attr]
         beeps = heard_beeps(bob.audio.packets)
         assert len(beeps) == len(flashes) == 8
         sound, picture = bob.audio.packets[-1].ssrc, bob.video.packets[-1].ssrc

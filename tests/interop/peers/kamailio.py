@@ -97,6 +97,7 @@ class Kamailio(Program):
         self.directory.mkdir()
         self.upstream, self.fork, self.edge, self.strict, self.password = upstream, fork, edge, strict, password
         self.port, self.tls = _free_pair(), free_port(socket.SOCK_STREAM)
+        self.certificate, self._key = keep_certificate(self.directory, [HOST])
 
     def address(self, transport: str = "udp") -> str:
         """Return host, port and transport as they stand in a URI."""
@@ -119,7 +120,7 @@ class Kamailio(Program):
         return re.findall(rf"RELAY {method} (.*)", self.output)
 
     def _config(self) -> str:
-        certificate, key = keep_certificate(self.directory, [HOST])
+        certificate, key = self.certificate, self._key
         modules = [*_MODULES, "tls", *(("auth",) if self.password else ())]
         lines = [
             "#!KAMAILIO",

@@ -39,12 +39,17 @@ def request(
     forwards: int = 70,
     length: str = "[len]",
     uri: str = "",
+    via: str = "",
 ) -> str:
-    """Send a request of the call; two with the same number and method are the same one, if branch is not given."""
+    """Send a request of the call; two with the same number and method are the same one, if branch is not given.
+
+    via is one of a hop before.
+    """
     name = branch or f"{number}{method}"
     lines = [
         f"{method} {uri or ('[next_url]' if tag else 'sip:[service]@[remote_ip]:[remote_port]')} SIP/2.0",
         f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK-[pid]-[call_number]-{name}",
+        *([f"Via: {via}"] if via else []),
         "From: <sip:caller@[local_ip]:[local_port]>;tag=[pid]x[call_number]",
         f"To: <sip:[service]@[remote_ip]:[remote_port]>{'[peer_tag_param]' if tag else ''}",
         "Call-ID: [call_id]",
