@@ -26,10 +26,11 @@ from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
 from h323.h245 import events as control
 from h323.h450 import decline
+from h323.presenting import Slides
 from h323.sessions import Sessions
 from h323.signalling import events
 from h323.signalling.call import H323Call
-from transcode.media import Candidate, Wanted
+from transcode.media import Candidate, Role, Wanted
 
 log = structlog.get_logger()
 
@@ -83,9 +84,10 @@ class H323Line:
         self.call: Call | None = None
         self.sessions: Sessions | None = None
         self.view: ConferenceView | None = None
+        self.slides: Slides | None = None
         self.jobs = Jobs(self._failed)
         self._owner = owner
-        self._wanted = Wanted(separate=True, camera=True)
+        self._wanted = Wanted(separate=True, camera=True, slides=True)
         self._admission: asyncio.Task[None] | None = None
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
@@ -93,7 +95,7 @@ class H323Line:
         self._early: list[control.ControlEvent] = []
         """What H.245 told before the house described its media: a SETUP may carry the caller's set."""
         self._changed = False
-        self._asked_key_frame = float("-inf")
+        self._asked_key_frames: dict[str, float] = {}
 
     # what the core reports
 
@@ -133,8 +135,9 @@ class H323Line:
             case control.Keys(keys, duration, update):
                 if not update:
                     self._press_all(keys, duration or KEY_TIME)
-            case control.KeyFrameAsked():
-                self._do(self._send_key_frame)
+            case control.KeyFrameAsked(number):
+                role = None if sessions is None else sessions.role_of(number)
+                self._do(lambda: self._send_key_frame(role))
             case control.ControlFailed(reason, detail):
                 self._log().info("h323_control_failed", reason=reason.value, detail=detail)
                 self._owner.count("control_failed")
@@ -191,6 +194,8 @@ class H323Line:
                     self._update()
             case _:
                 pass
+        if self.slides is not None:
+            self.slides.heard(event, now)
         self._open_channels(sessions)
 
     def _open_channels(self, sessions: Sessions) -> None:
@@ -202,6 +207,8 @@ class H323Line:
             number = self.core.control.open(opening.request, self._owner.now())
             if number is not None:
                 sessions.opened(opening, number)
+        if self.slides is not None:
+            self.slides.update(self._owner.now())
 
     def _change_mode(self, modes: list[Any]) -> None:
         """Send what the peer wants to be sent, if we can (H.245 §B.7): channels of other codecs are opened anew."""
@@ -292,6 +299,7 @@ class H323Line:
         local = await call.offer(self._wanted)
         picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
         sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture)
+        self.slides = Slides(self.core.control, sessions, self)
         early, self._early = self._early, []
         for event in early:
             self._channels(event, sessions)
@@ -306,7 +314,7 @@ class H323Line:
 
     async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
         """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
-        self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True)
+        self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
@@ -383,9 +391,28 @@ class H323Line:
         if self.call is not None:
             await self.call.dtmf(key, duration)
 
-    async def _send_key_frame(self) -> None:
+    async def _send_key_frame(self, role: Role | None) -> None:
         if self.call is not None:
-            await self.call.key_frame()
+            await self.call.key_frame(role)
+
+    def ask_floor(self, wanted: bool) -> None:
+        """The peer asks for the presentation token, or gives it back: ask the room (`Slides`)."""
+        self._do(lambda: self._ask_floor(wanted))
+
+    async def _ask_floor(self, wanted: bool) -> None:
+        call, slides = self.call, self.slides
+        if call is None or slides is None:
+            return
+        granted = True
+        try:
+            await call.present(wanted)
+        except Refused as refused:
+            granted = False
+            self._log().info("h323_token_refused", reason=refused.reason.value, detail=refused.detail)
+        if wanted and self._over is None:
+            slides.answered(granted, self._owner.now())
+            self.core.flush()
+            self._owner.pump(self)
 
     # what the house asks (Line)
 
@@ -408,9 +435,10 @@ class H323Line:
         """Ask by videoFastUpdatePicture, at most once a second (H.245 §B.14.2)."""
         now = self._owner.now()
         number = None if self.sessions is None else self.sessions.peer_channel(stream)
-        if self._over is not None or number is None or now - self._asked_key_frame < KEY_FRAME_INTERVAL:
+        asked = self._asked_key_frames.get(stream, float("-inf"))
+        if self._over is not None or number is None or now - asked < KEY_FRAME_INTERVAL:
             return
-        self._asked_key_frame = now
+        self._asked_key_frames[stream] = now
         self.core.control.ask_key_frame(number)
         self.core.flush()
         self._owner.pump(self)
@@ -428,7 +456,7 @@ class H323Line:
         """Offer the peer new media: our set once more, and the channels that follow from it."""
         if self.call is None or self._over is not None:
             return
-        self._wanted = replace(wanted, separate=True, camera=True)
+        self._wanted = replace(wanted, separate=True, camera=True, slides=wanted.video)
         self._do(self._offer_anew)
 
     async def _offer_anew(self) -> None:
@@ -467,7 +495,11 @@ class H323Line:
         self._owner.pump(self)
 
     async def floor(self, floor: Floor) -> None:
-        """Slides are not spoken here yet."""
+        """Show the peer the slides of others in a channel of their own, or take that away (H.239)."""
+        if self._over is None and self.slides is not None:
+            self.slides.floor(floor, self._owner.now())
+            self.core.flush()
+            self._owner.pump(self)
 
     async def transfer(self, target: str, replaces: Any = None) -> None:
         """Refuse: H.450.2 is not done here."""

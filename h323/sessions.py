@@ -45,12 +45,8 @@ FIRST_FREE_SESSION = 32
 """Session number that we give to slides as master; others are seen to begin there too."""
 DYNAMIC = 96
 """Payload type of what we send where the codec has no static one."""
-_ORDER: tuple[Key, ...] = (
-    (Kind.AUDIO, Role.MAIN),
-    (Kind.VIDEO, Role.MAIN),
-    (Kind.VIDEO, Role.SLIDES),
-    (Kind.CAMERA, Role.MAIN),
-)
+SLIDES: Key = (Kind.VIDEO, Role.SLIDES)
+_ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), SLIDES, (Kind.CAMERA, Role.MAIN))
 
 
 @dataclass(slots=True)
@@ -202,33 +198,43 @@ class Sessions:
         halves = (half for one in self._sessions.values() for half in (one.sending, one.receiving))
         return any(half is not None and half.open for half in halves)
 
-    def openings(self, slides: bool = False) -> list[Opening]:
-        """Return the channels to open now; slides says that something is to be shown there."""
-        if self._peer is None:
-            return []
-        chosen = {
-            key: session.sending.entry
-            for key, session in self._sessions.items()
-            if session.sending is not None and session.sending.entry is not None
-        }
-        found = []
+    def openings(self) -> list[Opening]:
+        """Return the channels to open now, but those of slides."""
+        found: list[Opening] = []
         for key in _ORDER:
-            session = self._sessions.get(key)
-            if session is None or session.sending is not None or (key[1] is Role.SLIDES and not slides):
-                continue
-            entry = self._choose(session, key, [one.number for one in chosen.values()])
-            if entry is None:
-                continue
-            chosen[key] = entry
-            cipher, secret = self.security.cipher(entry.number), None
-            format = _numbered(entry.format, cipher is not None)
-            request = open_request(
-                format, key[1], session.number, session.place.control, entry.bandwidth, entry.capability
-            )
-            if cipher is not None:
-                request, secret = self.security.seal(request, cipher, format.payload_type)
-            found.append(Opening(key, entry, format, request, cipher, secret))
+            if key[1] is Role.MAIN:
+                opening = self._opening(key, [one.entry.number for one in found])
+                found += [] if opening is None else [opening]
         return found
+
+    @property
+    def shows(self) -> bool:
+        """Whether slides can be sent to the peer: it speaks H.239, and takes what we send."""
+        session = self._sessions.get(SLIDES)
+        return self._peer is not None and self._peer.presents and session is not None and bool(self._peer.of(*SLIDES))
+
+    def slides_opening(self, master: bool) -> Opening | None:
+        """Return the channel to open for slides; None if the peer takes none beside the others. The master numbers
+        the session (H.245 §C.5.1.3), the slave learns its number from the answer."""
+        session = self._sessions.get(SLIDES)
+        if session is not None and master and not session.number:
+            session.number = FIRST_FREE_SESSION
+        return self._opening(SLIDES, [])
+
+    def _opening(self, key: Key, beside: list[int]) -> Opening | None:
+        session = self._sessions.get(key)
+        if self._peer is None or session is None or session.sending is not None:
+            return None
+        used = [one.sending.entry.number for one in self._sessions.values() if one.sending and one.sending.entry]
+        entry = self._choose(session, key, [*used, *beside])
+        if entry is None:
+            return None
+        cipher, secret = self.security.cipher(entry.number), None
+        format, control = _numbered(entry.format, cipher is not None), session.place.control
+        request = open_request(format, key[1], session.number, control, entry.bandwidth, entry.capability)
+        if cipher is not None:
+            request, secret = self.security.seal(request, cipher, format.payload_type)
+        return Opening(key, entry, format, request, cipher, secret)
 
     def _choose(self, session: _Session, key: Key, beside: list[int]) -> Entry | None:
         """Return the peer's entry to send in: our order of codecs, then the most that it takes."""
@@ -325,6 +331,23 @@ class Sessions:
     def own_channels(self) -> list[int]:
         """Return the numbers of our channels."""
         return [session.sending.number for session in self._sessions.values() if session.sending is not None]
+
+    def role_of(self, number: int) -> Role | None:
+        """Return what a channel of ours shows; None if it is none of these."""
+        for (_, role), session in self._sessions.items():
+            if session.sending is not None and session.sending.number == number:
+                return role
+        return None
+
+    def own_number(self, role: Role) -> int | None:
+        """Return the number of our video channel with a role, until it is closed for good."""
+        session = self._sessions.get((Kind.VIDEO, role))
+        return session.sending.number if session is not None and session.sending is not None else None
+
+    def peer_number(self, role: Role) -> int | None:
+        """Return the number of the peer's video channel with a role."""
+        session = self._sessions.get((Kind.VIDEO, role))
+        return session.receiving.number if session is not None and session.receiving is not None else None
 
     def peer_channel(self, stream: str) -> int | None:
         """Return the number of the peer's channel that carries a stream, by the house's name of it."""

@@ -10,7 +10,7 @@ from h323.describe.audio import read_audio, write_received
 from h323.describe.camera import read_camera, write_camera
 from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
 from h323.h235.capabilities import read_security
-from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role
+from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role, StreamDescription
 
 Value = dict[str, Any]
 
@@ -120,10 +120,10 @@ def multiplex_capability(formats: Iterable[Format]) -> tuple[str, Value]:
     )
 
 
-def write_capabilities(local: MediaDescription, presents: bool = False) -> Value:
+def write_capabilities(local: MediaDescription) -> Value:
     """Return our set: everything that the house offers to receive, one of each kind at a time.
 
-    presents adds H.239, with a second video for slides in the formats of the stream with that role, or of the main.
+    With a stream for slides it says that we speak H.239, and take a second video.
     """
     table: list[Value] = []
     sets: list[list[int]] = []
@@ -153,12 +153,11 @@ def write_capabilities(local: MediaDescription, presents: bool = False) -> Value
         elif stream.kind is Kind.VIDEO and stream.role is Role.MAIN:
             video += stream.receive
             add(("receiveVideoCapability", one) for one in _video_capabilities(stream.receive, stream.bandwidth))
-    if presents and video:
-        slides = local_slides(local)
-        add(
-            ("receiveVideoCapability", _extended(one))
-            for one in _video_capabilities(slides.receive if slides is not None else tuple(video), None)
-        )
+    slides = local_slides(local)
+    if slides is not None and slides.receive:
+        video += [one for one in slides.receive if one not in video]
+        shown = _video_capabilities(slides.receive, slides.bandwidth)
+        add(("receiveVideoCapability", _extended(one)) for one in shown)
         add([("genericControlCapability", {"capabilityIdentifier": ("standard", H239_CONTROL)})])
     for kind in _USER_INPUT:
         add([("receiveUserInputCapability", (kind, None))])
@@ -169,9 +168,10 @@ def write_capabilities(local: MediaDescription, presents: bool = False) -> Value
     }
 
 
-def local_slides(local: MediaDescription) -> Any:
+def local_slides(local: MediaDescription) -> StreamDescription | None:
     """Return the stream for slides, if the house offers one."""
-    return next((one for one in local.streams if one.role is Role.SLIDES and one.kind is Kind.VIDEO), None)
+    slides = (one for one in local.streams if one.role is Role.SLIDES and one.kind is Kind.VIDEO)
+    return next((one for one in slides if not one.refused), None)
 
 
 def _video_capabilities(formats: Iterable[Format], bandwidth: int | None) -> list[tuple[str, Any]]:

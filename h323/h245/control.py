@@ -34,6 +34,7 @@ from h323.h245.events import (
     Value,
 )
 from h323.h245.machine import Machine
+from h323.h245.presentation import Presentation
 from h323.h245.questions import OwnModeRequest, PeerModeRequest, RoundTripDelay
 
 MAX_CHANNELS = 32
@@ -67,6 +68,7 @@ class Control:
         self._round_trip = RoundTripDelay(self)
         self._own_mode = OwnModeRequest(self)
         self._peer_mode = PeerModeRequest(self)
+        self.presentation = Presentation(self, rng)
         self._own: dict[int, OwnChannel] = {}
         self._peer: dict[int, PeerChannel] = {}
         self._last_number = 0
@@ -124,6 +126,7 @@ class Control:
             self._round_trip,
             self._own_mode,
             self._peer_mode,
+            self.presentation,
         ]
         return [*single, *self._own.values(), *self._peer.values()]
 
@@ -160,6 +163,10 @@ class Control:
         else:
             peer = self._peer[number] = PeerChannel(self, number)
             peer.state = ChannelState.ESTABLISHED
+
+    def next_number(self) -> int:
+        """Return the number of a channel that is to be opened later, by `open`."""
+        return self._free_number()
 
     def _free_number(self) -> int:
         while True:
@@ -375,6 +382,10 @@ class Control:
             if keys:
                 self.report(Keys(keys))
 
+    def _present(self, kind: str, value: Value, now: float) -> None:
+        if not self.presentation.receive(kind, value, now):
+            self.report(Told(kind, f"generic{kind.capitalize()}", value))
+
     def _peer_ended(self, value: Any, now: float) -> None:
         if self._ending is None:
             self.send(("command", ("endSessionCommand", ("disconnect", None))))
@@ -382,6 +393,15 @@ class Control:
 
     def _ignored(self, value: Any, now: float) -> None:
         """Take what asks for nothing."""
+
+
+def _generic() -> dict[str, Any]:
+    """Return handlers for generic messages, all of which H.239's machine may know."""
+
+    def handler(kind: str) -> Any:
+        return lambda session, value, now: session._present(kind, value, now)
+
+    return {f"generic{kind.capitalize()}": handler(kind) for kind in ("request", "response", "command", "indication")}
 
 
 def _of(attribute: str, *names: str) -> dict[str, Any]:
@@ -419,6 +439,7 @@ _HANDLERS: dict[str, Any] = {
     "flowControlCommand": Control._flow,
     "userInput": Control._pressed,
     "endSessionCommand": Control._peer_ended,
+    **_generic(),
     **_of(
         "_determination",
         "masterSlaveDetermination",

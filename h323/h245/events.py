@@ -150,6 +150,42 @@ class RateLimited:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenAsked:
+    """The peer asks for the presentation token (H.239): `Presentation.answer` answers it.
+
+    label is the asking terminal's (0 where none was given), channel the number of the channel it is for.
+    """
+
+    label: int
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAnswered:
+    """The peer said whether we may present, or did not answer in time."""
+
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenReleased:
+    """The peer presents no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLost:
+    """The peer gave the token that it had let us have to another (as an MCU does): we present no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateReleaseAsked:
+    """The peer was told that it may send so many bit/s on its presentation channel, as it asked."""
+
+    channel: int
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """Any other message that somebody above may care for, by its place: "command", "conferenceCommand", value."""
 
@@ -189,6 +225,11 @@ ControlEvent = (
     | Keys
     | KeyFrameAsked
     | RateLimited
+    | TokenAsked
+    | TokenAnswered
+    | TokenReleased
+    | TokenLost
+    | RateReleaseAsked
     | Told
     | SessionEnded
     | ControlFailed

@@ -29,7 +29,7 @@ IDS = [f"{'fast' if fast else 'slow'}-{'tunnelled' if tunnel else 'separate'}" f
 async def _detail(gateway: GatewayProcess, name: str) -> dict[str, Any]:
     (one,) = [one for one in await gateway.participants() if one["name"] == name]
     found: dict[str, Any] = await house.ask(gateway, "GET", f"/rooms/100/participants/{one['id']}")
-    return {**found, "kinds": {stream["kind"]: stream for stream in found["streams"]}}
+    return {**found, "kinds": {stream["kind"]: stream for stream in found["streams"] if stream["role"] == "main"}}
 
 
 async def _hear_each_other(peer: Callgen, terminal: Terminal) -> None:
