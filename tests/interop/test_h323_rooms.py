@@ -21,7 +21,7 @@ from gateway.reasons import Reason
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 LISTENING = 10.0
-LOOKING = 25.0
+LOOKING = 60.0
 
 
 @pytest.mark.parametrize(
