@@ -144,7 +144,8 @@ async def test_slides_of_a_sip_terminal_reach_second_streams_and_stand_in_the_ot
         await comes(nobody_presents)
         await eye.sees_others(SLIDES)
         assert await page.locator(".person .mark.slides:not([hidden])").count() == 0
-        assert not [said for said in web.complaints if said.startswith("error")], web.complaints
+        # What listens for the test's tones in the page is of an old kind, which Chromium warns of.
+        assert [said for said in web.complaints if "ScriptProcessorNode is deprecated" not in said] == []
 
 
 @callgen.needed

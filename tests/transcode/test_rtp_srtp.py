@@ -166,6 +166,7 @@ def test_a_key_of_the_wrong_length_is_refused_and_changes_nothing() -> None:
 def test_keys_are_random_and_their_tags_bounded() -> None:
     keys = {make_key(Suite.AES_CM_128_HMAC_SHA1_80).key for _ in range(10)}
     assert len(keys) == 10
+    assert make_key(Suite.AES_CM_128_HMAC_SHA1_80, 0).tag == 0, "Cisco counts from 0"
     for tag in (-1, 1_000_000_000):
         with pytest.raises(ValueError, match="tag"):
             make_key(Suite.AES_CM_128_HMAC_SHA1_80, tag)
