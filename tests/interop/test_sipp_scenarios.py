@@ -240,22 +240,6 @@ SCENARIOS: dict[str, tuple[list[str], str | None]] = {
         ],
         None,
     ),
-    "a BYE comes while a re-INVITE is unanswered": (
-        [
-            *opening(),
-            request("INVITE", 2, sdp(8, version=2)),
-            request("BYE", 3),
-            TRYING,
-            expect(200),
-            # That was the BYE's, and 487 follows (RFC 3261 §15.1.2), unless the re-INVITE was answered just before.
-            maybe(487, 1),
-            expect(200, then="2"),
-            label(1),
-            request("ACK", 2, branch="2INVITE"),
-            label(2),
-        ],
-        "normal",
-    ),
     "a header that is too long": (
         [request("INVITE", 1, sdp(), tag=False, extra="Subject: " + 9_000 * "x"), TRYING, expect(400)],
         None,

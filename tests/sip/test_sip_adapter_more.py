@@ -118,6 +118,22 @@ async def placed(adapter: SipAdapter, peer: Peer) -> None:
     await dialling
 
 
+# changes and the end
+
+
+async def test_a_bye_right_behind_a_reinvite_ends_both(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:
+    await peer.join()
+    peer.request("INVITE", OFFER.replace(b"- 1 1", b"- 1 2"))
+    reinvite = f"{peer.cseq} INVITE"
+    peer.request("BYE")
+    answers = {message.get("cseq"): message.status for message in [await peer.next(), await peer.next()]}
+    # RFC 3261 §15.1.2: what is unanswered gets 487, unless it was answered just before.
+    assert answers in ({f"{peer.cseq} BYE": 200, reinvite: 487}, {f"{peer.cseq} BYE": 200, reinvite: 200})
+    peer.request("ACK")
+    await settled(adapter)
+    assert (desk.calls[0].said.count("ended"), desk.calls[0].reason) == (1, Reason.NORMAL)
+
+
 # calls that we place
 
 
