@@ -7,16 +7,15 @@ from dataclasses import replace
 
 from gateway.reasons import Reason, Refused
 from transcode.carrier import Riders
+from transcode.events import Failed, MediaEvent
 from transcode.ice.channels import DataChannels
 from transcode.ice.path import check_credentials
 from transcode.ice.transport import IceState, IceTransport
 from transcode.media import (
     Abilities,
     Candidate,
-    Failed,
     Fingerprint,
     LegId,
-    MediaEvent,
     Setup,
     StreamDescription,
     Transport,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.reasons import Reason, Refused
 from transcode.carrier import Riders
+from transcode.events import Failed, MediaEvent
 from transcode.ice.association import UdpDtls
 from transcode.ice.beside import UdpIce
 from transcode.ice.path import check_credentials
@@ -18,9 +19,7 @@ from transcode.media import (
     Abilities,
     Candidate,
     Dtls,
-    Failed,
     LegId,
-    MediaEvent,
     Setup,
     SrtpKey,
     SrtpPolicy,

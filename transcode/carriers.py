@@ -7,8 +7,9 @@ from collections.abc import Callable
 from transcode.carrier import Carrier
 from transcode.carrier_ice import IceCarrier
 from transcode.carrier_udp import UdpCarrier
+from transcode.events import MediaEvent
 from transcode.ice.transport import IceTransport
-from transcode.media import Abilities, Kind, LegId, MediaEvent, Transport
+from transcode.media import Abilities, Kind, LegId, Transport
 from transcode.negotiate import NOBODY
 from transcode.rtp.ports import PortPool
 from transcode.rtp.udp import UdpTransport

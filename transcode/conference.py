@@ -7,18 +7,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 
 from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
+from transcode.events import Dtmf, MediaEvent, Speaker, Talking
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
     Codec,
-    Dtmf,
     Format,
     LegId,
     LegPlan,
-    MediaEvent,
     RoomId,
-    Speaker,
-    Talking,
     ViewPlan,
 )
 from transcode.payload.formats import packetizer

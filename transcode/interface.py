@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.reasons import Reason
+from transcode.events import MediaEvent
 from transcode.media import (
     Abilities,
     CameraAction,
@@ -17,9 +18,9 @@ from transcode.media import (
     Kind,
     LegId,
     MediaDescription,
-    MediaEvent,
     Role,
     RoomId,
+    Sound,
     ViewPlan,
     Wanted,
 )
@@ -99,6 +100,16 @@ class MediaPlane(Protocol):
 
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
+
+    async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
+        """Let one leg hear sounds one after the other, above all else that it hears; `Played` tells the end.
+
+        What it was played before is broken off (and not told of); no sounds only do that. Sounds of no file are left
+        out. A leg without a way for sound yet hears them when it has one.
+        """
+
+    async def announce(self, room: RoomId, sounds: tuple[Sound, ...]) -> None:
+        """Let everybody who listens in a room hear sounds once; announcements wait for one another."""
 
     async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """Send this leg a key frame of one picture, None for all it sees: its peer asked by signalling."""

@@ -23,22 +23,24 @@ from gateway.reasons import Reason, Refused
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers
 from transcode.conference import Conference
+from transcode.events import (
+    Connected,
+    DataMessage,
+    Failed,
+    FormatsChanged,
+    MediaEvent,
+    Silent,
+)
 from transcode.interface import LegStatistics
 from transcode.media import (
     MAX_STREAMS,
     Abilities,
     CameraAction,
     Candidate,
-    Connected,
-    DataMessage,
-    Failed,
-    FormatsChanged,
     Kind,
     LegId,
     MediaDescription,
-    MediaEvent,
     Role,
-    Silent,
     StreamDescription,
     Transport,
     Wanted,

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
-from gateway.reasons import Reason
-
 LegId = NewType("LegId", str)
 """One participant's media, for as long as its call lasts."""
 RoomId = NewType("RoomId", str)
@@ -373,11 +371,22 @@ class Layout(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """Something that is played: a file of the prompts by its name without suffix ("en/enter-room", "tones/knock").
+
+    pause is how many ms of silence come before it.
+    """
+
+    name: str
+    pause: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LegPlan:
     """What the room decided for one leg: its name, whether it is heard and seen, and what it sees.
 
     layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
-    gives it silence.
+    gives it silence. notice is a line that is written over what this leg alone sees, empty for none.
     """
 
     leg: LegId
@@ -386,6 +395,7 @@ class LegPlan:
     seen: bool = True
     listens: bool = True
     layout: Layout | None = None
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +403,11 @@ class ViewPlan:
     """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard.
 
     echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture. presenter is
-    the leg whose slides the others see: by their second video, else large in the picture of people.
+    the leg whose slides the others see: by their second video, else large in the picture of people. background is
+    what everybody hears over and over beside the others: music, a ring tone.
+
+    slate is what stands on the picture of somebody who sees nobody else, in lines; entry what was typed there so far,
+    drawn large below, None where nothing is asked for.
     """
 
     legs: tuple[LegPlan, ...]
@@ -402,137 +416,5 @@ class ViewPlan:
     slate: str = ""
     echo: bool = False
     presenter: LegId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Talking:
-    """A leg began or ceased to talk."""
-
-    room: RoomId
-    leg: LegId
-    talking: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """A leg became the room's active speaker; None when nobody is left."""
-
-    room: RoomId
-    leg: LegId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Dtmf:
-    """A leg pressed a key: one of 0-9, *, #, A-D, once for each press; duration in ms."""
-
-    leg: LegId
-    digit: str
-    duration: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFrameWanted:
-    """The plane needs a key frame from this leg; the adapter asks by signalling (RFC 5168, H.245)."""
-
-    leg: LegId
-    stream: str
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A leg's first packet came in: there is a way for media."""
-
-    leg: LegId
-    stream: str
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Nothing at all came from a leg for this many seconds."""
-
-    leg: LegId
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A leg's media cannot go on; the call is to be ended."""
-
-    leg: LegId
-    reason: Reason
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateFound:
-    """A local ICE candidate was gathered after the description was made; None: no more will come."""
-
-    leg: LegId
-    stream: str
-    candidate: Candidate | None
-
-
-@dataclass(frozen=True, slots=True)
-class FormatsChanged:
-    """What a leg's stream really sends or receives became known or changed; sizes in pixels, 0 for audio."""
-
-    leg: LegId
-    stream: str
-    kind: Kind
-    codec_in: str
-    codec_out: str
-    width_in: int = 0
-    height_in: int = 0
-    width_out: int = 0
-    height_out: int = 0
-    role: Role = Role.MAIN
-
-
-@dataclass(frozen=True, slots=True)
-class Sharing:
-    """A leg's slides began to come, or have ceased; whether others see them is the plan's."""
-
-    leg: LegId
-    sharing: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DataMessage:
-    """A peer sent a message on a data channel: the channel's label, and text or octets (RFC 8831)."""
-
-    leg: LegId
-    label: str
-    data: str | bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A leg wrote something as real-time text (T.140): one line, or what stood there when it paused."""
-
-    leg: LegId
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class CameraAsked:
-    """A leg's peer asks something of the camera that it sees."""
-
-    leg: LegId
-    action: CameraAction
-
-
-MediaEvent = (
-    Talking
-    | Speaker
-    | Dtmf
-    | KeyFrameWanted
-    | Connected
-    | Silent
-    | Failed
-    | CandidateFound
-    | FormatsChanged
-    | Sharing
-    | DataMessage
-    | Text
-    | CameraAsked
-)
+    background: tuple[Sound, ...] = ()
+    entry: str | None = None

@@ -18,6 +18,7 @@ import structlog
 from gateway.reasons import Reason, Refused
 from transcode.carriers import Carriers
 from transcode.conference import Conference
+from transcode.events import MediaEvent
 from transcode.interface import LegStatistics, Sample
 from transcode.lag import LagMeter
 from transcode.leg import Leg
@@ -27,7 +28,6 @@ from transcode.media import (
     Candidate,
     LegId,
     MediaDescription,
-    MediaEvent,
     Role,
     RoomId,
     ViewPlan,

@@ -16,15 +16,14 @@ from typing import Any
 import structlog
 
 from gateway.reasons import Reason, Refused
+from transcode.events import Failed, MediaEvent
 from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
     CameraAction,
     Candidate,
-    Failed,
     LegId,
     MediaDescription,
-    MediaEvent,
     Role,
     RoomId,
     ViewPlan,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from transcode.carrier import Carrier
 from transcode.conference import Conference
+from transcode.events import FormatsChanged, MediaEvent
 from transcode.interface import StreamStatistics
-from transcode.media import FormatsChanged, Kind, LegId, MediaEvent, Role
+from transcode.media import Kind, LegId, Role
 from transcode.negotiate import Chosen
 from transcode.rtp.events import RtcpEvent
 from transcode.rtp.session import RtpSession

@@ -6,8 +6,9 @@ from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
 from transcode.conference import Conference
+from transcode.events import FormatsChanged
 from transcode.interface import StreamStatistics
-from transcode.media import Format, FormatsChanged, Kind, Role
+from transcode.media import Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from transcode.camera import CameraControl
 from transcode.carrier import Carrier
+from transcode.events import CameraAsked, FormatsChanged
 from transcode.interface import StreamStatistics
-from transcode.media import (
-    CameraAction,
-    CameraAsked,
-    Format,
-    FormatsChanged,
-    Kind,
-    Role,
-)
+from transcode.media import CameraAction, Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
 

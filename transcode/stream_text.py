@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from transcode.carrier import Carrier
+from transcode.events import FormatsChanged, Text
 from transcode.interface import StreamStatistics
-from transcode.media import Codec, Format, FormatsChanged, Kind, Role, Text
+from transcode.media import Codec, Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.payload.t140 import DEFAULT_RATE, REPEATS, TextReceiver, TextSender
 from transcode.payload.t140_lines import LineMaker

@@ -11,9 +11,10 @@ from transcode.asking import KeyFrameNeed
 from transcode.carrier import Carrier
 from transcode.conference import Conference
 from transcode.echo import PictureEcho
+from transcode.events import FormatsChanged, KeyFrameWanted, Sharing
 from transcode.frames import EncodedFrame
 from transcode.interface import StreamStatistics
-from transcode.media import Codec, Format, FormatsChanged, KeyFrameWanted, Kind, LegId, Role, Sharing
+from transcode.media import Codec, Format, Kind, LegId, Role
 from transcode.negotiate import Chosen, frame_limits, sent_profile
 from transcode.payload import h264_profile
 from transcode.payload.formats import depacketizer

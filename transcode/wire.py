@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from transcode import media
-from transcode.media import MediaEvent
+from transcode.events import MediaEvent
 
 MAX_FRAME = 4 * 1024 * 1024
 """Octets of one frame: a room's plan for 500 legs is under 100 kB."""

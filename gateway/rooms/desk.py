@@ -43,8 +43,7 @@ from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
-from transcode.interface import MediaPlane
-from transcode.media import (
+from transcode.events import (
     CameraAsked,
     CandidateFound,
     Connected,
@@ -52,15 +51,15 @@ from transcode.media import (
     Failed,
     FormatsChanged,
     KeyFrameWanted,
-    LegId,
     MediaEvent,
-    RoomId,
     Sharing,
     Silent,
     Speaker,
     Talking,
     Text,
 )
+from transcode.interface import MediaPlane
+from transcode.media import LegId, RoomId
 
 __all__ = ["FrontDesk", "HouseRules"]
 

@@ -21,7 +21,8 @@ from gateway.rooms.model import (
     RoomSettings,
     SpeakerChanged,
 )
-from transcode.media import FormatsChanged, Kind, LegId, LegPlan, Role, ViewPlan
+from transcode.events import FormatsChanged
+from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
 
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""

@@ -20,7 +20,8 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.call import MAX_UNHEARD
 from gateway.rooms.chat import BURST, MAX_HISTORY, MAX_LENGTH, MAX_SPEAKERS, Chat, clean_text
 from gateway.rooms.model import ParticipantId, RoomMode, Said
-from transcode.media import RoomId, Text
+from transcode.events import Text
+from transcode.media import RoomId
 
 ANN = ParticipantId("ann")
 

@@ -22,23 +22,25 @@ from gateway.rooms.model import (
     RoomSettings,
     SpeakerChanged,
 )
+from transcode.events import (
+    Dtmf,
+    Failed,
+    KeyFrameWanted,
+    MediaEvent,
+    Silent,
+    Speaker,
+    Talking,
+)
 from transcode.interface import LegStatistics, Sample
 from transcode.media import (
     Abilities,
     CameraAction,
     Candidate,
-    Dtmf,
-    Failed,
-    KeyFrameWanted,
     LegId,
     MediaDescription,
-    MediaEvent,
     Role,
     RoomId,
-    Silent,
-    Speaker,
     SrtpPolicy,
-    Talking,
     ViewPlan,
     Wanted,
 )

@@ -13,7 +13,8 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.floor import PresentationFloor
 from gateway.rooms.model import ParticipantId, PresenterChanged, Rank, RoomMode, RoomSettings
-from transcode.media import LegId, RoomId, Sharing
+from transcode.events import Sharing
+from transcode.media import LegId, RoomId
 
 ANN, BOB = ParticipantId("ann"), ParticipantId("bob")
 

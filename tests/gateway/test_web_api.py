@@ -17,7 +17,8 @@ from gateway.config import Token
 from gateway.reasons import Reason, Refused
 from gateway.web.errors import status_of
 from gateway.web.keyring import Keyring
-from transcode.media import FormatsChanged, Kind, Role, RoomId
+from transcode.events import FormatsChanged
+from transcode.media import Kind, Role, RoomId
 
 
 def reason(answer: httpx.Response) -> str:

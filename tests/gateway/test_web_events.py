@@ -15,7 +15,8 @@ from web_house import READ, WebHouse, web_house
 
 from gateway.reasons import Refused
 from gateway.rooms.model import RoomSettings
-from transcode.media import Dtmf, RoomId, Speaker
+from transcode.events import Dtmf, Speaker
+from transcode.media import RoomId
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,8 @@ from gateway.reasons import Reason
 from gateway.rooms.model import RoomSettings
 from gateway.web.server import WebServer, WebSettings
 from gateway.webrtc.messages import MAX_MESSAGE_SIZE
-from transcode.media import Layout, LegId, RoomId, Speaker, Talking
+from transcode.events import Speaker, Talking
+from transcode.media import Layout, LegId, RoomId
 
 
 async def join(socket_: ClientConnection, name: str = "Web", **more: Any) -> dict[str, Any]:

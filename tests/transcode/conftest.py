@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from transcode.events import MediaEvent
 from transcode.interface import MediaPlane
-from transcode.media import MediaEvent
 from transcode.plane import Plane
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings

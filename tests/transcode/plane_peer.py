@@ -21,6 +21,7 @@ from av.video.frame import PictureType
 from video_samples import colour_at, flat
 
 from transcode.audio import g711
+from transcode.events import MediaEvent
 from transcode.frames import EncodedFrame
 from transcode.interface import MediaPlane
 from transcode.media import (
@@ -31,7 +32,6 @@ from transcode.media import (
     LegId,
     LegPlan,
     MediaDescription,
-    MediaEvent,
     RoomId,
     SrtpKey,
     StreamDescription,

@@ -13,24 +13,26 @@ from rtp_phone import Phone, loudness
 
 from gateway.reasons import Reason, Refused
 from transcode.audio import g711
+from transcode.events import (
+    Connected,
+    Dtmf,
+    Failed,
+    FormatsChanged,
+    MediaEvent,
+    Talking,
+)
 from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
     Codec,
-    Connected,
-    Dtmf,
-    Failed,
     Format,
-    FormatsChanged,
     Kind,
     LegId,
     LegPlan,
     MediaDescription,
-    MediaEvent,
     RoomId,
     SrtpPolicy,
     StreamDescription,
-    Talking,
     Transport,
     ViewPlan,
     Wanted,

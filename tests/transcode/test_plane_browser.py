@@ -18,8 +18,9 @@ from video_samples import BLUE, GREEN, RED, colour_at, flat
 
 from gateway.reasons import Reason
 from gateway.webrtc.negotiation import Negotiation
+from transcode.events import Connected, DataMessage, Failed
 from transcode.interface import MediaPlane
-from transcode.media import Abilities, Connected, DataMessage, Failed, Kind, LegId, MediaDescription, Transport
+from transcode.media import Abilities, Kind, LegId, MediaDescription, Transport
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 EVE = LegId("eve")

@@ -10,12 +10,12 @@ import pytest
 from plane_peer import ANN, ROOM, until
 
 from transcode.camera import CameraControl
+from transcode.events import CameraAsked
 from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
     CameraAct,
     CameraAction,
-    CameraAsked,
     Format,
     H235Cipher,
     H235Key,

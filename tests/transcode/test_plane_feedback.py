@@ -11,8 +11,9 @@ from payload_streams import encode
 from plane_peer import ANN, BOB, FEEDBACK, Camera, Line, Peer, events_of, h264, meeting, until, video
 from video_samples import GREEN, RED
 
+from transcode.events import KeyFrameWanted
 from transcode.interface import MediaPlane
-from transcode.media import Codec, Format, KeyFrameWanted
+from transcode.media import Codec, Format
 from transcode.payload.formats import packetizer
 from transcode.rtp import rtcp
 from transcode.rtp.packet import RtpPacket

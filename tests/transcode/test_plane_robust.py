@@ -13,11 +13,11 @@ from rtp_phone import loudness
 from video_samples import GREEN, RED
 
 from gateway.reasons import Reason, Refused
+from transcode.events import Failed
 from transcode.media import (
     Abilities,
     Candidate,
     Dtls,
-    Failed,
     Fingerprint,
     Ice,
     Kind,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from plane_peer import ANN, BOB, CYD, ROOM, Camera, Line, Peer, Screen, events_of, h264, meeting, until, video
 from video_samples import GREEN, RED
 
+from transcode.events import Sharing
 from transcode.interface import MediaPlane
 from transcode.media import (
     Abilities,
@@ -18,7 +19,6 @@ from transcode.media import (
     LegPlan,
     MediaDescription,
     Role,
-    Sharing,
     ViewPlan,
     Wanted,
 )

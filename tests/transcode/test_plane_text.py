@@ -11,8 +11,18 @@ from plane_peer import Line, events_of, until
 from text_peer import TextTelephone
 
 from gateway.reasons import Reason, Refused
+from transcode.events import MediaEvent, Text
 from transcode.interface import MediaPlane
-from transcode.media import Abilities, Codec, Format, Kind, LegId, MediaDescription, MediaEvent, RoomId, Text, Wanted
+from transcode.media import (
+    Abilities,
+    Codec,
+    Format,
+    Kind,
+    LegId,
+    MediaDescription,
+    RoomId,
+    Wanted,
+)
 from transcode.payload.t140_lines import PAUSE
 
 ROOM = RoomId("100")

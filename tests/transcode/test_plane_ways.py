@@ -17,10 +17,10 @@ from rtp_phone import loudness
 from video_samples import GREEN, RED
 
 from gateway.reasons import Reason, Refused
+from transcode.events import Failed
 from transcode.media import (
     Abilities,
     Dtls,
-    Failed,
     Fingerprint,
     Ice,
     LegId,

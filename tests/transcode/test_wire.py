@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from gateway.reasons import Reason, Refused
+from transcode.events import Dtmf
 from transcode.media import (
     Codec,
-    Dtmf,
     Format,
     Kind,
     Layout,
