@@ -40,7 +40,7 @@ from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId
 from transcode.memory import settle
 from transcode.remote import RemotePlane
-from transcode.settings import PlaneSettings
+from transcode.settings import AudioSettings, PlaneSettings
 
 log = structlog.get_logger()
 
@@ -140,6 +140,7 @@ class House:
             public_address=config.listen.public_address,
             low=config.media.ports[0],
             high=config.media.ports[1],
+            audio=AudioSettings(config.audio.levelling, config.audio.noise_suppression),
         )
         if config.media.process:
             return RemotePlane(settings)

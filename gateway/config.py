@@ -25,6 +25,7 @@ from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyC
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
+from transcode.settings import Suppression
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
@@ -177,6 +178,15 @@ class Web(Section):
     sip_origins: tuple[Origin, ...] = ()
 
 
+class Audio(Section):
+    """How sound is made pleasant: speakers brought to one level, steady noise taken out of phones' or everybody's."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
+
+    _off = field_validator("noise_suppression", mode="before")(_off)
+
+
 class Media(Section):
     """Media: address to bind (null: that of listen), port range, encryption, and what is sent to each leg at most.
 
@@ -281,6 +291,7 @@ class Config(BaseSettings):
     h323: H323 = H323()
     web: Web = Web()
     media: Media = Media()
+    audio: Audio = Audio()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
         RoomConfig(id="100", name="Everyone"),

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+
+
+class Suppression(Enum):
+    """Whose steady noise is taken out before others hear them: nobody's, that of narrow-band legs, or everybody's."""
+
+    OFF = "off"
+    PHONES = "phones"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSettings:
+    """How sound is made pleasant. levelling brings quiet and loud speakers to one level."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +28,7 @@ class PlaneSettings:
 
     address is where media sockets are bound; public_address what peers are told instead, behind NAT. low and high
     bound the UDP ports. max_legs bounds the legs at once. sounds are the directories in which sounds are looked for,
-    the first one first.
+    the first one first. audio says how sound is treated.
     """
 
     address: str = "0.0.0.0"
@@ -20,3 +37,4 @@ class PlaneSettings:
     high: int = 49999
     max_legs: int = 2_000
     sounds: tuple[str, ...] = ()
+    audio: AudioSettings = AudioSettings()
