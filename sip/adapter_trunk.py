@@ -20,7 +20,8 @@ import structlog
 
 from gateway.calls import CallFacts
 from gateway.reasons import Refused
-from sip.adapter_facts import MAX_ADDRESS, MAX_ALIAS, MAX_NAME, call_facts, clean, dialled
+from gateway.text import clean
+from sip.adapter_facts import MAX_ADDRESS, MAX_ALIAS, MAX_NAME, call_facts, dialled
 from sip.config import StackConfig
 from sip.dialling import Finder, Servers, retry_after
 from sip.digest_client import Login

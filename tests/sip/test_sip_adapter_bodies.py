@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip.adapter_facts import MAX_NAME, clean, dialled, source
+from sip.adapter_facts import dialled, source
 from sip.bodies import (
     DEFAULT_TONE,
     DTMF,
@@ -112,12 +112,6 @@ def test_picture_requests_are_known(body: bytes, asks: bool) -> None:
 )
 def test_room_and_pin_are_read_from_what_was_dialled(uri: str, expected: tuple[str, str | None]) -> None:
     assert dialled(parse_uri(uri)) == expected
-
-
-def test_names_lose_control_and_direction_characters_and_length() -> None:
-    assert clean("A\x00n\x1bn\u202e  \u200bO\r\n'Hara", MAX_NAME) == "Ann O 'Hara"
-    assert clean("é漢😀", MAX_NAME) == "é漢😀"
-    assert len(clean("x" * 10_000, MAX_NAME)) == MAX_NAME
 
 
 def test_a_source_is_an_address_with_port() -> None:
