@@ -83,6 +83,12 @@ class Stream(ABC):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """Take what was negotiated; bit_rate in bit/s bounds what is sent."""
 
+    def _agree(self, chosen: Chosen) -> None:
+        """Take of what was negotiated that which every kind of stream has."""
+        self.chosen = chosen
+        self.session.announce(chosen.stream.ssrcs)
+        self.session.name_stream(chosen.stream.mid)
+
     def on_rtp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTP packet."""
         try:

@@ -36,8 +36,7 @@ class AudioStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         if chosen.receive:
             received = chosen.receive[0].clock_rate
             self.session.set_clock_rates(received, received if chosen.send is None else chosen.send.clock_rate)

@@ -33,8 +33,7 @@ class CameraStream(Stream):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
         begins = self._send is None and chosen.send is not None
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         if chosen.send is not None:
             self._control.plain = chosen.send.parameter("framing") == "plain"
         if begins:

@@ -30,8 +30,7 @@ class TextStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         self._receiver.set_formats(
             frozenset(one.payload_type for one in chosen.receive if one.codec is Codec.T140),
             frozenset(one.payload_type for one in chosen.receive if one.codec is Codec.RED),

@@ -78,11 +78,10 @@ class VideoStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        before, self.chosen = self.chosen, chosen
-        session = self.session
+        before, session = self.chosen, self.session
+        self._agree(chosen)
         main = chosen.send or next(iter(chosen.receive), None)
         session.feedback = frozenset(main.feedback if main is not None else ())
-        session.announce(chosen.stream.ssrcs)
         session.rtx_types = dict(chosen.rtx_receive)
         session.send_rtx(chosen.rtx, self._rtx_ssrc)
         if before is None or before.receive != chosen.receive:
