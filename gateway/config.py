@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from gateway.config_base import Section
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_ivr import IvrConfig
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -291,6 +292,7 @@ class Config(BaseSettings):
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
     @model_validator(mode="after")
