@@ -1,1 +1,1 @@
-"""Voice and slate menus; nothing of it is there yet."""
+"""The voice and picture menu: asks callers for a room and its PIN."""

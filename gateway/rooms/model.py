@@ -36,7 +36,10 @@ class RoomMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it."""
+    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
+
+    language is what callers are spoken to in, empty for the house's.
+    """
 
     id: RoomId
     name: str = ""
@@ -47,6 +50,7 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def apart(self) -> bool:
