@@ -1,1 +1,1 @@
-"""The voice and picture menu: asks callers for a room and its PIN."""
+"""Voice and slate menus: their words in each language, spoken and written, and the sounds that are shipped."""
