@@ -23,6 +23,7 @@ from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.ivr.guide import menu
+from gateway.ivr.texts import shipped
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -110,7 +111,7 @@ class House:
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, shipped(), config.ivr.language)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)

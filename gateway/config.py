@@ -21,7 +21,8 @@ from pydantic_settings import (
 )
 
 from gateway.config_base import Section
-from gateway.config_dialling import MAX_RULES, DialRule, Language, OutboundConfig, PolicyConfig
+from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -226,13 +227,6 @@ class RoomConfig(Section):
     language: Language | None = None
 
 
-class Ivr(Section):
-    """The menu that asks telephones and room systems for a room and its PIN; language is what it speaks."""
-
-    enabled: bool = True
-    language: Language = "en"
-
-
 class AccountConfig(Section):
     """Who may register: a user with a password, or with HA1 = H(user:realm:password) by algorithm, as hex."""
 
@@ -294,12 +288,12 @@ class Config(BaseSettings):
         RoomConfig(id="100", name="Everyone"),
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
-    ivr: Ivr = Ivr()
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
     @model_validator(mode="after")
