@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -13,7 +14,11 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2,8}(-[A-Za-z0-9]{1,8})?$")]
 
 
 class IvrConfig(Section):
-    """Menus. enabled: whether telephones and room systems are asked for a room and its PIN; language: what in."""
+    """Menus. enabled: whether telephones and room systems are asked for a room and its PIN; language: what in.
+
+    prompts: a directory of the operator's own sounds and texts, looked at before the shipped ones.
+    """
 
     enabled: bool = True
     language: Language = "en"
+    prompts: Path | None = None
