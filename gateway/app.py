@@ -22,6 +22,7 @@ from gateway import dialling, gatekeeper
 from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
+from gateway.ivr.guide import menu
 from gateway.ivr.speech import Speaker
 from gateway.ivr.texts import PROMPTS, Texts, with_own
 from gateway.metrics import Metrics
@@ -114,6 +115,8 @@ class House:
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
+        if config.ivr.enabled:
+            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -330,6 +333,8 @@ class House:
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
+        found += self.desk.pins.samples()
+        found.append(Sample("calls_outside", (), len(self.desk.entrance)))
         if hasattr(self, "h323"):
             found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
@@ -477,6 +482,7 @@ def room_settings(room: Any) -> RoomSettings:
         host_pin=room.host_pin,
         guest_pin=room.guest_pin,
         max_participants=room.max_participants,
+        language=room.language or "",
     )
 
 
