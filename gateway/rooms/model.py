@@ -20,6 +20,13 @@ class Rank(Enum):
     GUEST = "guest"
 
 
+class Stage(Enum):
+    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+
+    MENU = "menu"
+    PIN = "pin"
+
+
 class RoomMode(Enum):
     """What a room is for."""
 
@@ -196,8 +203,27 @@ class Ringing:
 
 
 @dataclass(frozen=True, slots=True)
+class StandsOutside:
+    """A call was answered but is in no room yet, or is at another stage of that.
+
+    room is where it wants to go, empty while nobody knows. `Joined` with the same call tells that it went in,
+    `CallFailed` that it ended before.
+    """
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call of a gateway call ended before it was put through: nobody answered, busy, the caller gave up."""
+    """A call ended before it was put through to anybody or let into a room.
+
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that stood outside: it hung up, or could not
+    give a room and its PIN.
+    """
 
     room: RoomId
     call: CallId
@@ -230,6 +256,7 @@ RoomEvent = (
     | CallRefused
     | KeyPressed
     | Ringing
+    | StandsOutside
     | CallFailed
     | TransferGoes
     | Said
