@@ -40,6 +40,7 @@ from gateway.rooms.model import (
     Stage,
 )
 from gateway.rooms.outbound import Asker
+from gateway.rooms.pins import PinGuard
 from gateway.rooms.policy import NOTHING_SAID, Decision
 from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
@@ -88,6 +89,7 @@ class FrontDesk:
         self.presenting = Presenting(self)
         self.cameras = Cameras(plane)
         self.entrance = Entrance(self)
+        self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
@@ -263,7 +265,7 @@ class FrontDesk:
     async def message(self, facts: CallFacts, text: str) -> None:
         """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
         room = self.room(facts.called)
-        room.admit(facts.pin)
+        self.pins.admit(room, facts, facts.pin)
         self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
@@ -329,7 +331,7 @@ class FrontDesk:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             self._bear()
-            rank = room.admit(facts.pin, self.waiting(room), decision.rank, decision.participants)
+            rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         await self._open(call, decision)
         if bridge is not None:

@@ -31,6 +31,7 @@ from gateway.rooms.model import (
     Stage,
     StandsOutside,
 )
+from gateway.rooms.pins import source_of
 from gateway.rooms.policy import Decision
 from gateway.rooms.room import Room
 from transcode.media import LegPlan, RoomId, Sound, ViewPlan
@@ -219,9 +220,11 @@ class Entrance:
         fault: Reason | None = None,
         language: str = "",
     ) -> RoomCall:
-        """Take a call that cannot go into a room yet. Raises `Refused`: OVERLOAD."""
+        """Take a call that cannot go into a room yet. Raises `Refused`: OVERLOAD, LOCKED_OUT."""
         if self.leader is None:
             raise Refused(fault or Reason.NO_SUCH_ROOM)
+        if wish is None:
+            self._desk.pins.check_seeker(facts)
         if len(self._visitors) >= MAX_OUTSIDE:
             raise Refused(Reason.OVERLOAD, "too many calls stand outside")
         origin = source_of(facts)
@@ -244,16 +247,23 @@ class Entrance:
     async def enter(self, call: RoomCall, room_id: str, pin: str | None = None) -> None:
         """Let a visitor into a room if it may go in, as if it had called that one.
 
-        Raises `Refused` and leaves it where it is: NO_SUCH_ROOM, PIN_NEEDED, WRONG_PIN, ROOM_LOCKED, ROOM_FULL;
-        CANCELLED where it stands outside no more.
+        Raises `Refused` and leaves it where it is: NO_SUCH_ROOM, PIN_NEEDED, WRONG_PIN, LOCKED_OUT, ROOM_LOCKED,
+        ROOM_FULL; CANCELLED where it stands outside no more.
         """
         visitor = call.visitor
         if visitor is None or call.over:
             raise Refused(Reason.CANCELLED, "it stands outside no more")
-        room = self._desk.room(room_id)
+        room = self._find(call.facts, room_id)
         visitor.at(visitor.stage, room)
-        rank = room.admit(pin, self._desk.waiting(room), visitor.decision.rank, visitor.decision.participants)
+        rank = self._desk.pins.admit(room, call.facts, pin, self._desk.waiting(room), visitor.decision)
         await self.bring_in(visitor, room, rank)
+
+    def _find(self, facts: CallFacts, room_id: str) -> Room:
+        try:
+            return self._desk.room(room_id)
+        except Refused:
+            self._desk.pins.wrong_room(facts)
+            raise
 
     async def bring_in(self, visitor: Visitor, room: Room, rank: Rank) -> None:
         """Bring a visitor into a room, whatever keeps others out of it. Raises `Refused`: CANCELLED."""
@@ -308,16 +318,3 @@ class Entrance:
         """Let a visitor hear sounds."""
         if not visitor.over:
             await self._desk.plane.play(visitor.call.leg, sounds, number)
-
-
-def source_of(facts: CallFacts) -> tuple[str, str]:
-    """Return who a call counts as where calls are counted by source.
-
-    The account whose password was checked; of a trunk, through which strangers call, its name and the caller; else the
-    address.
-    """
-    if facts.account:
-        return "account", facts.account
-    if facts.trunk:
-        return f"trunk {facts.trunk}", facts.caller
-    return "address", facts.source.rpartition(":")[0]

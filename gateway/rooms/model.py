@@ -170,6 +170,19 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedOut:
+    """After too many wrong PINs or room numbers none is taken for so many seconds.
+
+    what: of the source that facts name, of this room, or rooms: room numbers of that source.
+    """
+
+    room: RoomId
+    facts: CallFacts
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """A participant pressed a key on its telephone or remote control."""
 
@@ -254,6 +267,7 @@ RoomEvent = (
     | RoomChanged
     | RoomDeleted
     | CallRefused
+    | LockedOut
     | KeyPressed
     | Ringing
     | StandsOutside
