@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from gateway.config_base import Section
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
@@ -218,6 +219,7 @@ class RoomConfig(Section):
     may knock at the locked room. host_leaves: whether the meeting ends host_leaves_after seconds after the last host
     left; lone_timeout and idle_timeout end it where somebody is alone or nothing happens for so many seconds, 0: never.
     entry: what is heard when somebody comes or goes.
+    language is what callers are spoken to in, null: that of ivr.
     """
 
     id: RoomName
@@ -235,6 +237,7 @@ class RoomConfig(Section):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    language: Language | None = None
 
 
 class AccountConfig(Section):
@@ -303,6 +306,7 @@ class Config(BaseSettings):
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
     @model_validator(mode="after")

@@ -62,7 +62,7 @@ class RoomSettings:
 
     lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
     host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
-    0: never.
+    0: never. language is what callers are spoken to in, empty for the house's.
     """
 
     id: RoomId
@@ -81,6 +81,7 @@ class RoomSettings:
     lone_timeout: int = 0
     idle_timeout: int = 0
     entry: Greeting = Greeting.NONE
+    language: str = ""
 
     @property
     def apart(self) -> bool:

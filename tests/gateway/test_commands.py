@@ -131,11 +131,10 @@ def test_each_command_asks_one_thing(api: Fake, words: str, method: str, path: s
 
 
 def test_a_room_is_created_with_what_it_does_by_itself(api: Fake) -> None:
-    status, said = run(*"rooms create 100 --lobby --host-leaves end --lone-timeout 600 --entry tones".split())
+    status, said = run("rooms", "create", "100", "--lobby", "--host-leaves", "end", "--entry", "tones")
     assert status == 0, said
     (_, _, body) = api.asked[0]
-    assert body["lobby"] is True
-    assert (body["host_leaves"], body["lone_timeout"], body["entry"]) == ("end", 600, "tones")
+    assert (body["lobby"], body["host_leaves"], body["entry"]) == (True, "end", "tones")
     assert "idle_timeout" not in body
 
 
