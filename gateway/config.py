@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from gateway.config_base import Section
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -212,7 +213,7 @@ class Storage(Section):
 class RoomConfig(Section):
     """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it.
 
-    aliases are what else may be dialled for it.
+    aliases are what else may be dialled for it. language is what callers are spoken to in, null: that of ivr.
     """
 
     id: RoomName
@@ -223,6 +224,7 @@ class RoomConfig(Section):
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
     max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+    language: Language | None = None
 
 
 class AccountConfig(Section):
@@ -291,6 +293,7 @@ class Config(BaseSettings):
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
     @model_validator(mode="after")

@@ -20,6 +20,13 @@ class Rank(Enum):
     GUEST = "guest"
 
 
+class Stage(Enum):
+    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+
+    MENU = "menu"
+    PIN = "pin"
+
+
 class RoomMode(Enum):
     """What a room is for."""
 
@@ -29,7 +36,10 @@ class RoomMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it."""
+    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
+
+    language is what callers are spoken to in, empty for the house's.
+    """
 
     id: RoomId
     name: str = ""
@@ -40,6 +50,7 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def apart(self) -> bool:
@@ -163,6 +174,19 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedOut:
+    """After too many wrong PINs or room numbers none is taken for so many seconds.
+
+    what: of the source that facts name, of this room, or rooms: room numbers of that source.
+    """
+
+    room: RoomId
+    facts: CallFacts
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """A participant pressed a key on its telephone or remote control."""
 
@@ -196,8 +220,27 @@ class Ringing:
 
 
 @dataclass(frozen=True, slots=True)
+class StandsOutside:
+    """A call was answered but is in no room yet, or is at another stage of that.
+
+    room is where it wants to go, empty while nobody knows. `Joined` with the same call tells that it went in,
+    `CallFailed` that it ended before.
+    """
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call of a gateway call ended before it was put through: nobody answered, busy, the caller gave up."""
+    """A call ended before it was put through to anybody or let into a room.
+
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that stood outside: it hung up, or could not
+    give a room and its PIN.
+    """
 
     room: RoomId
     call: CallId
@@ -228,8 +271,10 @@ RoomEvent = (
     | RoomChanged
     | RoomDeleted
     | CallRefused
+    | LockedOut
     | KeyPressed
     | Ringing
+    | StandsOutside
     | CallFailed
     | TransferGoes
     | Said
