@@ -482,6 +482,13 @@ def room_settings(room: Any) -> RoomSettings:
         host_pin=room.host_pin,
         guest_pin=room.guest_pin,
         max_participants=room.max_participants,
+        lobby=room.lobby,
+        when_locked=room.when_locked,
+        host_leaves=room.host_leaves,
+        host_leaves_after=room.host_leaves_after,
+        lone_timeout=room.lone_timeout,
+        idle_timeout=room.idle_timeout,
+        entry=room.entry,
         language=room.language or "",
     )
 

@@ -34,11 +34,35 @@ class RoomMode(Enum):
     ECHO = "echo"
 
 
+class HostLeaves(Enum):
+    """What becomes of a meeting when its last host leaves."""
+
+    CONTINUE = "continue"
+    END = "end"
+
+
+class Greeting(Enum):
+    """What is heard when somebody comes or goes: nothing, a tone, or who it is."""
+
+    NONE = "none"
+    TONES = "tones"
+    NAMES = "names"
+
+
+class WhenLocked(Enum):
+    """What somebody may do before a locked room: knock and wait, or nothing."""
+
+    KNOCK = "knock"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
-    language is what callers are spoken to in, empty for the house's.
+    lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
+    host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
+    0: never. language is what callers are spoken to in, empty for the house's.
     """
 
     id: RoomId
@@ -50,6 +74,13 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: int = 60
+    lone_timeout: int = 0
+    idle_timeout: int = 0
+    entry: Greeting = Greeting.NONE
     language: str = ""
 
     @property
