@@ -185,7 +185,7 @@ class Room:
         holder = self.participant(self.floor.holder) if self.floor.holder is not None else None
         presenter = None if holder is None else holder.leg
         if self.private:
-            return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
+            return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter, forward=True)
         echo = self.settings.apart
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
