@@ -140,6 +140,7 @@ class House:
             public_address=config.listen.public_address,
             low=config.media.ports[0],
             high=config.media.ports[1],
+            multiplex_port=config.h323.multiplex_port,
         )
         if config.media.process:
             return RemotePlane(settings)

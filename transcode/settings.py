@@ -10,7 +10,8 @@ class PlaneSettings:
     """Addresses and limits of a media plane.
 
     address is where media sockets are bound; public_address what peers are told instead, behind NAT. low and high
-    bound the UDP ports. max_legs bounds the legs at once.
+    bound the UDP ports. max_legs bounds the legs at once. multiplex_port is that of H.323 media which share one pair of
+    ports (H.460.19), None for none; the next port is RTCP's.
     """
 
     address: str = "0.0.0.0"
@@ -18,3 +19,4 @@ class PlaneSettings:
     low: int = 40000
     high: int = 49999
     max_legs: int = 2_000
+    multiplex_port: int | None = None
