@@ -77,6 +77,11 @@ class UdpCarrier(Riders):
         """See `Carrier`."""
         return self.udp.encrypted
 
+    @property
+    def ready(self) -> bool:
+        """See `Carrier`."""
+        return self.udp.ready
+
     def must_restart(self, remote: Transport) -> bool:
         """A pair of ports serves for the whole call."""
         return False
@@ -339,6 +344,7 @@ class UdpCarrier(Riders):
         for part in (self._ice.counters if self._ice else {}, self._dtls.counters() if self._dtls else {}):
             for name, count in part.items():
                 total[name] = total.get(name, 0) + count
+        total["unknown_payload"] = total.get("unknown_payload", 0) + self._unknown
         return total
 
     def _retire(self, part: UdpIce | UdpDtls) -> None:

@@ -10,8 +10,9 @@ class PlaneSettings:
     """Addresses and limits of a media plane.
 
     address is where media sockets are bound; public_address what peers are told instead, behind NAT. low and high
-    bound the UDP ports. max_legs bounds the legs at once. multiplex_port is that of H.323 media which share one pair of
-    ports (H.460.19), None for none; the next port is RTCP's.
+    bound the UDP ports. max_legs bounds the legs at once. sounds are the directories in which sounds are looked for,
+    the first one first. multiplex_port is that of H.323 media which share one pair of ports (H.460.19), None for none;
+    the next port is RTCP's.
     """
 
     address: str = "0.0.0.0"
@@ -20,3 +21,4 @@ class PlaneSettings:
     high: int = 49999
     max_legs: int = 2_000
     multiplex_port: int | None = None
+    sounds: tuple[str, ...] = ()

@@ -20,6 +20,13 @@ class Rank(Enum):
     GUEST = "guest"
 
 
+class Stage(Enum):
+    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+
+    MENU = "menu"
+    PIN = "pin"
+
+
 class RoomMode(Enum):
     """What a room is for."""
 
@@ -27,9 +34,36 @@ class RoomMode(Enum):
     ECHO = "echo"
 
 
+class HostLeaves(Enum):
+    """What becomes of a meeting when its last host leaves."""
+
+    CONTINUE = "continue"
+    END = "end"
+
+
+class Greeting(Enum):
+    """What is heard when somebody comes or goes: nothing, a tone, or who it is."""
+
+    NONE = "none"
+    TONES = "tones"
+    NAMES = "names"
+
+
+class WhenLocked(Enum):
+    """What somebody may do before a locked room: knock and wait, or nothing."""
+
+    KNOCK = "knock"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it."""
+    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
+
+    lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
+    host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
+    0: never. language is what callers are spoken to in, empty for the house's.
+    """
 
     id: RoomId
     name: str = ""
@@ -40,6 +74,14 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: int = 60
+    lone_timeout: int = 0
+    idle_timeout: int = 0
+    entry: Greeting = Greeting.NONE
+    language: str = ""
 
     @property
     def apart(self) -> bool:
@@ -163,6 +205,19 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedOut:
+    """After too many wrong PINs or room numbers none is taken for so many seconds.
+
+    what: of the source that facts name, of this room, or rooms: room numbers of that source.
+    """
+
+    room: RoomId
+    facts: CallFacts
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """A participant pressed a key on its telephone or remote control."""
 
@@ -196,8 +251,27 @@ class Ringing:
 
 
 @dataclass(frozen=True, slots=True)
+class StandsOutside:
+    """A call was answered but is in no room yet, or is at another stage of that.
+
+    room is where it wants to go, empty while nobody knows. `Joined` with the same call tells that it went in,
+    `CallFailed` that it ended before.
+    """
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call of a gateway call ended before it was put through: nobody answered, busy, the caller gave up."""
+    """A call ended before it was put through to anybody or let into a room.
+
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that stood outside: it hung up, or could not
+    give a room and its PIN.
+    """
 
     room: RoomId
     call: CallId
@@ -228,8 +302,10 @@ RoomEvent = (
     | RoomChanged
     | RoomDeleted
     | CallRefused
+    | LockedOut
     | KeyPressed
     | Ringing
+    | StandsOutside
     | CallFailed
     | TransferGoes
     | Said
