@@ -226,8 +226,10 @@ class H323Call(ControlledCall):
             return
         self.facts = messages.read_setup(signal, self._codec)
         if refused(signal.body):
-            self.state = State.PRESENT
-            self.release(Reason.UNSUPPORTED, now)
+            body = messages.release_complete(self.facts.call, Reason.UNSUPPORTED)
+            body["reason"] = ("neededFeatureNotSupported", None)
+            self._send(Type.RELEASE_COMPLETE, body, cause=Reason.UNSUPPORTED.meaning.q850)
+            self._finish(Reason.UNSUPPORTED, now)
             return
         self.traversal.take_offer(told(signal.body))
         self._hear_control(signal, now)

@@ -50,6 +50,8 @@ class ControlledCall:
         self._out: deque[CallItem] = deque()
         self._capabilities: Value | None = None
         self._started = False
+        self._asked_where = False
+        """Whether the peer has asked where we listen for H.245."""
         self._due: float | None = None
         self._round_trip: float | None = None
 
@@ -127,7 +129,8 @@ class ControlledCall:
     def listening(self, address: Address, now: float) -> None:
         """The shell listens for the peer's H.245 connection; the peer is told, in CONNECT or by FACILITY."""
         self._way.own_address = address
-        if self.state is State.ACTIVE and self._way.separate is Separate.LISTENING:
+        told = self.state is State.ACTIVE or self._asked_where
+        if told and self._way.separate is Separate.LISTENING:
             self._send(Type.FACILITY, messages.start_h245(self.facts, address))
 
     def control_connected(self, now: float) -> None:
@@ -184,6 +187,7 @@ class ControlledCall:
         """The peer wants a separate connection and cannot be connected to: tell it where we listen."""
         if self._way.tunnels or self._way.separate not in (Separate.NONE, Separate.LISTENING):
             return
+        self._asked_where = True
         if self._way.own_address is not None:
             self._send(Type.FACILITY, messages.start_h245(self.facts, self._way.own_address))
         elif self._way.separate is Separate.NONE:
