@@ -146,6 +146,7 @@ class House:
             public_address=config.listen.public_address,
             low=config.media.ports[0],
             high=config.media.ports[1],
+            multiplex_port=config.h323.multiplex_port,
             sounds=tuple(str(one) for one in self._sounds()),
         )
         if config.media.process:
