@@ -40,7 +40,7 @@ from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId
 from transcode.memory import settle
 from transcode.remote import RemotePlane
-from transcode.settings import PlaneSettings
+from transcode.settings import AudioSettings, PlaneSettings
 
 log = structlog.get_logger()
 
@@ -147,6 +147,7 @@ class House:
             low=config.media.ports[0],
             high=config.media.ports[1],
             multiplex_port=config.h323.multiplex_port,
+            audio=AudioSettings(config.audio.levelling, config.audio.noise_suppression),
             sounds=tuple(str(one) for one in self._sounds()),
         )
         if config.media.process:
