@@ -187,6 +187,7 @@ def settings_of(stored: StoredRoom) -> RoomSettings:
         lone_timeout=stored.lone_timeout,
         idle_timeout=stored.idle_timeout,
         entry=_word(Greeting.NONE, stored.entry),
+        language=stored.language,
     )
 
 
@@ -214,4 +215,5 @@ def stored_of(settings: RoomSettings) -> StoredRoom:
         lone_timeout=settings.lone_timeout,
         idle_timeout=settings.idle_timeout,
         entry=settings.entry.value,
+        language=settings.language,
     )

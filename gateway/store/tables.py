@@ -33,6 +33,7 @@ ROOMS = Table(
     Column("lone_timeout", Integer, nullable=False, server_default="0"),
     Column("idle_timeout", Integer, nullable=False, server_default="0"),
     Column("entry", String(16), nullable=False, server_default="none"),
+    Column("language", String(32), nullable=False, server_default=""),
 )
 
 CALLS = Table(
@@ -104,6 +105,7 @@ class StoredRoom:
     lone_timeout: int = 0
     idle_timeout: int = 0
     entry: str = "none"
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

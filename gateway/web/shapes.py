@@ -28,6 +28,8 @@ Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterVal
 Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^\s<>\"]{1,250}$")]
 """An address that can be called; user:NAME is where an account of ours is registered."""
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+Tongue = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,8}(-[A-Za-z0-9]{1,8})?)?$")]
+"""A language by its tag, or none."""
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
 Wait = Annotated[int, Field(ge=0, le=86_400)]
@@ -76,6 +78,7 @@ class RoomShape(Shape):
     lone_timeout: int
     idle_timeout: int
     entry: Greeting
+    language: str
     participants: int
     waiting: int
     speaker: str | None
@@ -90,7 +93,7 @@ class RoomList(Shape):
 
 
 class RoomWish(Asked):
-    """What can be set of a room. Times are in seconds."""
+    """What can be set of a room. Times are in seconds; language is what callers are spoken to in, "": the house's."""
 
     name: Name = ""
     layout: Layout = Layout.AUTO
@@ -105,6 +108,7 @@ class RoomWish(Asked):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    language: Tongue = ""
 
 
 class NewRoom(RoomWish):
@@ -384,6 +388,7 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         lone_timeout=settings.lone_timeout,
         idle_timeout=settings.idle_timeout,
         entry=settings.entry,
+        language=settings.language,
         participants=len(room.participants),
         waiting=waiting,
         speaker=room.speaker,
