@@ -326,7 +326,7 @@ async def test_a_browser_is_told_what_it_waits_for_until_it_may_come_in(club: Cl
 
     async def follow() -> None:
         async for stage, room in bob.waiting():
-            heard.append((stage, room))  # noqa: PERF401  each is looked at when it comes
+            heard.append((stage, room))
 
     following = asyncio.create_task(follow())
     await settle()
