@@ -24,8 +24,9 @@ from gateway.config_base import Section
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
 from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
-from gateway.rooms.model import RoomMode
+from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
+from transcode.settings import Suppression
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
@@ -40,6 +41,8 @@ MAX_H323_ALIASES = 32
 Host = Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
 Alias = Annotated[str, Field(min_length=1, max_length=128)]
 Prefix = Annotated[str, Field(pattern=r"^[0-9#*]{1,32}$")]
+Wait = Annotated[int, Field(ge=0, le=86_400)]
+"""Seconds, a day at most."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
@@ -142,6 +145,9 @@ class H323(Section):
     through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
+
+    traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
+    multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
 
     signalling: OptionalPort = 1720
@@ -163,6 +169,8 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    traversal: bool = True
+    multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
 
@@ -178,6 +186,15 @@ class Web(Section):
     key: Path | None = None
     sip: bool = True
     sip_origins: tuple[Origin, ...] = ()
+
+
+class Audio(Section):
+    """How sound is made pleasant: speakers brought to one level, steady noise taken out of phones' or everybody's."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
+
+    _off = field_validator("noise_suppression", mode="before")(_off)
 
 
 class Media(Section):
@@ -215,7 +232,11 @@ class Storage(Section):
 class RoomConfig(Section):
     """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it.
 
-    aliases are what else may be dialled for it. language is what callers are spoken to in, null: that of ivr.
+    aliases are what else may be dialled for it. lobby: guests wait until a host is in. when_locked: whether newcomers
+    may knock at the locked room. host_leaves: whether the meeting ends host_leaves_after seconds after the last host
+    left; lone_timeout and idle_timeout end it where somebody is alone or nothing happens for so many seconds, 0: never.
+    entry: what is heard when somebody comes or goes.
+    language is what callers are spoken to in, null: that of ivr.
     """
 
     id: RoomName
@@ -226,6 +247,13 @@ class RoomConfig(Section):
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
     max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: Wait = 60
+    lone_timeout: Wait = 0
+    idle_timeout: Wait = 0
+    entry: Greeting = Greeting.NONE
     language: Language | None = None
 
 
@@ -285,6 +313,7 @@ class Config(BaseSettings):
     h323: H323 = H323()
     web: Web = Web()
     media: Media = Media()
+    audio: Audio = Audio()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
         RoomConfig(id="100", name="Everyone"),

@@ -21,10 +21,15 @@ class Rank(Enum):
 
 
 class Stage(Enum):
-    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+    """What a call that stands outside is at.
+
+    It is asked for a room, or for the PIN of one; it waits for a host, or knocks at a locked room.
+    """
 
     MENU = "menu"
     PIN = "pin"
+    LOBBY = "lobby"
+    KNOCKING = "knocking"
 
 
 class RoomMode(Enum):
@@ -34,11 +39,35 @@ class RoomMode(Enum):
     ECHO = "echo"
 
 
+class HostLeaves(Enum):
+    """What becomes of a meeting when its last host leaves."""
+
+    CONTINUE = "continue"
+    END = "end"
+
+
+class Greeting(Enum):
+    """What is heard when somebody comes or goes: nothing, a tone, or who it is."""
+
+    NONE = "none"
+    TONES = "tones"
+    NAMES = "names"
+
+
+class WhenLocked(Enum):
+    """What somebody may do before a locked room: knock and wait, or nothing."""
+
+    KNOCK = "knock"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
-    language is what callers are spoken to in, empty for the house's.
+    lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
+    host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
+    0: never. language is what callers are spoken to in, empty for the house's.
     """
 
     id: RoomId
@@ -50,12 +79,24 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: int = 60
+    lone_timeout: int = 0
+    idle_timeout: int = 0
+    entry: Greeting = Greeting.NONE
     language: str = ""
 
     @property
     def apart(self) -> bool:
         """Whether everybody in it is alone: they neither hear, see nor read of each other."""
         return self.mode is RoomMode.ECHO
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether anything but people ends a meeting in it."""
+        return self.host_leaves is HostLeaves.END or self.lone_timeout > 0 or self.idle_timeout > 0
 
     @property
     def title(self) -> str:
@@ -262,6 +303,38 @@ class TransferGoes:
     over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody who waited before a room is let in; `Joined` follows. by is who let it in, empty: the room itself."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """Somebody who waited before a room is not let in; `CallFailed` follows. by is who refused, empty: the house."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    reason: Reason
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEnding:
+    """A meeting ends by itself in so many seconds, 0: now. None: it was called off, the meeting goes on."""
+
+    room: RoomId
+    reason: Reason
+    seconds: float | None
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -277,5 +350,8 @@ RoomEvent = (
     | StandsOutside
     | CallFailed
     | TransferGoes
+    | Admitted
+    | NotAdmitted
+    | RoomEnding
     | Said
 )

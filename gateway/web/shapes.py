@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.rooms.chat import MAX_LENGTH
-from gateway.rooms.model import Formats, Participant, RoomMode, Stage
+from gateway.rooms.model import Formats, Greeting, HostLeaves, Participant, Rank, RoomMode, Stage, WhenLocked
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
 from transcode.interface import LegStatistics
@@ -28,8 +28,12 @@ Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterVal
 Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^\s<>\"]{1,250}$")]
 """An address that can be called; user:NAME is where an account of ours is registered."""
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+Tongue = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,8}(-[A-Za-z0-9]{1,8})?)?$")]
+"""A language by its tag, or none."""
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
+Wait = Annotated[int, Field(ge=0, le=86_400)]
+"""Seconds, a day at most, as in the configuration."""
 
 
 class Shape(BaseModel):
@@ -52,7 +56,10 @@ class Problem(Shape):
 
 
 class RoomShape(Shape):
-    """A room. host_pin and guest_pin say whether there is one; source is where the room is written down."""
+    """A room. host_pin and guest_pin say whether there is one; source is where the room is written down.
+
+    waiting is how many wait to be let in.
+    """
 
     id: str
     name: str
@@ -64,7 +71,16 @@ class RoomShape(Shape):
     host_pin: bool
     guest_pin: bool
     max_participants: int
+    lobby: bool
+    when_locked: WhenLocked
+    host_leaves: HostLeaves
+    host_leaves_after: int
+    lone_timeout: int
+    idle_timeout: int
+    entry: Greeting
+    language: str
     participants: int
+    waiting: int
     speaker: str | None
     presenter: str | None
     source: Literal["configuration", "api"]
@@ -76,31 +92,60 @@ class RoomList(Shape):
     rooms: list[RoomShape]
 
 
-class NewRoom(Asked):
+class RoomWish(Asked):
+    """What can be set of a room. Times are in seconds; language is what callers are spoken to in, "": the house's."""
+
+    name: Name = ""
+    layout: Layout = Layout.AUTO
+    locked: bool = False
+    host_pin: Pin | None = None
+    guest_pin: Pin | None = None
+    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: Wait = 60
+    lone_timeout: Wait = 0
+    idle_timeout: Wait = 0
+    entry: Greeting = Greeting.NONE
+    language: Tongue = ""
+
+
+class NewRoom(RoomWish):
     """A room to make. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it."""
 
     id: RoomKey
-    name: Name = ""
-    layout: Layout = Layout.AUTO
-    locked: bool = False
-    host_pin: Pin | None = None
-    guest_pin: Pin | None = None
-    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
 
 
-class RoomChange(Asked):
+class RoomChange(RoomWish):
     """What is to be different of a room; what is left out stays, and a PIN of null is taken away."""
-
-    name: Name = ""
-    layout: Layout = Layout.AUTO
-    locked: bool = False
-    host_pin: Pin | None = None
-    guest_pin: Pin | None = None
-    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class WaitingShape(Shape):
+    """Somebody who waits before a room: for a host (lobby), or for somebody to answer its knock (knocking).
+
+    id is what it will have as a participant; since is when it came.
+    """
+
+    id: str
+    call: str
+    name: str
+    stage: Stage
+    since: datetime.datetime
+    protocol: str
+    secure: bool
+    source: str
+    agent: str
+
+
+class WaitingList(Shape):
+    """Everybody who waits before a room, in the order they came."""
+
+    waiting: list[WaitingShape]
 
 
 class NewMessage(Asked):
@@ -209,9 +254,13 @@ class ParticipantDetail(ParticipantShape):
 
 
 class ParticipantChange(Asked):
-    """What is to be different of a participant; what is left out stays. muted mutes it for all, whatever it wants."""
+    """What is to be different of a participant; what is left out stays.
+
+    muted mutes it for all, whatever it wants; rank makes a host or a guest of it.
+    """
 
     muted: bool | None = None
+    rank: Rank | None = None
     name: Called | None = None
 
 
@@ -318,7 +367,7 @@ class RecordList(Shape):
     next: int | None
 
 
-def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape:
+def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int = 0) -> RoomShape:
     """Return a room as the API tells it."""
     settings = room.settings
     return RoomShape(
@@ -332,7 +381,16 @@ def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape
         host_pin=settings.host_pin is not None,
         guest_pin=settings.guest_pin is not None,
         max_participants=settings.max_participants,
+        lobby=settings.lobby,
+        when_locked=settings.when_locked,
+        host_leaves=settings.host_leaves,
+        host_leaves_after=settings.host_leaves_after,
+        lone_timeout=settings.lone_timeout,
+        idle_timeout=settings.idle_timeout,
+        entry=settings.entry,
+        language=settings.language,
         participants=len(room.participants),
+        waiting=waiting,
         speaker=room.speaker,
         presenter=room.floor.holder,
         source=source,

@@ -34,6 +34,9 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/api/v1/rooms/100/participants"): ANN,
     ("POST", "/api/v1/rooms/100/participants/p1/move"): ANN,
     ("POST", "/api/v1/rooms/100/participants/p1/transfer"): None,
+    ("GET", "/api/v1/rooms/100/waiting"): {"waiting": [ANN]},
+    ("POST", "/api/v1/rooms/100/waiting/p1/admit"): None,
+    ("DELETE", "/api/v1/rooms/100/waiting/p1"): None,
     ("GET", "/api/v1/rooms/100/messages"): {"messages": [MESSAGE]},
     ("POST", "/api/v1/rooms/100/messages"): MESSAGE,
     ("GET", "/api/v1/calls"): {"calls": [CALL]},
@@ -108,6 +111,10 @@ def run(*words: str) -> tuple[int, str]:
         ("rooms messages 100", "GET", "/rooms/100/messages", None),
         ("rooms say 100 Hello", "POST", "/rooms/100/messages", {"text": "Hello"}),
         ("rooms say 100 Hello --name Bell", "POST", "/rooms/100/messages", {"text": "Hello", "name": "Bell"}),
+        ("rooms waiting 100", "GET", "/rooms/100/waiting", None),
+        ("participants admit 100 p1", "POST", "/rooms/100/waiting/p1/admit", None),
+        ("participants refuse 100 p1", "DELETE", "/rooms/100/waiting/p1", None),
+        ("participants role 100 p1 host", "PATCH", "/rooms/100/participants/p1", {"rank": "host"}),
         ("participants list 100", "GET", "/rooms/100/participants", None),
         ("participants mute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": True}),
         ("participants unmute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": False}),
@@ -128,6 +135,16 @@ def test_each_command_asks_one_thing(api: Fake, words: str, method: str, path: s
     assert status == 0, said
     assert api.asked == [(method, f"/api/v1{path}", body)]
     assert said.strip()
+
+
+def test_a_room_is_created_with_what_it_does_by_itself(api: Fake) -> None:
+    status, said = run(
+        "rooms", "create", "100", "--lobby", "--host-leaves", "end", "--entry", "tones", "--language", "de"
+    )
+    assert status == 0, said
+    (_, _, body) = api.asked[0]
+    assert (body["lobby"], body["host_leaves"], body["entry"], body["language"]) == (True, "end", "tones", "de")
+    assert "idle_timeout" not in body
 
 
 def test_a_room_is_created_with_what_was_given(api: Fake) -> None:
