@@ -142,6 +142,9 @@ class H323(Section):
     through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
+
+    traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
+    multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
 
     signalling: OptionalPort = 1720
@@ -163,6 +166,8 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    traversal: bool = True
+    multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
 

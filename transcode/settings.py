@@ -11,7 +11,8 @@ class PlaneSettings:
 
     address is where media sockets are bound; public_address what peers are told instead, behind NAT. low and high
     bound the UDP ports. max_legs bounds the legs at once. sounds are the directories in which sounds are looked for,
-    the first one first.
+    the first one first. multiplex_port is that of H.323 media which share one pair of ports (H.460.19), None for none;
+    the next port is RTCP's.
     """
 
     address: str = "0.0.0.0"
@@ -19,4 +20,5 @@ class PlaneSettings:
     low: int = 40000
     high: int = 49999
     max_legs: int = 2_000
+    multiplex_port: int | None = None
     sounds: tuple[str, ...] = ()
