@@ -14,6 +14,12 @@ from gateway.ivr.speech import MAX_WORDS, Speaker, clean_words, mended
 from gateway.ivr.texts import shipped
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may take seconds to start a program; what is tested here is not how fast that goes.
+    monkeypatch.setattr(speech, "TIME", 50.0)
+
+
 def fake(directory: Path, body: str) -> str:
     """Write a program that stands for espeak-ng."""
     path = directory / "speak"
@@ -74,7 +80,7 @@ async def test_a_program_that_hangs_or_never_ends_is_stopped(tmp_path: Path, mon
     monkeypatch.setattr(speech, "TIME", 0.3)
     speaker = Speaker(tmp_path / "sounds", shipped(), fake(tmp_path, "exec sleep 60"))
     assert await speaker.speak("en", "Ann") is None
-    monkeypatch.setattr(speech, "TIME", 30.0)
+    monkeypatch.setattr(speech, "TIME", 50.0)
     speaker = Speaker(tmp_path / "sounds", shipped(), fake(tmp_path, "exec cat /dev/zero"))
     assert await speaker.speak("en", "Ann") is None
 
