@@ -25,10 +25,11 @@ from gateway.config import Config, Token
 from gateway.ivr.guide import menu
 from gateway.ivr.speech import Speaker
 from gateway.ivr.texts import PROMPTS, Texts, with_own
+from gateway.ivr.voice import Voice
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
-from gateway.rooms.model import RoomSettings
+from gateway.rooms.model import RoomSettings, Stage
 from gateway.rooms.outbound import Asker, Role
 from gateway.sip_parts import sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
@@ -40,7 +41,7 @@ from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId
 from transcode.memory import settle
 from transcode.remote import RemotePlane
-from transcode.settings import PlaneSettings
+from transcode.settings import AudioSettings, PlaneSettings
 
 log = structlog.get_logger()
 
@@ -112,6 +113,7 @@ class House:
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
+        self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
             self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
         for room in config.rooms:
@@ -147,6 +149,7 @@ class House:
             low=config.media.ports[0],
             high=config.media.ports[1],
             multiplex_port=config.h323.multiplex_port,
+            audio=AudioSettings(config.audio.levelling, config.audio.noise_suppression),
             sounds=tuple(str(one) for one in self._sounds()),
         )
         if config.media.process:
@@ -333,6 +336,8 @@ class House:
         found += dialling.samples(self.desk.switchboard)
         found += self.desk.pins.samples()
         found.append(Sample("calls_outside", (), len(self.desk.entrance)))
+        for stage in (Stage.LOBBY, Stage.KNOCKING):
+            found.append(Sample("calls_waiting", (("at", stage.value),), self.desk.lobby.count(stage)))
         if hasattr(self, "h323"):
             found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]

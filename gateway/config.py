@@ -26,6 +26,7 @@ from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
+from transcode.settings import Suppression
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
@@ -185,6 +186,15 @@ class Web(Section):
     sip_origins: tuple[Origin, ...] = ()
 
 
+class Audio(Section):
+    """How sound is made pleasant: speakers brought to one level, steady noise taken out of phones' or everybody's."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
+
+    _off = field_validator("noise_suppression", mode="before")(_off)
+
+
 class Media(Section):
     """Media: address to bind (null: that of listen), port range, encryption, and what is sent to each leg at most.
 
@@ -301,6 +311,7 @@ class Config(BaseSettings):
     h323: H323 = H323()
     web: Web = Web()
     media: Media = Media()
+    audio: Audio = Audio()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
         RoomConfig(id="100", name="Everyone"),
