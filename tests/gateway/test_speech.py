@@ -37,7 +37,7 @@ def sound(directory: Path) -> Path:
 
 
 async def test_a_name_is_spoken_once_and_kept_under_its_words(tmp_path: Path) -> None:
-    program = fake(tmp_path, f'cat >>"{tmp_path}/said"; echo >>"{tmp_path}/said"; cat "{sound(tmp_path)}"')
+    program = fake(tmp_path, f'echo "$(cat)" >>"{tmp_path}/said"; cat "{sound(tmp_path)}"')
     speaker = Speaker(tmp_path / "sounds", shipped(), program)
     assert speaker.can_speak
     first, again, other = await asyncio.gather(
