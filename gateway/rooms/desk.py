@@ -17,15 +17,19 @@ from dataclasses import replace
 import structlog
 
 from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
+from gateway.ivr.voice import Voice
 from gateway.reasons import Reason, Refused
+from gateway.rooms.behaviour import Behaviour
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
-from gateway.rooms.entrance import ASKED_FOR, Entrance
+from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
+from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
+from gateway.rooms.lobby import Lobby
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -88,7 +92,11 @@ class FrontDesk:
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
         self.cameras = Cameras(plane)
+        self.voice = Voice()
         self.entrance = Entrance(self)
+        self.lobby = Lobby(self)
+        self.hosts = Hosts(self)
+        self.behaviour = Behaviour(self)
         self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
@@ -265,7 +273,9 @@ class FrontDesk:
     async def message(self, facts: CallFacts, text: str) -> None:
         """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
         room = self.room(facts.called)
-        self.pins.admit(room, facts, facts.pin)
+        stage = room.holds_back(self.pins.admit(room, facts, facts.pin))
+        if stage is not None:
+            raise Refused(Reason.ROOM_LOCKED if stage is Stage.KNOCKING else Reason.NO_HOST)
         self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
@@ -308,12 +318,14 @@ class FrontDesk:
     async def _let_in(self, room: Room, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         """Take a call into a room; one that can be asked for its PIN is."""
         try:
-            return await self._admit(room, facts, line, decision)
+            return await self._admit(room, facts, line, decision, newcomer=True)
+        except HeldBack as held:
+            waits = held
         except Refused as refused:
             if refused.reason not in ASKED_FOR or not self.entrance.leads(facts):
                 raise
-            fault = refused.reason
-        return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, fault)
+            return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, refused.reason)
+        return await self.lobby.arrive(room, facts, line, decision, waits)
 
     async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         bridge = self.switchboard.bridge(facts, to)
@@ -324,14 +336,27 @@ class FrontDesk:
             raise
 
     async def _admit(
-        self, room: Room, facts: CallFacts, line: Line, decision: Decision, bridge: Bridge | None = None
+        self,
+        room: Room,
+        facts: CallFacts,
+        line: Line,
+        decision: Decision,
+        bridge: Bridge | None = None,
+        newcomer: bool = False,
     ) -> RoomCall:
+        """Take a call into a room. A newcomer, whom nobody called and who takes nobody's place, may have to wait.
+
+        Raises `Refused`; HeldBack.
+        """
         earlier = self._resumable.get(facts.resume) if facts.resume else None
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             self._bear()
             rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
+            stage = room.holds_back(rank) if newcomer else None
+            if stage is not None:
+                raise HeldBack(rank, stage)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         await self._open(call, decision)
         if bridge is not None:
@@ -433,6 +458,9 @@ class FrontDesk:
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(event)
+        for event in events:
+            self.lobby.take(event)
+            self.behaviour.take(event)
 
     async def subscribe(self) -> AsyncIterator[RoomEvent]:
         """Iterate over all that happens in the house from now on. Raises `Refused` with OVERLOAD."""
