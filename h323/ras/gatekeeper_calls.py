@@ -51,7 +51,7 @@ def admit(gk: Gatekeeper, request: Request) -> Reply | None:
     if identified is None or identified.endpoint is None:
         return _reject(gk, request, called, "callerNotRegistered")
     endpoint = identified.endpoint
-    way: Way | None = Way(endpoint.signalling, "answered")
+    way: Way | None = Way(gk.signalling(request.local) if endpoint.hidden else endpoint.signalling, "answered")
     if not body["answerCall"]:
         way = _way(gk, called, messages.address(body.get("destCallSignalAddress")), endpoint, request)
     if way is not None:
@@ -82,7 +82,9 @@ def _way(
             return Way(None, reason="requestDenied")
         one = gk.registry.find(alias)
         if one is not None:
-            return here if gk.config.routed else Way(one.signalling)
+            # A call from or to somebody behind a translator passes here, signalling and media.
+            behind = one.hidden or (caller is not None and caller.hidden)
+            return here if gk.config.routed or behind else Way(one.signalling)
     if address is not None and not called:
         routed = gk.config.routed and gk.registry.at(address) is not None
         return here if routed or address == here.address else Way(address)
