@@ -117,7 +117,9 @@ class Watch:
         stirred: it was a sign of life; who came, went, talks or muted itself shows without.
         """
         self._settings = settings
-        signs = [(one.id, one.rank, one.name, one.talking, one.muted, one.camera_off) for one in people]
+        signs: list[tuple[object, ...]] = [
+            (one.id, one.rank, one.name, one.talking, one.muted, one.camera_off) for one in people
+        ]
         stirred = stirred or signs != self._signs
         self._signs = signs
         hosts = sum(one.rank is Rank.HOST for one in people)
