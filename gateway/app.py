@@ -115,7 +115,7 @@ class House:
         self.desk = FrontDesk(self.plane, self._rules(started))
         self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
