@@ -31,7 +31,7 @@ from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings, Stage
 from gateway.rooms.outbound import Asker, Role
-from gateway.sip_parts import sip_accounts, sip_media, sip_samples, trunk_samples
+from gateway.sip_parts import QOPS, sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from sip.accounts import AccountsUnfit
@@ -115,7 +115,7 @@ class House:
         self.desk = FrontDesk(self.plane, self._rules(started))
         self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -206,6 +206,7 @@ class House:
                 domain=sip.domain,
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
+                qops=QOPS[sip.auth_int],
                 accounts=accounts,
                 trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),
