@@ -2,6 +2,7 @@
 
 import {Chat} from "./chat.js";
 import {Door} from "./door.js";
+import {HostProof} from "./host.js";
 import {explain, sentence} from "./messages.js";
 import {byId, dress, notice, showView, warn} from "./page.js";
 import {People} from "./people.js";
@@ -23,6 +24,7 @@ export class RoomPage {
   #people = new People();
   #chat = new Chat();
   #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
+  #host = new HostProof();
   #settings;
   #picture = byId("picture");
   #idle = 0;
@@ -64,6 +66,7 @@ export class RoomPage {
     this.#call = call;
     this.#people.clear();
     this.#door.clear();
+    this.#host.open(call);
     this.#chat.open(call);
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
@@ -116,6 +119,7 @@ export class RoomPage {
     byId("room-locked").hidden = !message.room.locked;
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
+    this.#host.show(own?.rank === "host");
     const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
     if (!byHost && this.#mutedByHost && this.#media.heard) notice("The others can hear you again.");
