@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, Floor, Line
+from gateway.calls import CallFacts, CallId, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.identity import make_id
+from gateway.rooms.keys import KeyJoiner, Source
 from gateway.rooms.model import (
     CallFailed,
     Participant,
@@ -74,6 +75,7 @@ class RoomCall:
         self._camera_off = False
         self._hearing = asyncio.Lock()
         self._unheard = 0
+        self._keys = KeyJoiner()
 
     @property
     def room_name(self) -> str:
@@ -161,8 +163,14 @@ class RoomCall:
         """The peer wants to present, or no longer."""
         await self._desk.presenting.ask(self, wanted)
 
-    async def dtmf(self, digit: str, duration: int) -> None:
-        """Note a key that the peer pressed."""
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
+        """The peer pressed a key by signalling."""
+        await self.key(digit, duration, way)
+
+    async def key(self, digit: str, duration: int, source: Source) -> None:
+        """Take a key that the peer pressed, once for all sources that tell of it; duration in ms."""
+        if not self._keys.press(digit, duration, source, asyncio.get_running_loop().time()):
+            return
         if self.inside:
             self._desk.pressed(self, digit)
             if self.bridge is not None:

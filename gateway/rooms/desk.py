@@ -429,7 +429,7 @@ class FrontDesk:
             await handler(self, call, event)
 
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
-        await call.dtmf(event.digit, event.duration)
+        await call.key(event.digit, event.duration, event.source)
 
     async def _wrote(self, call: RoomCall, event: Text) -> None:
         try:

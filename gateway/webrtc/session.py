@@ -28,7 +28,7 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, Line
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
@@ -195,7 +195,7 @@ class BrowserSession:
             case Mute():
                 await self._joined_call().mute(said.audio, said.video)
             case Digit():
-                await self._joined_call().dtmf(said.digit, DTMF_DURATION)
+                await self._joined_call().dtmf(said.digit, DTMF_DURATION, KeyWay.PAGE)
             case Say():
                 await self._write(said.text)
             case Leave():

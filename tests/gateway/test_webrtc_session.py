@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway.calls import CallFacts, CallId, CallProtocol, Line
+from gateway.calls import CallFacts, CallId, CallProtocol, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from gateway.webrtc import session as module
 from gateway.webrtc.describe import read
@@ -72,7 +72,7 @@ class FakeCall:
     async def present(self, wanted: bool) -> None:
         self.asked.append(("present", wanted))
 
-    async def dtmf(self, digit: str, duration: int) -> None:
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
         self.asked.append(("dtmf", digit, duration))
 
     async def wrote(self, text: str) -> None:
