@@ -19,14 +19,12 @@ import structlog
 import uvloop
 
 from gateway import dialling, gatekeeper
-from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings
-from gateway.rooms.outbound import Asker, Role
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
@@ -120,6 +118,7 @@ class House:
         await self._start_sip(started, *pairs["sip"])
         await self._start_h323(started, *pairs["h323"])
         await self._start_web(started, *pairs["web"])
+        self.desk.lists.start()
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
@@ -266,7 +265,6 @@ class House:
             ),
             self.desk,
             self.metrics,
-            dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
             lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
@@ -276,12 +274,6 @@ class House:
         except OSError as error:
             raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
-
-    async def _dial(self, target: str, room: str, name: str) -> Call:
-        """Call somebody into a room for one with a token of the API."""
-        found = self.desk.room(room)
-        order = Order(target, display=found.settings.title)
-        return await self.desk.switchboard.place(Asker(Role.API, found.settings.id), order, found, name)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""

@@ -79,7 +79,7 @@ class CallFacts:
     trunk, None leaves it to the house. diverted_from is the number that the call was diverted from (RFC 5806), empty
     if it was not. video is False where the caller surely sends and takes no pictures. hops is how often the call may
     still be passed on (RFC 3261 §8.1.1.6), so that it does not go round for ever. instead_of is the call whose place
-    it takes (RFC 3891), None for most.
+    it takes (RFC 3891), None for most. dialled is the id of the dialled call that it is a try of, empty for others.
     """
 
     protocol: CallProtocol
@@ -100,6 +100,7 @@ class CallFacts:
     video: bool = True
     hops: int = MAX_HOPS
     instead_of: CallId | None = None
+    dialled: str = ""
 
 
 class Line(Protocol):

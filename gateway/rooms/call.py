@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, Floor, KeyWay, Line
+from gateway.calls import CallFacts, CallId, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.identity import make_id
 from gateway.rooms.keys import KeyJoiner, Source
@@ -240,7 +240,7 @@ class RoomCall:
         if self.transferring and reason is Reason.NORMAL:
             reason = Reason.TRANSFERRED  # it left us for the one that it was sent to
         gone: list[RoomEvent] = self.room.leave(self.participant_id, reason) if self.inside else []
-        if not self.inside and self.bridge is not None:
+        if not self.inside and (self.bridge is not None or self.facts.direction is Direction.OUTGOING):
             gone = [CallFailed(self.room_id, self.id, self.facts, reason)]
         self.inside = False
         log.info("call_ended", call=self.id, room=self.room_id, reason=reason.value)

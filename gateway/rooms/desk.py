@@ -21,6 +21,8 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
+from gateway.rooms.dial_lists import DialLists
+from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToRoom
 from gateway.rooms.directing import Directing
 from gateway.rooms.identity import make_id, make_token
@@ -84,6 +86,8 @@ class FrontDesk:
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
         self.cameras = Cameras(plane)
+        self.dial_out = DialOut(self)
+        self.lists = DialLists(self)
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
@@ -140,6 +144,10 @@ class FrontDesk:
         if room is None:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
+
+    def language_of(self, room: Room) -> str:
+        """Return the language that a room is spoken to in."""
+        return "en"
 
     def knows(self, id: str) -> bool:
         """Tell whether there is a room of this id or alias."""
@@ -378,6 +386,7 @@ class FrontDesk:
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
+        await self.dial_out.close()
         await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
 
     @staticmethod
@@ -394,6 +403,9 @@ class FrontDesk:
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(event)
+        for event in events:
+            self.dial_out.take(event)
+            self.lists.take(event)
 
     async def subscribe(self) -> AsyncIterator[RoomEvent]:
         """Iterate over all that happens in the house from now on. Raises `Refused` with OVERLOAD."""

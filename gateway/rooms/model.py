@@ -27,9 +27,48 @@ class RoomMode(Enum):
     ECHO = "echo"
 
 
+class DialTime(Enum):
+    """When somebody on a room's list is called: when the first one joins, or for as long as the room is there."""
+
+    FIRST_JOINS = "first_joins"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoDial:
+    """Somebody whom the house calls into a room by itself.
+
+    trunk is the one that the call goes through, empty for none or the outbound rule's; name what the others read, empty
+    for the number. retries, pause (s) and keep_connected are as in `redialling.Tries`.
+    """
+
+    target: str
+    trunk: str = ""
+    name: str = ""
+    when: DialTime = DialTime.FIRST_JOINS
+    keep_connected: bool = False
+    retries: int = 0
+    pause: float = 30.0
+
+
+class DialState(Enum):
+    """Where a dialled call stands: being called, in, waiting for another try, or over in one of three ways."""
+
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    WAITING = "waiting"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it."""
+    """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
+
+    auto_dial are those whom the house calls into it by itself.
+    """
 
     id: RoomId
     name: str = ""
@@ -40,6 +79,7 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    auto_dial: tuple[AutoDial, ...] = ()
 
     @property
     def apart(self) -> bool:
@@ -197,7 +237,7 @@ class Ringing:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call of a gateway call ended before it was put through: nobody answered, busy, the caller gave up."""
+    """A call of a gateway call, or one that the house placed, ended before it was in: busy, no answer, given up."""
 
     room: RoomId
     call: CallId
@@ -219,6 +259,39 @@ class TransferGoes:
     over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that the house was asked to make into a room, from then until some time after its end.
+
+    by is the role of who asked. number counts tries, of tries at most, None where that is not bounded. reason says why
+    the last one failed or ended, None while that is open. call and participant are those of the call that was answered.
+    due is when the next try is, since when it is in this state, in seconds since 1970.
+    """
+
+    id: str
+    room: RoomId
+    target: str
+    name: str
+    by: str
+    state: DialState
+    since: float
+    number: int = 1
+    tries: int | None = 1
+    keep_connected: bool = False
+    reason: Reason | None = None
+    call: CallId | None = None
+    participant: ParticipantId | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialChanged:
+    """A dialled call came to another state."""
+
+    room: RoomId
+    dialled: Dialled
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -232,5 +305,6 @@ RoomEvent = (
     | Ringing
     | CallFailed
     | TransferGoes
+    | DialChanged
     | Said
 )

@@ -22,8 +22,10 @@ from gateway.rooms.model import (
     SpeakerChanged,
 )
 from transcode.events import FormatsChanged
-from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
+from transcode.media import Kind, LegId, LegPlan, Role, Sound, ViewPlan
 
+RINGBACK = (Sound("tones/ringback"),)
+"""What one who is alone hears while somebody is being called into the room."""
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
 
@@ -40,6 +42,8 @@ class Room:
         self.speaker: ParticipantId | None = None
         self.chat = Chat(settings.id)
         self.floor = PresentationFloor()
+        self.rings = False
+        """Whether somebody is being called into it."""
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -187,6 +191,10 @@ class Room:
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
         echo = self.settings.apart
+        rings = self.rings and not echo and len(self._participants) == 1
+        background = RINGBACK if rings else ()
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
-        return ViewPlan(legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter)
+        return ViewPlan(
+            legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter, background=background
+        )

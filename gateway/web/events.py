@@ -16,6 +16,7 @@ from gateway.rooms.model import (
     CallFailed,
     CallRefused,
     Changed,
+    DialChanged,
     Joined,
     KeyPressed,
     Left,
@@ -31,7 +32,7 @@ from gateway.rooms.model import (
 from gateway.web.access import READ, REFUSALS, InOffice
 from gateway.web.board import told_message
 from gateway.web.office import Office
-from gateway.web.shapes import participant_shape
+from gateway.web.shapes import dialled_shape, participant_shape
 
 MAX_STREAMS = 100
 """Event streams at once: programs hold them and not people, and each costs work at every event."""
@@ -54,9 +55,9 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, ringing, call-failed, transfer,
-    said, key-pressed. The data of each is a JSON object with "room". A stream that is read too slowly loses the oldest
-    events.
+    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, ringing, call-failed, dialled,
+    transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is read too slowly loses
+    the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -127,6 +128,8 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             state = "trying" if event.reason is None else "done" if event.reason is Reason.NORMAL else "failed"
             about = {"participant": event.participant, "target": event.target, "state": state, "over": event.over}
             return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
+        case DialChanged():
+            return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
         case Said():
             return "said", told_message(event)
         case KeyPressed():

@@ -40,6 +40,7 @@ from transcode.media import (
     MediaDescription,
     Role,
     RoomId,
+    Sound,
     SrtpPolicy,
     ViewPlan,
     Wanted,
@@ -61,6 +62,8 @@ class RecordingPlane:
         self.deaf: set[LegId] = set()
         self.camera_moves: list[tuple[LegId, CameraAction]] = []
         self.texts: list[tuple[LegId, str]] = []
+        self.sounds: list[tuple[LegId, tuple[Sound, ...], int]] = []
+        self.announced: list[tuple[RoomId, str]] = []
         self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
     async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
@@ -89,6 +92,12 @@ class RecordingPlane:
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         self.pressed.append((leg, digit, duration))
         return self.takes_keys
+
+    async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
+        self.sounds.append((leg, sounds, number))
+
+    async def announce(self, room: RoomId, sounds: tuple[Sound, ...]) -> None:
+        self.announced += [(room, sound.name) for sound in sounds]
 
     async def key_frame(self, leg: LegId, role: Role | None = None) -> None: ...
 
