@@ -301,6 +301,8 @@ class House:
         found += sip_samples(self.sip.counters())
         found += trunk_samples(self.sip.trunk_states())
         found += dialling.samples(self.desk.switchboard)
+        found += self.desk.pins.samples()
+        found.append(Sample("calls_outside", (), len(self.desk.entrance)))
         if hasattr(self, "h323"):
             found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]

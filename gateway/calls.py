@@ -79,7 +79,8 @@ class CallFacts:
     trunk, None leaves it to the house. diverted_from is the number that the call was diverted from (RFC 5806), empty
     if it was not. video is False where the caller surely sends and takes no pictures. hops is how often the call may
     still be passed on (RFC 3261 §8.1.1.6), so that it does not go round for ever. instead_of is the call whose place
-    it takes (RFC 3891), None for most. dialled is the id of the dialled call that it is a try of, empty for others.
+    it takes (RFC 3891), None for most. keys is False where the caller surely can press no keys and hear no question.
+    dialled is the id of the dialled call that it is a try of, empty for others.
     """
 
     protocol: CallProtocol
@@ -88,7 +89,7 @@ class CallFacts:
     caller: str
     name: str
     called: str
-    pin: str | None = None
+    pin: str | None = field(default=None, repr=False)
     secure: bool = False
     agent: str = ""
     peer_call_id: str = ""
@@ -101,6 +102,7 @@ class CallFacts:
     hops: int = MAX_HOPS
     instead_of: CallId | None = None
     dialled: str = ""
+    keys: bool = True
 
 
 class Line(Protocol):
@@ -154,7 +156,10 @@ class Call(Protocol):
 
     @property
     def room_id(self) -> RoomId:
-        """The room that the call is in or goes to, whatever was dialled; it may be moved to another one."""
+        """The room that the call is in or goes to, whatever was dialled; it may be moved to another one.
+
+        A call that was answered but not let in yet stands in a room of its own, which nobody else knows.
+        """
 
     async def admitted(self) -> None:
         """Wait until the call may be answered; at once for a room, when the other end answers for a gateway call.

@@ -54,6 +54,9 @@ class Reason(Enum):
     ROOM_LOCKED = "room-locked"
     WRONG_PIN = "wrong-pin"
     PIN_NEEDED = "pin-needed"
+    TOO_MANY_TRIES = "too-many-tries"
+    LOCKED_OUT = "locked-out"
+    NO_INPUT = "no-input"
     NOT_ALLOWED = "not-allowed"
     AUTHENTICATION_NEEDED = "authentication-needed"
     NO_COMMON_FORMAT = "no-common-format"
@@ -114,6 +117,9 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.ROOM_LOCKED: Meaning(_NO, 403, 21, "destinationRejection", "The room is locked"),
     Reason.WRONG_PIN: Meaning(_NO, 403, 21, "securityDenied", "The PIN is wrong"),
     Reason.PIN_NEEDED: Meaning(_NO, 403, 21, "securityDenied", "The room asks for a PIN"),
+    Reason.TOO_MANY_TRIES: Meaning(_NO, 403, 21, "securityDenied", "No room and PIN were given in three tries"),
+    Reason.LOCKED_OUT: Meaning(_NO, 403, 21, "securityDenied", "After many wrong PINs none is taken for a while"),
+    Reason.NO_INPUT: Meaning(_NO, 408, 102, "undefinedReason", "Nothing was entered when a room or PIN was asked for"),
     Reason.NOT_ALLOWED: Meaning(_NO, 403, 21, "noPermission", "This is not allowed"),
     Reason.AUTHENTICATION_NEEDED: Meaning(_NO, 401, 21, "securityDenied", "Credentials are needed"),
     Reason.NO_COMMON_FORMAT: Meaning(_NO, 488, 88, "undefinedReason", "No codec that both sides know"),

@@ -28,7 +28,7 @@ from sip.adapter_media import MediaPolicy
 from sip.adapter_offers import Offers
 from sip.adapter_saying import Saying
 from sip.adapter_trunk import TrunkLine
-from sip.bodies import description_in, has_picture
+from sip.bodies import description_in, has_picture, has_sound
 from sip.describe_exchange import Exchange
 from sip.events import Flow, SessionId
 from sip.hunt import Failure
@@ -344,6 +344,7 @@ class SipCall:
                 srtp=self._owner.media.encryption(self.flow.transport, facts.srtp),
                 account=self.account,
                 video=has_picture(description_in(request)),
+                keys=has_sound(description_in(request)),
             )
         except ValueError as error:
             raise Refused(Reason.BAD_REQUEST, str(error)) from None

@@ -23,6 +23,7 @@ _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.
 _ELEMENT = re.compile(rb"<\s*(?:[\w.-]+:)?picture_fast_update\b")
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _VIDEO = re.compile(rb"^m=video [1-9]", re.MULTILINE)
+_AUDIO = re.compile(rb"^m=audio [1-9]", re.MULTILINE)
 _EVENTS = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 PICTURE_FAST_UPDATE = (
     b'<?xml version="1.0" encoding="utf-8"?>\r\n'
@@ -104,6 +105,11 @@ def key_press(digit: str, duration: int) -> bytes:
 def has_picture(description: bytes | None) -> bool:
     """Tell whether a session description may bring pictures; where there is none yet it may."""
     return description is None or _VIDEO.search(description) is not None
+
+
+def has_sound(description: bytes | None) -> bool:
+    """Tell whether a session description may bring sound; where there is none yet it may."""
+    return description is None or _AUDIO.search(description) is not None
 
 
 def _key(text: str, duration: int) -> tuple[str, int] | None:

@@ -14,6 +14,7 @@ from gateway.rooms.identity import make_id
 from gateway.rooms.keys import KeyJoiner, Source
 from gateway.rooms.model import (
     CallFailed,
+    Formats,
     Participant,
     ParticipantId,
     Rank,
@@ -27,6 +28,7 @@ from transcode.media import Candidate, LegId, MediaDescription, Role, RoomId, Wa
 if TYPE_CHECKING:
     from gateway.rooms.bridge import Bridge
     from gateway.rooms.desk import FrontDesk
+    from gateway.rooms.entrance import Visitor
 
 log = structlog.get_logger()
 
@@ -39,7 +41,7 @@ class RoomCall:
 
     inside says that its participant is in the room, rings that the peer is being rung; over that it ended. Once
     connected it takes over its participant from every other call that has the same resume token. bridge is the gateway
-    call that it is part of.
+    call that it is part of; visitor is there while it stands outside (`gateway.rooms.entrance`), and is not inside.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class RoomCall:
         self.participant_id = participant_id
         self.resume_token = resume_token
         self.bridge = bridge
+        self.visitor: Visitor | None = None
         self.inside = False
         self.rings = False
         self.over = False
@@ -133,11 +136,25 @@ class RoomCall:
         """Let the participant in; a second time does nothing."""
         if self.inside or self.over:
             return
+        if self.visitor is not None:
+            await self.visitor.connected(self._participant())
+            return
+        await self.come_in()
+
+    async def come_in(self, **formats: Formats) -> None:
+        """Bring the participant into the room; formats are what is known of its audio, video and slides."""
         self.inside = True
         earlier = self._desk.others_of(self)
         for each in earlier:
             each.inside = False
-        participant = Participant(
+        participant = self._participant().but(**formats)
+        await self._desk.came_in(self, participant)
+        log.info("participant_joined", call=self.id, room=self.room.settings.id, name=participant.name)
+        for each in earlier:
+            await each.hang_up(Reason.REPLACED)
+
+    def _participant(self) -> Participant:
+        return Participant(
             id=self.participant_id,
             call=self.id,
             leg=self.leg,
@@ -149,10 +166,6 @@ class RoomCall:
             muted_by_self=self._muted,
             camera_off=self._camera_off,
         )
-        await self._desk.came_in(self, participant)
-        log.info("participant_joined", call=self.id, room=self.room.settings.id, name=participant.name)
-        for each in earlier:
-            await each.hang_up(Reason.REPLACED)
 
     async def key_frame(self, role: Role | None = None) -> None:
         """Send the peer a key frame."""
@@ -171,7 +184,9 @@ class RoomCall:
         """Take a key that the peer pressed, once for all sources that tell of it; duration in ms."""
         if not self._keys.press(digit, duration, source, asyncio.get_running_loop().time()):
             return
-        if self.inside:
+        if self.visitor is not None:
+            self.visitor.pressed(digit)
+        elif self.inside:
             self._desk.pressed(self, digit)
             if self.bridge is not None:
                 await self.bridge.pressed(self, digit, duration)
@@ -242,6 +257,8 @@ class RoomCall:
         gone: list[RoomEvent] = self.room.leave(self.participant_id, reason) if self.inside else []
         if not self.inside and (self.bridge is not None or self.facts.direction is Direction.OUTGOING):
             gone = [CallFailed(self.room_id, self.id, self.facts, reason)]
+        if self.visitor is not None:
+            gone = self._desk.entrance.left(self.visitor, reason)
         self.inside = False
         log.info("call_ended", call=self.id, room=self.room_id, reason=reason.value)
         for do in self._at_end:

@@ -23,8 +23,9 @@ from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
 from gateway.rooms.dial_lists import DialLists
 from gateway.rooms.dial_out import DialOut
-from gateway.rooms.dial_plan import ToCall, ToRoom
+from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
+from gateway.rooms.entrance import ASKED_FOR, Entrance
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
 from gateway.rooms.model import (
@@ -38,8 +39,10 @@ from gateway.rooms.model import (
     RoomEvent,
     RoomSettings,
     Said,
+    Stage,
 )
 from gateway.rooms.outbound import Asker
+from gateway.rooms.pins import PinGuard
 from gateway.rooms.policy import NOTHING_SAID, Decision
 from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
@@ -54,6 +57,7 @@ from transcode.events import (
     FormatsChanged,
     KeyFrameWanted,
     MediaEvent,
+    Played,
     Sharing,
     Silent,
     Speaker,
@@ -88,6 +92,8 @@ class FrontDesk:
         self.cameras = Cameras(plane)
         self.dial_out = DialOut(self)
         self.lists = DialLists(self)
+        self.entrance = Entrance(self)
+        self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
         self.calls: dict[CallId, RoomCall] = {}
@@ -154,14 +160,18 @@ class FrontDesk:
         return RoomId(id) in self.rooms or id in self._aliases
 
     def keep_private(self, room: Room) -> None:
-        """Take the room of a gateway call, which nobody can dial."""
+        """Take a room that nobody can dial: of a gateway call, or of a call that stands outside."""
         self._private[room.settings.id] = room
         self._directing.begin(room.settings.id)
 
     def forget_private(self, id: RoomId) -> None:
-        """Forget the room of a gateway call."""
+        """Forget a room that nobody could dial."""
         self._private.pop(id, None)
         self._directing.end(id)
+
+    def has(self, room: Room) -> bool:
+        """Tell whether a room is there still."""
+        return self._anywhere(room.settings.id) is room
 
     def _anywhere(self, id: RoomId) -> Room | None:
         return self.rooms.get(id) or self._private.get(id)
@@ -208,8 +218,8 @@ class FrontDesk:
             raise Refused(Reason.NO_SUCH_USER, id)
         self.publish(room.leave(id, Reason.MOVED))
         call.room = to
-        self._count(room, -1)
-        self._count(to, 1)
+        self.count(room, -1)
+        self.count(to, 1)
         before, call.bridge = call.bridge, self.switchboard.bridges.get(to.settings.id)
         if call.bridge is not None:
             call.bridge.take(call)
@@ -221,7 +231,7 @@ class FrontDesk:
         await self.direct(to.settings.id)
         if before is not None:
             await before.left(call, Reason.MOVED)
-        if to is not self._anywhere(to.settings.id):  # it was deleted meanwhile
+        if not self.has(to):  # it was deleted meanwhile
             await call.hang_up(Reason.ROOM_CLOSED)
 
     async def transfer(self, call: RoomCall, asker: Asker, target: str, to: RoomCall | None = None) -> None:
@@ -263,7 +273,7 @@ class FrontDesk:
     async def message(self, facts: CallFacts, text: str) -> None:
         """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
         room = self.room(facts.called)
-        room.admit(facts.pin)
+        self.pins.admit(room, facts, facts.pin)
         self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
@@ -292,14 +302,26 @@ class FrontDesk:
                 raise Refused(Reason.CANCELLED, "the room is gone")
             return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
         old = self.calls.get(facts.instead_of) if facts.instead_of is not None else None
-        if old is not None and not old.over:
+        if old is not None and not old.over and old.visitor is None:
             return await self._admit(old.room, facts, line, Decision(rank=old.rank), old.bridge)
         destination, decision = await self.switchboard.where(facts)
         facts = decision.applied(facts)
+        if isinstance(destination, ToMenu):
+            return await self.entrance.arrive(facts, line, decision, Stage.MENU)
         if isinstance(destination, ToRoom):
-            return await self._admit(self.room(destination.room), facts, line, decision)
+            return await self._let_in(self.room(destination.room), facts, line, decision)
         assert isinstance(destination, ToCall)
         return await self._put_through(destination, facts, line, decision)
+
+    async def _let_in(self, room: Room, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
+        """Take a call into a room; one that can be asked for its PIN is."""
+        try:
+            return await self._admit(room, facts, line, decision)
+        except Refused as refused:
+            if refused.reason not in ASKED_FOR or not self.entrance.leads(facts):
+                raise
+            fault = refused.reason
+        return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, fault)
 
     async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         bridge = self.switchboard.bridge(facts, to)
@@ -316,17 +338,36 @@ class FrontDesk:
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
-            if len(self.calls) >= MAX_CALLS:
-                raise Refused(Reason.OVERLOAD, "too many calls")
-            self.load.check()
-            # Each of the room's calls is a participant's or waits to become one.
-            waiting = max(0, self._calls_of[room] - len(room.participants))
-            rank = room.admit(facts.pin, waiting, decision.rank, decision.participants)
+            self._bear()
+            rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
+        await self._open(call, decision)
+        if bridge is not None:
+            bridge.take(call)
+        return call
+
+    def waiting(self, room: Room) -> int:
+        """Return how many are admitted but not in yet: each call of a room is a participant's or becomes one."""
+        return max(0, self._calls_of[room] - len(room.participants))
+
+    def _bear(self) -> None:
+        """Raise `Refused` with OVERLOAD where another call would be too much."""
+        if len(self.calls) >= MAX_CALLS:
+            raise Refused(Reason.OVERLOAD, "too many calls")
+        self.load.check()
+
+    async def take(self, call: RoomCall, decision: Decision) -> None:
+        """Take a call that stands outside. Raises `Refused`."""
+        self._bear()
+        await self._open(call, decision)
+
+    async def _open(self, call: RoomCall, decision: Decision) -> None:
+        """Enter a call into every table, and open its media."""
+        facts, room = call.facts, call.room
         self.calls[call.id] = call
         self._legs[call.leg] = call
         self._same.setdefault(call.resume_token, []).append(call)
-        self._count(room, 1)
+        self.count(room, 1)
         try:
             with self.load.one():
                 await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
@@ -334,8 +375,6 @@ class FrontDesk:
             self.forget(call)
             raise
         self._resumable[call.resume_token] = call
-        if bridge is not None:
-            bridge.take(call)
         if decision.seconds is not None:
             limit = asyncio.get_running_loop().call_later(decision.seconds, self._too_long, call)
             call.at_end(limit.cancel)
@@ -347,7 +386,6 @@ class FrontDesk:
             room=room.settings.id,
             name=facts.name,
         )
-        return call
 
     def _too_long(self, call: RoomCall) -> None:
         task = asyncio.get_running_loop().create_task(call.hang_up(Reason.TIME_LIMIT))
@@ -360,7 +398,7 @@ class FrontDesk:
             return
         self._legs.pop(call.leg, None)
         self.cameras.forget(call)
-        self._count(call.room, -1)
+        self.count(call.room, -1)
         same = self._same[call.resume_token]
         same.remove(call)
         if not same:
@@ -371,7 +409,8 @@ class FrontDesk:
             for other in self.others_of(call):
                 self._resumable[call.resume_token] = other
 
-    def _count(self, room: Room, more: int) -> None:
+    def count(self, room: Room, more: int) -> None:
+        """Count calls that are in a room or on their way into it."""
         self._calls_of[room] += more
         if not self._calls_of[room]:
             del self._calls_of[room]
@@ -443,6 +482,10 @@ class FrontDesk:
     async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
         await call.key(event.digit, event.duration, event.source)
 
+    async def _played(self, call: RoomCall, event: Played) -> None:
+        if call.visitor is not None:
+            call.visitor.played(event.number)
+
     async def _wrote(self, call: RoomCall, event: Text) -> None:
         try:
             await call.wrote(event.text)
@@ -504,6 +547,7 @@ class FrontDesk:
 
 _HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     Dtmf: FrontDesk._pressed,
+    Played: FrontDesk._played,
     CameraAsked: FrontDesk._camera,
     KeyFrameWanted: FrontDesk._key_frame,
     Failed: FrontDesk._failed,

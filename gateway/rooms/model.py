@@ -20,6 +20,13 @@ class Rank(Enum):
     GUEST = "guest"
 
 
+class Stage(Enum):
+    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+
+    MENU = "menu"
+    PIN = "pin"
+
+
 class RoomMode(Enum):
     """What a room is for."""
 
@@ -203,6 +210,19 @@ class CallRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedOut:
+    """After too many wrong PINs or room numbers none is taken for so many seconds.
+
+    what: of the source that facts name, of this room, or rooms: room numbers of that source.
+    """
+
+    room: RoomId
+    facts: CallFacts
+    what: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """A participant pressed a key on its telephone or remote control."""
 
@@ -236,8 +256,27 @@ class Ringing:
 
 
 @dataclass(frozen=True, slots=True)
+class StandsOutside:
+    """A call was answered but is in no room yet, or is at another stage of that.
+
+    room is where it wants to go, empty while nobody knows. `Joined` with the same call tells that it went in,
+    `CallFailed` that it ended before.
+    """
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call of a gateway call, or one that the house placed, ended before it was in: busy, no answer, given up."""
+    """A call ended before it was put through to anybody or let into a room.
+
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that the house placed the same; of one that
+    stood outside: it hung up, or could not give a room and its PIN.
+    """
 
     room: RoomId
     call: CallId
@@ -301,8 +340,10 @@ RoomEvent = (
     | RoomChanged
     | RoomDeleted
     | CallRefused
+    | LockedOut
     | KeyPressed
     | Ringing
+    | StandsOutside
     | CallFailed
     | TransferGoes
     | DialChanged

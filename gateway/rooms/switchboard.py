@@ -59,7 +59,7 @@ class Switchboard:
             destination = decision.destination or destination
         if isinstance(destination, Refuse):
             raise Refused(destination.reason, "by the external policy")
-        if isinstance(destination, ToMenu):
+        if isinstance(destination, ToMenu) and not self.desk.entrance.leads(facts):
             raise Refused(Reason.NO_SUCH_ROOM, "no room was named")
         if isinstance(destination, ToCall) and facts.protocol is CallProtocol.WEBRTC:
             raise Refused(Reason.NO_SUCH_ROOM, facts.called[:64])  # browsers enter rooms alone
@@ -71,7 +71,7 @@ class Switchboard:
         The external policy is asked when the call comes, so that with one every alias may lead somewhere.
         """
         destination = self.plan.arriving(facts, self.desk.knows, self.is_user)
-        nowhere = isinstance(destination, ToMenu) or (
+        nowhere = (isinstance(destination, ToMenu) and not self.desk.entrance.leads(facts)) or (
             isinstance(destination, ToRoom) and not self.desk.knows(destination.room)
         )
         return None if nowhere and self.policy is None else destination
@@ -217,7 +217,7 @@ class Switchboard:
     def may_refer(self, call: Call, target: str) -> bool:
         """Tell whether somebody in a call may have us call an address into it, or call it in our stead."""
         mine = self.desk.calls.get(call.id)
-        if mine is None:
+        if mine is None or mine.visitor is not None:
             return False
         asker = self.asker(mine)
         try:
@@ -246,6 +246,8 @@ class Switchboard:
         mine = self.desk.calls.get(call.id)
         if mine is None:
             raise Refused(Reason.CANCELLED)
+        if mine.visitor is not None:
+            raise Refused(Reason.NOT_ALLOWED, "it is in no room yet")
         facts = mine.facts
         wanted = Wanted(video=facts.video or not mine.room.private)
         order = Order(target, sender=facts.account, display=facts.name, wanted=wanted, hops=facts.hops - 1)
@@ -260,6 +262,8 @@ class Switchboard:
         mine, theirs = self.desk.calls.get(call.id), self.desk.calls.get(other.id)
         if mine is None or theirs is None or mine.room is theirs.room:
             raise Refused(Reason.CANCELLED)
+        if mine.visitor is not None or theirs.visitor is not None:
+            raise Refused(Reason.UNSUPPORTED, "one of the calls is in no room yet")
         if theirs.bridge is None:
             mine, theirs = theirs, mine
         if theirs.bridge is None or not theirs.bridge.up:

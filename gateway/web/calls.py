@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -88,17 +88,19 @@ def _call(office: InOffice, id: str) -> RoomCall:
 
 
 def _shape(call: RoomCall) -> CallShape:
-    facts = call.facts
+    facts, visitor = call.facts, call.visitor
     one = call.room.participant(call.participant_id)
+    wish = visitor.wish.settings.id if visitor is not None and visitor.wish is not None else ""
     return CallShape(
         id=call.id,
-        room=call.room.settings.id,
+        room=call.room.settings.id if visitor is None else wish,
         participant=call.participant_id,
         protocol=facts.protocol.value,
         direction=facts.direction.value,
         inside=call.inside,
-        state="inside" if call.inside else "ringing" if call.rings else "arriving",
-        gateway=call.room.private,
+        state=_state(call),
+        stage=visitor.stage if visitor is not None else None,
+        gateway=call.room.private and visitor is None,
         trunk=facts.trunk,
         account=facts.account,
         name=one.name if one is not None else facts.name,
@@ -108,6 +110,12 @@ def _shape(call: RoomCall) -> CallShape:
         secure=facts.secure,
         joined=moment(one.joined) if one is not None and call.inside else None,
     )
+
+
+def _state(call: RoomCall) -> Literal["arriving", "ringing", "outside", "inside"]:
+    if call.visitor is not None and call.room.participants:
+        return "outside"
+    return "inside" if call.inside else "ringing" if call.rings else "arriving"
 
 
 def _record(one: CallRecord) -> RecordShape:

@@ -20,6 +20,7 @@ from gateway.rooms.model import (
     Joined,
     KeyPressed,
     Left,
+    LockedOut,
     PresenterChanged,
     Ringing,
     RoomChanged,
@@ -27,6 +28,7 @@ from gateway.rooms.model import (
     RoomEvent,
     Said,
     SpeakerChanged,
+    StandsOutside,
     TransferGoes,
 )
 from gateway.web.access import READ, REFUSALS, InOffice
@@ -55,9 +57,9 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, ringing, call-failed, dialled,
-    transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is read too slowly loses
-    the oldest events.
+    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
+    call-failed, dialled, transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is
+    read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -120,8 +122,13 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "room-deleted", {}
         case CallRefused():
             return "call-refused", {**_who(event.facts), "reason": event.reason.value}
+        case LockedOut():
+            return "locked-out", {**_who(event.facts), "what": event.what, "seconds": round(event.seconds)}
         case Ringing():
             return "ringing", {**_who(event.facts), "call": event.call}
+        case StandsOutside():
+            about = {"call": event.call, "participant": event.participant, "stage": event.stage.value}
+            return "outside", {**_who(event.facts), **about}
         case CallFailed():
             return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
         case TransferGoes():

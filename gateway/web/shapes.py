@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.dial_out import DialWish
-from gateway.rooms.model import Dialled, DialState, Formats, Participant, RoomMode
+from gateway.rooms.model import Dialled, DialState, Formats, Participant, RoomMode, Stage
 from gateway.rooms.redialling import LONGEST_PAUSE, MAX_RETRIES, PAUSE, SHORTEST_PAUSE, Tries
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
@@ -313,8 +313,10 @@ class Move(Asked):
 class CallShape(Shape):
     """A call that goes on. inside says whether its participant is in the room, joined since when.
 
-    state is arriving, ringing (the peer is being rung), or inside. gateway says that it is one of a gateway call, whose
-    calls have the same room, which is none of the house's rooms. trunk and account say where it came through.
+    state is arriving, ringing (the peer is being rung), outside (it was answered but is in no room yet: stage says what
+    it is at, room where it wants to go, empty while nobody knows), or inside. gateway says that it is one of a gateway
+    call, whose calls have the same room, which is none of the house's rooms. trunk and account say where it came
+    through.
     """
 
     id: str
@@ -323,7 +325,8 @@ class CallShape(Shape):
     protocol: str
     direction: str
     inside: bool
-    state: Literal["arriving", "ringing", "inside"]
+    state: Literal["arriving", "ringing", "outside", "inside"]
+    stage: Stage | None
     gateway: bool
     trunk: str
     account: str

@@ -12,6 +12,7 @@ const MESSAGES = {
   "room-locked": ["The room is locked", "The host lets nobody else in at the moment."],
   "pin-needed": ["The room asks for a PIN", "You find it in the invitation."],
   "wrong-pin": ["The PIN is wrong", "Check it and try again."],
+  "locked-out": ["Too many wrong PINs", "None is taken from here for a while. Check the invitation and try again later."],
   "not-allowed": ["You may not enter", "The gateway turned you away. Ask whoever invited you."],
   "server-gone": ["The gateway does not answer", "Check your network connection and try again."],
   "ice-failed": [
