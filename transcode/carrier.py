@@ -23,6 +23,10 @@ class Carrier(Protocol):
     def encrypted(self) -> str:
         """The SRTP suite in use, "" for none."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether what is sent goes out to the peer: a path and keys are there."""
+
     def attach(self, stream: Stream) -> None:
         """Let a stream ride: its packets are brought to it."""
 

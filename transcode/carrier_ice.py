@@ -44,6 +44,11 @@ class IceCarrier(Riders):
         """See `Carrier`."""
         return self.ice.encrypted
 
+    @property
+    def ready(self) -> bool:
+        """See `Carrier`."""
+        return bool(self.ice.encrypted)
+
     def must_restart(self, remote: Transport) -> bool:
         """For a peer with another certificate only: the transport restarts ICE by itself and keeps its keys, as the
         peer does (RFC 8842 §3.1)."""

@@ -67,6 +67,11 @@ class UdpCarrier(Riders):
         """See `Carrier`."""
         return self.udp.encrypted
 
+    @property
+    def ready(self) -> bool:
+        """See `Carrier`."""
+        return self.udp.ready
+
     def must_restart(self, remote: Transport) -> bool:
         """A pair of ports serves for the whole call."""
         return False

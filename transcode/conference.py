@@ -6,8 +6,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
-from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
-from transcode.events import Dtmf, MediaEvent, Speaker, Talking
+from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SoundsEnded, SpeakerChanged
+from transcode.audio.player import Voice
+from transcode.audio.sounds import SoundLibrary
+from transcode.events import Dtmf, MediaEvent, Played, Speaker, Talking
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
@@ -16,6 +18,7 @@ from transcode.media import (
     LegId,
     LegPlan,
     RoomId,
+    Sound,
     ViewPlan,
 )
 from transcode.payload.formats import packetizer
@@ -32,9 +35,10 @@ _SLOW = frozenset({Codec.H263, Codec.H263P, Codec.H261})
 class Conference:
     """A room as the media plane knows it."""
 
-    def __init__(self, id: RoomId, pool: WorkerPool, emit: Callable[[MediaEvent], None]) -> None:
+    def __init__(self, id: RoomId, pool: WorkerPool, emit: Callable[[MediaEvent], None], sounds: SoundLibrary) -> None:
         self.id = id
         self.pool = pool
+        self.sounds = sounds
         self.clock = time.monotonic
         self.mixer = Mixer()
         self.video = VideoMixer(id, pool)
@@ -43,6 +47,9 @@ class Conference:
         self._emit = emit
         self._named: dict[LegId, LegPlan] = {}
         self._echo = False
+        self._announcer = Voice(sounds)
+        self._background = Voice(sounds, background=True)
+        self._behind: tuple[Sound, ...] = ()
         self._abilities: dict[LegId, Abilities] = {}
         self._packetizers: dict[tuple[object, ...], Packetizer] = {}
         self._payloads: OrderedDict[tuple[int, tuple[object, ...]], tuple[EncodedFrame, list[tuple[bytes, bool]]]] = (
@@ -68,7 +75,16 @@ class Conference:
         self._named = {one.leg: one for one in plan.legs}
         self._echo = plan.echo
         self._share_out(self.legs)
+        if plan.background != self._behind:
+            self._behind = plan.background
+            self._background.play(plan.background)
+            self.mixer.play_all(self._background)
         self.video.plan(plan)
+
+    def announce(self, sounds: tuple[Sound, ...]) -> None:
+        """Let all who listen hear sounds, behind what is announced already."""
+        self._announcer.append(sounds)
+        self.mixer.play_all(self._announcer)
 
     @property
     def echo(self) -> bool:
@@ -97,6 +113,8 @@ class Conference:
                     self._emit(Speaker(self.id, leg))
                 case KeyPressed(leg=leg, digit=digit, duration=duration):
                     self._emit(Dtmf(leg, digit, duration))
+                case SoundsEnded(leg=leg, number=number):
+                    self._emit(Played(leg, number))
 
     def send(self, frame: EncodedFrame, format: Format, out: Callable[[list[tuple[bytes, bool]]], None]) -> None:
         """Bring a coded picture's payloads in a format to `out`, made once for all viewers that get the same.

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.reasons import Reason, Refused
+from transcode.audio.player import Voice
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers
 from transcode.conference import Conference
@@ -41,6 +42,7 @@ from transcode.media import (
     LegId,
     MediaDescription,
     Role,
+    Sound,
     StreamDescription,
     Transport,
     Wanted,
@@ -91,7 +93,8 @@ class Leg:
         self._carriers = carriers
         self._emit = emit
         rng = random.Random(secrets.randbits(64))
-        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), emit, self.fail)
+        self._voice = Voice(conference.sounds)
+        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), emit, self.fail, self._voice)
         self._data: dict[str, Carrier] = {}
         self._closing: list[Carrier] = []
         self._lock = asyncio.Lock()
@@ -347,6 +350,13 @@ class Leg:
     def send_text(self, text: str) -> bool:
         """Send a line of real-time text; False if there is no stream for it, or too much waits."""
         return any(stream.write(text) for stream in self.streams.values() if isinstance(stream, TextStream))
+
+    # Sounds
+
+    def play(self, sounds: tuple[Sound, ...], number: int) -> None:
+        """Break off what this leg is played, and play it these."""
+        self._voice.play(sounds, number)
+        self.conference.mixer.play(self.id)
 
     # Cameras
 

@@ -12,10 +12,12 @@ import gc
 import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import structlog
 
 from gateway.reasons import Reason, Refused
+from transcode.audio.sounds import SoundLibrary
 from transcode.carriers import Carriers
 from transcode.conference import Conference
 from transcode.events import MediaEvent
@@ -30,6 +32,7 @@ from transcode.media import (
     MediaDescription,
     Role,
     RoomId,
+    Sound,
     ViewPlan,
     Wanted,
 )
@@ -94,6 +97,7 @@ class Plane:
         loop = asyncio.get_running_loop()
         self._pool = WorkerPool(loop)
         self._pool.on_fault = self._codec_fault
+        self._sounds = SoundLibrary(map(Path, settings.sounds), self._pool.strand().submit)
         self._carriers = Carriers(
             PortPool(settings.address, settings.low, settings.high),
             settings.address,
@@ -181,7 +185,7 @@ class Plane:
     def _room(self, id: RoomId) -> Conference:
         conference = self._rooms.get(id)
         if conference is None:
-            conference = self._rooms[id] = Conference(id, self._pool, self._emit)
+            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds)
         return conference
 
     def _leg(self, id: LegId) -> Leg:
@@ -234,6 +238,16 @@ class Plane:
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         """See `MediaPlane.press`."""
         return self._leg(leg).press(digit, duration)
+
+    async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
+        """See `MediaPlane.play`."""
+        self._leg(leg).play(sounds, number)
+
+    async def announce(self, room: RoomId, sounds: tuple[Sound, ...]) -> None:
+        """See `MediaPlane.announce`; a room that nobody is in hears nothing."""
+        conference = self._rooms.get(room)
+        if conference is not None:
+            conference.announce(sounds)
 
     async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""

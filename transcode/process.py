@@ -24,7 +24,7 @@ log = structlog.get_logger()
 METHODS = frozenset(
     {
         "open", "offer", "answer", "accept", "candidate", "direct", "move", "press", "key_frame", "send_data",
-        "send_text", "statistics", "counters", "close", "confirm_key",
+        "send_text", "statistics", "counters", "close", "confirm_key", "camera", "play", "announce",
     }
 )  # fmt: skip
 """What may be called from outside."""

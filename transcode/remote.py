@@ -26,6 +26,7 @@ from transcode.media import (
     MediaDescription,
     Role,
     RoomId,
+    Sound,
     ViewPlan,
     Wanted,
 )
@@ -219,6 +220,14 @@ class RemotePlane:
     async def press(self, leg: LegId, digit: str, duration: int) -> bool:
         """See `MediaPlane.press`."""
         return await self._call("press", leg, digit, duration)  # type: ignore[no-any-return]
+
+    async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
+        """See `MediaPlane.play`."""
+        await self._call("play", leg, sounds, number)
+
+    async def announce(self, room: RoomId, sounds: tuple[Sound, ...]) -> None:
+        """See `MediaPlane.announce`."""
+        await self._call("announce", room, sounds)
 
     async def key_frame(self, leg: LegId, role: Role | None = None) -> None:
         """See `MediaPlane.key_frame`."""

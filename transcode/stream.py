@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from transcode.audio.player import Voice
 from transcode.carrier import Carrier
 from transcode.conference import Conference
 from transcode.events import FormatsChanged, MediaEvent
@@ -27,6 +28,7 @@ class Owner:
     cname: str
     emit: Callable[[MediaEvent], None]
     fail: Callable[[Exception], None]
+    voice: Voice
 
 
 class Stream(ABC):

@@ -30,7 +30,7 @@ class AudioStream(Stream):
         self._timestamp = owner.rng.getrandbits(32)
         self._payload_type = 0
         self._keys = KeySender()
-        self._mixer.add(self.leg, self._receiver, owner.fail)
+        self._mixer.add(self.leg, self._receiver, owner.fail, owner.voice)
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
@@ -55,7 +55,7 @@ class AudioStream(Stream):
             return
         self._payload_type = chosen.send.payload_type
         self.session.send_clock_rate = chosen.send.clock_rate
-        self._mixer.set_sender(self.leg, chosen.send, self._send, packet_time)
+        self._mixer.set_sender(self.leg, chosen.send, self._send, packet_time, lambda: self.carrier.ready)
 
     def take(self, data: bytes, arrival: float) -> None:
         """See `Stream.take`."""
@@ -85,7 +85,7 @@ class AudioStream(Stream):
         self._mixer.remove(self.leg)
         super().move(conference)
         self._mixer = conference.mixer
-        self._mixer.add(self.leg, self._receiver, self._owner.fail)
+        self._mixer.add(self.leg, self._receiver, self._owner.fail, self._owner.voice)
         self._sent = None
         if self.chosen is not None:
             self._configure_sending(self.chosen)

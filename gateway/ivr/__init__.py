@@ -1,1 +1,1 @@
-"""Voice and slate menus; nothing of it is there yet."""
+"""Voice and slate menus: their words in each language, spoken and written, and the sounds that are shipped."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sound_files import make_sounds
 
 from transcode.events import MediaEvent
 from transcode.interface import MediaPlane
@@ -38,9 +40,15 @@ class PicklingPlane:
             yield pickle.loads(pickle.dumps(event))
 
 
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the sounds that planes of these tests play (see sound_files.py)."""
+    return make_sounds(tmp_path_factory.mktemp("sounds"))
+
+
 @pytest.fixture(params=["direct", "pickled", "process"])
-async def plane(request: pytest.FixtureRequest) -> AsyncIterator[MediaPlane]:
-    settings = PlaneSettings(address="127.0.0.1", low=41000, high=41399)
+async def plane(request: pytest.FixtureRequest, sounds: Path) -> AsyncIterator[MediaPlane]:
+    settings = PlaneSettings(address="127.0.0.1", low=41000, high=41399, sounds=(str(sounds),))
     made: Plane | RemotePlane = RemotePlane(settings) if request.param == "process" else Plane(settings)
     await made.start()
     yield PicklingPlane(made) if request.param == "pickled" else made  # type: ignore[misc]

@@ -13,26 +13,30 @@ Theory of operation. Each tick (20 ms):
 
 A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus. In an echo room
 nobody gets a seat: each leg has a stream of its own, with its own sound of a second ago.
+
+What a room is played (player.py), a background or an announcement, is added to its buses. A leg that is played
+something of its own has a stream of its own for as long.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from transcode.audio import g711
-from transcode.audio.codecs import ENCODES, SAMPLE_RATES
+from transcode.audio.codecs import ENCODES
 from transcode.audio.fades import falling, rising
 from transcode.audio.floor import Floor
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
+from transcode.audio.player import Voice
 from transcode.audio.receiver import AudioReceiver
-from transcode.audio.resample import Resampler
-from transcode.audio.streams import HISTORY_TICKS, LINGER_TICKS, CodedStream, packet_time, stream_key
+from transcode.audio.resample import Floats, Resampler
+from transcode.audio.senders import FULL, OWN, QUIET, Send, Sender, Senders
+from transcode.audio.streams import CodedStream, packet_time, stream_key
 from transcode.echo import SoundEcho
 from transcode.media import Codec, Format, LegId
 
@@ -40,11 +44,6 @@ MAX_LEGS = 1000
 """Legs of one mixer: ten times the largest room that is promised on one machine."""
 KNEE = 0.75
 """Share of full scale up to which the limiter changes nothing (-2.5 dBov)."""
-FULL, QUIET = "full", "quiet"
-
-Send = Callable[[bytes, int, bool], None]
-"""Takes a payload, its duration in RTP ticks (the next payload's timestamp is that much later), and the marker bit."""
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,15 @@ class KeyPressed:
     duration: int
 
 
-MixerEvent = LegTalks | SpeakerChanged | KeyPressed
+@dataclass(frozen=True, slots=True)
+class SoundsEnded:
+    """A leg has heard all sounds that it was played under this number."""
+
+    leg: LegId
+    number: int
+
+
+MixerEvent = LegTalks | SpeakerChanged | KeyPressed | SoundsEnded
 
 
 @dataclass(slots=True, eq=False)
@@ -84,25 +91,11 @@ class _Leg:
     rate: int = 8000
     sound: Floats | None = None
     filters: dict[int, Resampler] = field(default_factory=dict)
-    sender: _Sender | None = None
+    sender: Sender | None = None
     fail: Callable[[Exception], None] | None = None
     echo: SoundEcho | None = None
     echoed: Floats | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Sender:
-    """One leg's way out. bus is FULL, QUIET or "own"; own tells that the stream is not shared."""
-
-    format: Format
-    time: int
-    key: Hashable
-    send: Send
-    stream: CodedStream | None = None
-    bus: str = ""
-    own: bool = False
-    linger: int = 0
-    begun: bool = False
+    voice: Voice | None = None
 
 
 class Mixer:
@@ -117,12 +110,10 @@ class Mixer:
         self._speaker = ActiveSpeaker()
         self._seated: list[_Leg] = []
         self._gone: list[_Leg] = []
-        self._shared: dict[tuple[str, Hashable], CodedStream] = {}
-        self._past: dict[int, deque[Pcm]] = {}
-        self._rates: dict[int, int] = {}
+        self._senders = Senders()
+        self._played: list[_Leg] = []
+        self._beside: list[Voice] = []
         self._heard = np.zeros(self._activity.size, np.bool_)
-        self._position = 0
-        self._ticks = 0
         self._stale = True
         self._lone: list[_Leg] = []
         self._left: list[MixerEvent] = []
@@ -130,11 +121,17 @@ class Mixer:
 
     # -- legs
 
-    def add(self, leg: LegId, receiver: AudioReceiver, fail: Callable[[Exception], None] | None = None) -> None:
+    def add(
+        self,
+        leg: LegId,
+        receiver: AudioReceiver,
+        fail: Callable[[Exception], None] | None = None,
+        voice: Voice | None = None,
+    ) -> None:
         """Bring a leg in: it is heard and listens until `plan` says otherwise. Raises ValueError if there are too many.
 
         A leg that is already there gets the new receiver. fail is told what goes wrong with this leg alone, which must
-        not stop the others' sound; without it that is raised by `tick`.
+        not stop the others' sound; without it that is raised by `tick`. voice is what the leg alone is played.
         """
         known = self._legs.get(leg)
         if known is not None:
@@ -142,7 +139,7 @@ class Mixer:
             return
         if len(self._legs) >= MAX_LEGS:
             raise ValueError(f"more than {MAX_LEGS} legs in one mixer")
-        new = _Leg(leg, receiver, self._activity.open(), fail=fail)
+        new = _Leg(leg, receiver, self._activity.open(), fail=fail, voice=voice)
         self._legs[leg] = new
         self._by_slot[new.slot] = new
         if len(self._heard) < self._activity.size:
@@ -150,6 +147,7 @@ class Mixer:
             self._heard = np.concatenate((self._heard, np.zeros(more, np.bool_)))
         self._heard[new.slot] = not self._echo
         new.echo = SoundEcho() if self._echo else None
+        self.play(leg)
 
     def remove(self, leg: LegId) -> None:
         """Take a leg out; its sound ends over the next tick. Removing an unknown leg does nothing."""
@@ -165,15 +163,25 @@ class Mixer:
         if self._speaker.slot == gone.slot:
             self._left.append(SpeakerChanged(None))
         self._speaker.forget(gone.slot)
+        if gone in self._played:
+            self._played.remove(gone)
         if gone in self._seated:
             self._seated.remove(gone)
             self._gone.append(gone)
             self._stale = True
 
-    def set_sender(self, leg: LegId, format: Format | None, send: Send | None, packet_time_ms: int | None = 20) -> None:
+    def set_sender(
+        self,
+        leg: LegId,
+        format: Format | None,
+        send: Send | None,
+        packet_time_ms: int | None = 20,
+        ready: Callable[[], bool] | None = None,
+    ) -> None:
         """Say how a leg is sent to; format or send None: not at all.
 
-        packet_time_ms is what the peer wants; the longest possible that is not longer is used (Opus always 20).
+        packet_time_ms is what the peer wants; the longest possible that is not longer is used (Opus always 20). ready
+        tells whether what is sent gets anywhere: what the leg is played waits for that.
         Raises ValueError if the codec cannot be sent, KeyError for an unknown leg.
         """
         target = self._legs[leg]
@@ -182,20 +190,13 @@ class Mixer:
         old = target.sender
         time = packet_time(format, packet_time_ms) if format is not None else 0
         if old is not None and format is not None and send is not None and stream_key(format, time) == old.key:
-            old.format, old.send = format, send  # as a renewed offer does: the stream goes on
+            old.format, old.send, old.ready = format, send, ready  # as a renewed offer does: the stream goes on
             return
         if old is not None:
-            self._drop_stream(old)
-            rate = SAMPLE_RATES[old.format.codec]
-            self._rates[rate] -= 1
-            if not self._rates[rate]:
-                del self._rates[rate]
-                self._past.pop(rate, None)
+            self._senders.close(old)
         target.sender = None
         if format is not None and send is not None:
-            target.sender = _Sender(format, time, stream_key(format, time), send)
-            rate = SAMPLE_RATES[format.codec]
-            self._rates[rate] = self._rates.get(rate, 0) + 1
+            target.sender = self._senders.open(Sender(format, time, stream_key(format, time), send, ready))
         self._stale = True
 
     def plan(self, heard: Mapping[LegId, bool], listens: Mapping[LegId, bool], echo: bool = False) -> None:
@@ -230,6 +231,20 @@ class Mixer:
         if target is not None and target.echo is not None:
             target.echo.confirm(key)
 
+    def play(self, leg: LegId) -> None:
+        """Look at a leg's voice, which has got something to play; without a sender it waits."""
+        target = self._legs.get(leg)
+        if target is not None and target.voice is not None and target.voice.busy and target not in self._played:
+            self._played.append(target)
+            self._stale = True
+
+    def play_all(self, voice: Voice) -> None:
+        """Let all who listen hear a voice, which has got something to play."""
+        if voice.busy and voice not in self._beside:
+            self._beside.append(voice)
+            self._beside.sort(key=lambda one: not one.background)  # it is turned down under what is announced
+            self._stale = True
+
     def levels(self) -> dict[LegId, float]:
         """Return each leg's level in the last tick, in dBov."""
         level = self._activity.level
@@ -256,6 +271,8 @@ class Mixer:
         if self._speaker.update(self._activity, np.flatnonzero(self._activity.talking & self._heard).tolist()):
             events.append(SpeakerChanged(self.speaker))
         sources = self._seat()
+        if self._played or self._beside:
+            self._advance(events)
         for leg in self._legs.values():
             if leg.echo is not None:
                 leg.echoed = leg.echo.next(leg.sound if leg.heard else None, leg.rate)
@@ -263,8 +280,9 @@ class Mixer:
             self._direct(sources)
         self._mix(sources)
         self._hand_out()
-        self._position += 20
-        self._ticks += 1
+        self._senders.pass_tick()
+        if self._played or self._beside:
+            self._settle()
         return events
 
     def _pull(self, now: float, events: list[MixerEvent]) -> NDArray[np.float32]:
@@ -326,23 +344,39 @@ class Mixer:
         self._stale = True
         return sources
 
+    def _advance(self, events: list[MixerEvent]) -> None:
+        """Bring what is played to this tick."""
+        for voice in self._beside:
+            voice.advance()
+        events.extend(
+            SoundsEnded(leg.id, leg.voice.number)
+            for leg in self._played
+            if leg.voice is not None and leg.voice.advance(leg.sender is not None and leg.sender.flows)
+        )
+
+    def _settle(self) -> None:
+        """Let go of what has played to its end."""
+        voices = [leg.voice for leg in self._played if leg.voice is not None]
+        for voice in (*self._beside, *voices):
+            voice.settle()
+        if not all(voice.busy for voice in (*self._beside, *voices)):
+            self._beside = [voice for voice in self._beside if voice.busy]
+            self._played = [leg for leg in self._played if leg.voice is not None and leg.voice.busy]
+            self._stale = True
+
     def _mix(self, sources: list[tuple[_Leg, Floats]]) -> None:
         """Make the buses at each rate and feed all streams."""
         own: dict[int, list[_Leg]] = {}
         for leg in self._lone:
             if leg.sender is not None and leg.sender.stream is not None:
                 own.setdefault(leg.sender.stream.rate, []).append(leg)
-        for rate in self._rates:
-            count = rate // 50
+        for rate in self._senders.rates:
             parts = {id(leg): _at_rate(leg, sound, rate) for leg, sound in sources}
-            total = sum(parts.values(), np.zeros(count, np.float32))
-            full = limit(total)
-            past = self._past.get(rate)
-            if past is None:
-                past = self._past[rate] = deque(maxlen=HISTORY_TICKS)
-            past.append(full)
-            quiet = _zeros(count)
-            for (bus, _), stream in self._shared.items():
+            total = sum(parts.values(), np.zeros(rate // 50, np.float32))
+            full = limit(self._with_played(total, rate))
+            self._senders.remember(rate, full)
+            quiet = _zeros(rate // 50)
+            for (bus, _), stream in self._senders.shared.items():
                 if stream.rate == rate:
                     self._feed(stream, full if bus == FULL else quiet)
             for leg in own.get(rate, ()):
@@ -350,15 +384,29 @@ class Mixer:
                 if sender is None or sender.stream is None:
                     continue
                 mine = parts.get(id(leg))
-                if sender.bus == QUIET:
+                if leg in self._played and leg.voice is not None:
+                    bus_sound = limit(leg.voice.over(self._heard_by(leg, total, mine, rate), rate))
+                elif sender.bus == QUIET:
                     bus_sound = quiet
-                elif leg.echoed is not None:
-                    bus_sound = limit(_at_rate(leg, leg.echoed, rate))
-                elif sender.bus == FULL or mine is None:
+                elif leg.echoed is None and (sender.bus == FULL or mine is None):
                     bus_sound = full
                 else:
-                    bus_sound = limit(total - mine)
+                    bus_sound = limit(self._heard_by(leg, total, mine, rate))
                 self._feed(sender.stream, bus_sound)
+
+    def _heard_by(self, leg: _Leg, total: Floats, mine: Floats | None, rate: int) -> Floats:
+        """Return what a leg with a stream of its own hears of the room."""
+        if not leg.listens:
+            return np.zeros(rate // 50, np.float32)
+        if leg.echoed is not None:
+            return self._with_played(_at_rate(leg, leg.echoed, rate), rate)
+        return self._with_played(total if mine is None else total - mine, rate)
+
+    def _with_played(self, people: Floats, rate: int) -> Floats:
+        """Return a room's sound with what all are played."""
+        for voice in self._beside:
+            people = voice.over(people, rate)
+        return people
 
     def _feed(self, stream: CodedStream, samples: Pcm) -> None:
         before = stream.encodes
@@ -395,79 +443,20 @@ class Mixer:
             sender = leg.sender
             if sender is None:
                 continue
-            if not leg.listens:
+            if leg in self._played:
+                bus = OWN
+            elif not leg.listens:
                 bus = QUIET
             elif leg.echo is not None:
-                bus = "own"
+                bus = OWN
             elif leg in sounding:
-                bus = "own" if len(sounding) > 1 else QUIET
+                bus = OWN if len(sounding) > 1 or self._beside else QUIET
             else:
                 bus = FULL
-            self._turn(sender, bus)
+            self._senders.turn(sender, bus)
             waiting = waiting or bool(sender.linger)
         self._lone = [leg for leg in self._legs.values() if leg.sender is not None and leg.sender.own]
         self._stale = waiting
-
-    def _turn(self, sender: _Sender, bus: str) -> None:
-        stream = sender.stream
-        if stream is None:
-            self._begin(sender, bus)
-        elif bus != sender.bus:
-            if not sender.own:
-                if stream.stateless and bus != "own":
-                    self._share(sender, bus)
-                    return
-                self._separate(sender)
-            if sender.own and bus != "own" and stream.stateless:
-                self._share(sender, bus)
-                return
-            sender.bus = bus
-            sender.linger = self._ticks + LINGER_TICKS if bus != "own" else 0
-        elif sender.linger and self._ticks >= sender.linger:
-            self._share(sender, bus)
-
-    def _begin(self, sender: _Sender, bus: str) -> None:
-        """Give a new listener its first stream."""
-        if bus == "own":
-            self._own(sender, FULL)
-            sender.bus = bus
-        else:
-            self._share(sender, bus)
-
-    def _separate(self, sender: _Sender) -> None:
-        heard = sender.bus
-        self._drop_stream(sender)
-        self._own(sender, heard)
-
-    def _own(self, sender: _Sender, heard: str) -> None:
-        sender.stream = CodedStream(sender.format, sender.time, self._history(sender, heard), self._position)
-        sender.own = True
-
-    def _share(self, sender: _Sender, bus: str) -> None:
-        """Put a listener on a shared stream; if there is none yet, its own one becomes it."""
-        key = (bus, sender.key)
-        mine = sender.stream if sender.own and sender.bus == bus else None
-        self._drop_stream(sender)
-        stream = self._shared.get(key)
-        if stream is None:
-            stream = mine or CodedStream(sender.format, sender.time, self._history(sender, bus), self._position)
-            stream.listeners = 0
-            self._shared[key] = stream
-        stream.listeners += 1
-        sender.stream, sender.bus, sender.own, sender.linger = stream, bus, False, 0
-
-    def _history(self, sender: _Sender, bus: str) -> list[Pcm]:
-        rate = SAMPLE_RATES[sender.format.codec]
-        past = list(self._past.get(rate, ())) if bus == FULL else []
-        return [_zeros(rate // 50)] * (HISTORY_TICKS - len(past)) + past
-
-    def _drop_stream(self, sender: _Sender) -> None:
-        stream = sender.stream
-        if stream is not None and not sender.own:
-            stream.listeners -= 1
-            if not stream.listeners:
-                self._shared = {key: one for key, one in self._shared.items() if one is not stream}
-        sender.stream, sender.own, sender.linger = None, False, 0
 
 
 def limit(sound: Floats) -> Pcm:

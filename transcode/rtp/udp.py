@@ -232,6 +232,11 @@ class UdpTransport:
         suite = None if self._srtp is None else self._srtp.suite
         return "" if suite is None else suite.value
 
+    @property
+    def ready(self) -> bool:
+        """Whether packets go out: it is known where to, and the keys that are demanded are there."""
+        return self._lock.target is not None and not (self._encrypted and self._srtp is None)
+
     # Sending
 
     def send_rtp(self, packet: bytes) -> None:

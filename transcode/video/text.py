@@ -40,6 +40,8 @@ MAX_FONTS = 48
 """Fonts in one size kept open; a room uses about eight."""
 MAX_GLYPHS = 4096
 """Remembered answers to whether a font has a character."""
+_PROBE_SIZE = 16
+"""Pixels of the letters with which fonts are looked at."""
 _TRUETYPE = Path("/usr/share/fonts/truetype")
 _OPENTYPE = Path("/usr/share/fonts/opentype")
 _REGULAR = (_TRUETYPE / "dejavu/DejaVuSans.ttf", _TRUETYPE / "noto/NotoSans-Regular.ttf")
@@ -128,6 +130,12 @@ def clean(text: str, limit: int = MAX_NAME) -> str:
         out.append(char)
     joined = " ".join("".join(out).split())
     return joined if len(joined) <= limit else joined[: limit - 1].rstrip() + "…"
+
+
+def can_draw(text: str) -> bool:
+    """Whether the fonts of this machine have all characters of a text."""
+    painter = Painter()
+    return all(painter.has(char) for char in set(text) if not char.isspace())
 
 
 def initials(name: str) -> str:
@@ -296,6 +304,11 @@ class Painter:
             if self._has(font, path, char):
                 return font
         return main
+
+    def has(self, char: str) -> bool:
+        """Whether some font has a character."""
+        font = self._font_for(char, _PROBE_SIZE, False)
+        return char.isascii() or self._has(font, "any", char)
 
     def _has(self, font: Font, name: str, char: str) -> bool:
         def look() -> bool:
