@@ -21,6 +21,7 @@ import uvloop
 from gateway import dialling, gatekeeper
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
+from gateway.ivr.guide import menu
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -106,6 +107,8 @@ class House:
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
+        if config.ivr.enabled:
+            self.desk.entrance.leader = menu(self.desk.entrance, config.ivr.language)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -448,6 +451,7 @@ def room_settings(room: Any) -> RoomSettings:
         host_pin=room.host_pin,
         guest_pin=room.guest_pin,
         max_participants=room.max_participants,
+        language=room.language or "",
     )
 
 

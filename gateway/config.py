@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from gateway.config_base import Section
-from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_dialling import MAX_RULES, DialRule, Language, OutboundConfig, PolicyConfig
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import RoomMode
 from transcode.media import Layout, SrtpPolicy
@@ -212,7 +212,7 @@ class Storage(Section):
 class RoomConfig(Section):
     """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it.
 
-    aliases are what else may be dialled for it.
+    aliases are what else may be dialled for it. language is what callers are spoken to in, null: that of ivr.
     """
 
     id: RoomName
@@ -223,6 +223,14 @@ class RoomConfig(Section):
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
     max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+    language: Language | None = None
+
+
+class Ivr(Section):
+    """The menu that asks telephones and room systems for a room and its PIN; language is what it speaks."""
+
+    enabled: bool = True
+    language: Language = "en"
 
 
 class AccountConfig(Section):
@@ -286,6 +294,7 @@ class Config(BaseSettings):
         RoomConfig(id="100", name="Everyone"),
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
+    ivr: Ivr = Ivr()
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway.calls import CallProtocol, Direction
 from gateway.config_base import Section
+from gateway.ivr.words import LANGUAGES
 from gateway.reasons import Reason, Result
 from gateway.rooms.dial_plan import Destination, DialPlan, Match, Refuse, Rule, ToCall, ToMenu, ToRoom
 from gateway.rooms.outbound import MAX_CALLS, SCHEMES, Outbound, OutboundRule, Role
@@ -26,6 +27,7 @@ Network = IPv4Network | IPv6Network
 Texts = Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=MAX_LIST)]
 Networks = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 Expression = Annotated[str, Field(max_length=MAX_PATTERN)]
+Language = Annotated[str, Field(pattern=f"^({'|'.join(LANGUAGES)})$")]
 RefusalWord = Annotated[str, Field(max_length=64)]
 
 
@@ -56,6 +58,7 @@ class DialRule(Section):
     menu: Literal[True] | None = None
     call: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     trunk: Annotated[str, Field(max_length=64)] = ""
+    language: Language | None = None
     refuse: RefusalWord | None = None
 
     _many = field_validator("protocol", "source", "from_trunk", "account", mode="before")(_one_or_many)
@@ -69,6 +72,8 @@ class DialRule(Section):
             raise ValueError("a rule of outgoing calls has call or refuse")
         if self.trunk and self.call is None:
             raise ValueError("a trunk belongs to call")
+        if self.language is not None and self.menu is None:
+            raise ValueError("a language belongs to menu")
         if self.refuse is not None and self.refuse not in _REFUSALS:
             raise ValueError(f"{self.refuse!r} is no reason to refuse a call; one is {Reason.NOT_ALLOWED.value}")
         if self.call is not None and self.call.partition(":")[0].lower() not in (*SCHEMES, "user", "\\1", "\\g<0>"):
@@ -91,7 +96,7 @@ class DialRule(Section):
         if self.refuse is not None:
             return Rule(match, Refuse, reason=Reason(self.refuse), name=self.name)
         if self.menu:
-            return Rule(match, ToMenu, name=self.name)
+            return Rule(match, ToMenu, name=self.name, language=self.language or "")
         to, kind = (self.room, ToRoom) if self.room is not None else (self.call or "", ToCall)
         return Rule(match, kind, Template(to or "", called), self.trunk, name=self.name)
 

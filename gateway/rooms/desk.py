@@ -307,7 +307,7 @@ class FrontDesk:
         destination, decision = await self.switchboard.where(facts)
         facts = decision.applied(facts)
         if isinstance(destination, ToMenu):
-            return await self.entrance.arrive(facts, line, decision, Stage.MENU)
+            return await self.entrance.arrive(facts, line, decision, Stage.MENU, language=destination.language)
         if isinstance(destination, ToRoom):
             return await self._let_in(self.room(destination.room), facts, line, decision)
         assert isinstance(destination, ToCall)

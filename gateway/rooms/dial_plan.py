@@ -30,7 +30,9 @@ class ToRoom:
 
 @dataclass(frozen=True, slots=True)
 class ToMenu:
-    """The caller is asked where it wants to go."""
+    """The caller is asked where it wants to go, in this language; empty for the house's."""
+
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Match:
 class Rule:
     """One line of the plan: what it asks, and where that leads. In to, groups of the match stand as `\\1`.
 
-    kind is the destination's: room, menu, call or refuse.
+    kind is the destination's: room, menu, call or refuse. language is what the menu speaks.
     """
 
     match: Match
@@ -93,13 +95,14 @@ class Rule:
     trunk: str = ""
     reason: Reason = Reason.NOT_ALLOWED
     name: str = ""
+    language: str = ""
 
     def destination(self, found: re.Match[str] | None) -> Destination:
         """Return where a call goes that matched."""
         if self.kind is Refuse:
             return Refuse(self.reason)
         if self.kind is ToMenu or self.to is None:
-            return ToMenu()
+            return ToMenu(self.language)
         filled = self.to.fill(found)
         return ToRoom(filled) if self.kind is ToRoom else ToCall(filled, self.trunk)
 

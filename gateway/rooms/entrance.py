@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_KEYS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999", "._-")
+"""Which key of a telephone a letter stands on (ITU-T E.161); what stands on none is left out."""
 MAX_OUTSIDE = 500
 """Calls that may stand outside at once: a town hall's worth of guests, and far less than the house takes."""
 MAX_OUTSIDE_FROM_ONE = 100
@@ -244,6 +246,18 @@ class Entrance:
             raise
         return call
 
+    def knows(self, digits: str) -> bool:
+        """Tell whether a room has this number."""
+        return self._desk.knows(digits)
+
+    def meant(self, digits: str) -> str:
+        """Return the room that a number typed on a keypad means: one of that id or alias, or the one that it spells."""
+        if self._desk.knows(digits):
+            return digits
+        names = (name for room in self._desk.rooms.values() for name in (room.settings.id, *room.settings.aliases))
+        spelled = {self._desk.room(name) for name in names if _keys(name) == digits}
+        return str(spelled.pop().settings.id) if len(spelled) == 1 else digits
+
     async def enter(self, call: RoomCall, room_id: str, pin: str | None = None) -> None:
         """Let a visitor into a room if it may go in, as if it had called that one.
 
@@ -318,3 +332,7 @@ class Entrance:
         """Let a visitor hear sounds."""
         if not visitor.over:
             await self._desk.plane.play(visitor.call.leg, sounds, number)
+
+
+def _keys(name: str) -> str:
+    return name.lower().translate(_KEYS)

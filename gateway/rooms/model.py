@@ -74,7 +74,8 @@ class DialState(Enum):
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
-    auto_dial are those whom the house calls into it by itself.
+    language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls into it by
+    itself.
     """
 
     id: RoomId
@@ -86,6 +87,7 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    language: str = ""
     auto_dial: tuple[AutoDial, ...] = ()
 
     @property
