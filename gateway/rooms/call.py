@@ -187,6 +187,9 @@ class RoomCall:
         if self.visitor is not None:
             self.visitor.pressed(digit)
         elif self.inside:
+            if self.bridge is None and not self.room.settings.apart:
+                await self._desk.commands.pressed(self, digit)
+                return
             self._desk.pressed(self, digit)
             if self.bridge is not None:
                 await self.bridge.pressed(self, digit, duration)

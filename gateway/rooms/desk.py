@@ -21,6 +21,7 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
+from gateway.rooms.commanding import Commands
 from gateway.rooms.dial_lists import DialLists
 from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
@@ -41,6 +42,7 @@ from gateway.rooms.model import (
     Said,
     Stage,
 )
+from gateway.rooms.notices import Notices
 from gateway.rooms.outbound import Asker
 from gateway.rooms.pins import PinGuard
 from gateway.rooms.policy import NOTHING_SAID, Decision
@@ -92,6 +94,10 @@ class FrontDesk:
         self.cameras = Cameras(plane)
         self.dial_out = DialOut(self)
         self.lists = DialLists(self)
+        self.notices = Notices(self)
+        self.commands = Commands(self)
+        self.language = "en"
+        """What is spoken where a room says nothing else."""
         self.entrance = Entrance(self)
         self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
@@ -153,7 +159,7 @@ class FrontDesk:
 
     def language_of(self, room: Room) -> str:
         """Return the language that a room is spoken to in."""
-        return "en"
+        return room.settings.language or self.language
 
     def knows(self, id: str) -> bool:
         """Tell whether there is a room of this id or alias."""

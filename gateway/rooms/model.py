@@ -8,6 +8,7 @@ from typing import NewType
 
 from gateway.calls import CallFacts, CallId, CallProtocol
 from gateway.reasons import Reason
+from gateway.rooms.key_commands import CommandTable
 from transcode.media import Layout, LegId, RoomId
 
 ParticipantId = NewType("ParticipantId", str)
@@ -74,8 +75,8 @@ class DialState(Enum):
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
-    language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls into it by
-    itself.
+    language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls into it
+    by itself; commands is what keys mean in it, None for the house's table.
     """
 
     id: RoomId
@@ -89,6 +90,7 @@ class RoomSettings:
     aliases: tuple[str, ...] = ()
     language: str = ""
     auto_dial: tuple[AutoDial, ...] = ()
+    commands: CommandTable | None = None
 
     @property
     def apart(self) -> bool:
@@ -117,7 +119,7 @@ class Formats:
 class Participant:
     """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
 
-    joined is in seconds since 1970.
+    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone.
     """
 
     id: ParticipantId
@@ -132,6 +134,7 @@ class Participant:
     muted_by_self: bool = False
     muted_by_host: bool = False
     camera_off: bool = False
+    sees_slides: bool = True
     audio: Formats = Formats()
     video: Formats = Formats()
     slides: Formats = Formats()
@@ -231,6 +234,20 @@ class KeyPressed:
     room: RoomId
     participant: ParticipantId
     digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandGiven:
+    """A participant gave a command by keys, or tried to: reason is NORMAL where it was done, else why it was not.
+
+    command is empty where there is no such command. keys are hidden where they may be a PIN.
+    """
+
+    room: RoomId
+    participant: ParticipantId
+    command: str
+    keys: str
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,5 +366,6 @@ RoomEvent = (
     | CallFailed
     | TransferGoes
     | DialChanged
+    | CommandGiven
     | Said
 )

@@ -44,6 +44,8 @@ class Room:
         self.floor = PresentationFloor()
         self.rings = False
         """Whether somebody is being called into it."""
+        self.notices: dict[ParticipantId, str] = {}
+        """What is written over somebody's picture."""
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -104,6 +106,7 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        self.notices.pop(id, None)
         if not self._participants:
             self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
@@ -183,6 +186,8 @@ class Room:
                 heard=not one.muted,
                 seen=not one.camera_off,
                 layout=None,
+                notice=self.notices.get(one.id, ""),
+                slides=one.sees_slides,
             )
             for one in self._participants.values()
         )

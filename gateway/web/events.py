@@ -16,6 +16,7 @@ from gateway.rooms.model import (
     CallFailed,
     CallRefused,
     Changed,
+    CommandGiven,
     DialChanged,
     Joined,
     KeyPressed,
@@ -58,8 +59,8 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    call-failed, dialled, transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is
-    read too slowly loses the oldest events.
+    call-failed, dialled, transfer, said, key-pressed, command. The data of each is a JSON object with "room". A stream
+    that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -137,6 +138,9 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
         case DialChanged():
             return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
+        case CommandGiven():
+            about = {"participant": event.participant, "command": event.command or None, "keys": event.keys}
+            return "command", {**about, "reason": event.reason.value}
         case Said():
             return "said", told_message(event)
         case KeyPressed():

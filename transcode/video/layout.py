@@ -209,7 +209,7 @@ def views(
     names, and the slate if there is nobody else. In an echo room each leg sees itself.
 
     The presenter's slides, where they are among the sources, are seen by all others: as what `slides_of` the leg names
-    if that is a viewer, else by a leg's picture itself, with the last speakers beside them.
+    if that is a viewer, else by a leg's picture itself, with the last speakers beside them, unless its plan says not.
     """
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
@@ -229,7 +229,7 @@ def views(
             continue
         if viewers is not None and beside in viewers:
             out[beside] = slides
-        elif leg.leg in out:
+        elif leg.leg in out and leg.slides:
             out[leg.leg] = _with_people(slides, leg, named, seating)
     return out
 
