@@ -22,6 +22,8 @@ from gateway import dialling, gatekeeper
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.ivr.guide import menu
+from gateway.ivr.speech import Speaker
+from gateway.ivr.texts import PROMPTS, Texts, with_own
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -45,6 +47,8 @@ log = structlog.get_logger()
 
 SIZES = {"1080p": (1920, 1080), "720p": (1280, 720), "360p": (640, 360)}
 """What `media.size` means in pixels."""
+SPOKEN = "sounds"
+"""The folder of the state directory in which spoken names are kept."""
 SIP_PORT = 5060
 """The port that need not be dialled (RFC 3261 §19.1.2)."""
 H323_PORT = 1720
@@ -99,6 +103,8 @@ class House:
             name: chosen_certificate(name, section, own)
             for name, section in (("sip", config.sip), ("h323", config.h323), ("web", config.web))
         }
+        self.texts = self._read_texts()
+        self.speaker = Speaker(self.state / SPOKEN, self.texts)
         try:
             self.store = Store(config.storage.url, self.state)
             await self.store.open()
@@ -108,7 +114,7 @@ class House:
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -142,12 +148,27 @@ class House:
             public_address=config.listen.public_address,
             low=config.media.ports[0],
             high=config.media.ports[1],
+            sounds=tuple(str(one) for one in self._sounds()),
         )
         if config.media.process:
             return RemotePlane(settings)
         from transcode.plane import Plane  # codecs are loaded only into the process that uses them
 
         return Plane(settings)
+
+    def _sounds(self) -> list[Path]:
+        """Return where sounds are looked for: the operator's own, names that were spoken, and the shipped ones."""
+        own = self.config.ivr.prompts
+        return [*([] if own is None else [own.absolute()]), self.state.absolute() / SPOKEN, PROMPTS]
+
+    def _read_texts(self) -> Texts:
+        own = self.config.ivr.prompts
+        if own is not None and not own.is_dir():
+            raise CannotStart(f"there is no directory {own} (ivr.prompts)")
+        try:
+            return with_own(own)
+        except ValueError as error:
+            raise CannotStart(f"{error} (ivr.prompts)") from None
 
     def _rules(self, started: Started) -> HouseRules:
         media = self.config.media
@@ -325,6 +346,8 @@ class House:
         for part in ("web", "sip", "h323", "plane"):
             if hasattr(self, part):
                 await getattr(self, part).stop()
+        if hasattr(self, "speaker"):
+            await self.speaker.close()
         if getattr(self, "policy", None) is not None:
             await self.policy.close()
         with suppress(TimeoutError):
@@ -451,6 +474,13 @@ def room_settings(room: Any) -> RoomSettings:
         host_pin=room.host_pin,
         guest_pin=room.guest_pin,
         max_participants=room.max_participants,
+        lobby=room.lobby,
+        when_locked=room.when_locked,
+        host_leaves=room.host_leaves,
+        host_leaves_after=room.host_leaves_after,
+        lone_timeout=room.lone_timeout,
+        idle_timeout=room.idle_timeout,
+        entry=room.entry,
         language=room.language or "",
     )
 

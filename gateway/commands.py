@@ -249,9 +249,26 @@ def create_room(
     host_pin: Annotated[str | None, typer.Option(help="Who gives it is a host.")] = None,
     guest_pin: Annotated[str | None, typer.Option(help="With it, nobody enters without a PIN.")] = None,
     max_participants: Annotated[int, typer.Option(help="The room is full from here on.")] = 50,
+    lobby: Annotated[bool, typer.Option("--lobby", help="Guests wait until a host is in.")] = False,
+    when_locked: Annotated[str, typer.Option(help="Newcomers at the locked room: knock or refuse.")] = "knock",
+    host_leaves: Annotated[str, typer.Option(help="When the last host leaves: continue or end.")] = "continue",
+    host_leaves_after: Annotated[int, typer.Option(help="Seconds from then to the end.")] = 60,
+    lone_timeout: Annotated[int, typer.Option(help="Seconds that somebody may be alone; 0: for ever.")] = 0,
+    idle_timeout: Annotated[int, typer.Option(help="Seconds without a sign of life; 0: for ever.")] = 0,
+    entry: Annotated[str, typer.Option(help="Heard when somebody comes or goes: none, tones or names.")] = "none",
 ) -> None:
     """Make a room. It is kept until it is deleted."""
     body: dict[str, Json] = {"id": room, "name": name, "layout": layout, "max_participants": max_participants}
+    behaviour: dict[str, tuple[Json, Json]] = {
+        "lobby": (lobby, False),
+        "when_locked": (when_locked, "knock"),
+        "host_leaves": (host_leaves, "continue"),
+        "host_leaves_after": (host_leaves_after, 60),
+        "lone_timeout": (lone_timeout, 0),
+        "idle_timeout": (idle_timeout, 0),
+        "entry": (entry, "none"),
+    }
+    body |= {key: value for key, (value, usual) in behaviour.items() if value != usual}
     body |= {key: pin for key, pin in (("host_pin", host_pin), ("guest_pin", guest_pin)) if pin is not None}
     client.done(f"Room {room} is there.", client.ask("POST", "rooms", body=body))
 

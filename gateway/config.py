@@ -21,9 +21,10 @@ from pydantic_settings import (
 )
 
 from gateway.config_base import Section
-from gateway.config_dialling import MAX_RULES, DialRule, Language, OutboundConfig, PolicyConfig
+from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
+from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
-from gateway.rooms.model import RoomMode
+from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -39,6 +40,8 @@ MAX_H323_ALIASES = 32
 Host = Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
 Alias = Annotated[str, Field(min_length=1, max_length=128)]
 Prefix = Annotated[str, Field(pattern=r"^[0-9#*]{1,32}$")]
+Wait = Annotated[int, Field(ge=0, le=86_400)]
+"""Seconds, a day at most."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
@@ -212,7 +215,11 @@ class Storage(Section):
 class RoomConfig(Section):
     """One room. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it.
 
-    aliases are what else may be dialled for it. language is what callers are spoken to in, null: that of ivr.
+    aliases are what else may be dialled for it. lobby: guests wait until a host is in. when_locked: whether newcomers
+    may knock at the locked room. host_leaves: whether the meeting ends host_leaves_after seconds after the last host
+    left; lone_timeout and idle_timeout end it where somebody is alone or nothing happens for so many seconds, 0: never.
+    entry: what is heard when somebody comes or goes.
+    language is what callers are spoken to in, null: that of ivr.
     """
 
     id: RoomName
@@ -223,14 +230,14 @@ class RoomConfig(Section):
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
     max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: Wait = 60
+    lone_timeout: Wait = 0
+    idle_timeout: Wait = 0
+    entry: Greeting = Greeting.NONE
     language: Language | None = None
-
-
-class Ivr(Section):
-    """The menu that asks telephones and room systems for a room and its PIN; language is what it speaks."""
-
-    enabled: bool = True
-    language: Language = "en"
 
 
 class AccountConfig(Section):
@@ -294,12 +301,12 @@ class Config(BaseSettings):
         RoomConfig(id="100", name="Everyone"),
         RoomConfig(id="echo", name="Echo test", mode=RoomMode.ECHO, aliases=(ECHO_NUMBER,)),
     )
-    ivr: Ivr = Ivr()
     accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = ()
     trunks: Annotated[tuple[TrunkConfig, ...], Field(max_length=MAX_TRUNKS)] = ()
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway.calls import CallProtocol, Direction
 from gateway.config_base import Section
-from gateway.ivr.words import LANGUAGES
+from gateway.config_ivr import Language
 from gateway.reasons import Reason, Result
 from gateway.rooms.dial_plan import Destination, DialPlan, Match, Refuse, Rule, ToCall, ToMenu, ToRoom
 from gateway.rooms.outbound import MAX_CALLS, SCHEMES, Outbound, OutboundRule, Role
@@ -27,7 +27,6 @@ Network = IPv4Network | IPv6Network
 Texts = Annotated[tuple[Annotated[str, Field(max_length=128)], ...], Field(max_length=MAX_LIST)]
 Networks = Annotated[tuple[str, ...], Field(max_length=MAX_LIST)]
 Expression = Annotated[str, Field(max_length=MAX_PATTERN)]
-Language = Annotated[str, Field(pattern=f"^({'|'.join(LANGUAGES)})$")]
 RefusalWord = Annotated[str, Field(max_length=64)]
 
 

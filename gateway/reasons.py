@@ -44,6 +44,9 @@ class Reason(Enum):
     MOVED = "moved"
     TRANSFERRED = "transferred"
     TIME_LIMIT = "time-limit"
+    HOST_LEFT = "host-left"
+    ALONE = "alone"
+    IDLE = "idle"
     SHUTDOWN = "shutdown"
     BUSY = "busy"
     DECLINED = "declined"
@@ -57,6 +60,8 @@ class Reason(Enum):
     TOO_MANY_TRIES = "too-many-tries"
     LOCKED_OUT = "locked-out"
     NO_INPUT = "no-input"
+    NO_HOST = "no-host"
+    NOT_ADMITTED = "not-admitted"
     NOT_ALLOWED = "not-allowed"
     AUTHENTICATION_NEEDED = "authentication-needed"
     NO_COMMON_FORMAT = "no-common-format"
@@ -107,6 +112,9 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.MOVED: Meaning(_OK, 200, 16, "undefinedReason", "The participant was moved to another room"),
     Reason.TRANSFERRED: Meaning(_OK, 200, 16, "undefinedReason", "The participant was transferred elsewhere"),
     Reason.TIME_LIMIT: Meaning(_OK, 200, 16, "undefinedReason", "The call has lasted as long as it may"),
+    Reason.HOST_LEFT: Meaning(_OK, 200, 16, "undefinedReason", "The meeting has ended, for the host has left"),
+    Reason.ALONE: Meaning(_OK, 200, 16, "undefinedReason", "The participant was alone for too long"),
+    Reason.IDLE: Meaning(_OK, 200, 16, "undefinedReason", "Nothing happened in the room for too long"),
     Reason.SHUTDOWN: Meaning(_OK, 503, 41, "undefinedReason", "The service is shutting down"),
     Reason.BUSY: Meaning(_NO, 486, 17, "inConf", "Busy"),
     Reason.DECLINED: Meaning(_NO, 603, 21, "destinationRejection", "The call was declined"),
@@ -120,6 +128,8 @@ _MEANINGS: dict[Reason, Meaning] = {
     Reason.TOO_MANY_TRIES: Meaning(_NO, 403, 21, "securityDenied", "No room and PIN were given in three tries"),
     Reason.LOCKED_OUT: Meaning(_NO, 403, 21, "securityDenied", "After many wrong PINs none is taken for a while"),
     Reason.NO_INPUT: Meaning(_NO, 408, 102, "undefinedReason", "Nothing was entered when a room or PIN was asked for"),
+    Reason.NO_HOST: Meaning(_NO, 480, 19, "undefinedReason", "No host has come to the room"),
+    Reason.NOT_ADMITTED: Meaning(_NO, 403, 21, "destinationRejection", "The participant was not let in"),
     Reason.NOT_ALLOWED: Meaning(_NO, 403, 21, "noPermission", "This is not allowed"),
     Reason.AUTHENTICATION_NEEDED: Meaning(_NO, 401, 21, "securityDenied", "Credentials are needed"),
     Reason.NO_COMMON_FORMAT: Meaning(_NO, 488, 88, "undefinedReason", "No codec that both sides know"),

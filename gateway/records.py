@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from enum import Enum
+from typing import TypeVar
 
 import structlog
 
@@ -20,12 +22,15 @@ from gateway.rooms.model import (
     CallFailed,
     CallRefused,
     Changed,
+    Greeting,
+    HostLeaves,
     Joined,
     Left,
     Participant,
     ParticipantId,
     RoomEvent,
     RoomSettings,
+    WhenLocked,
 )
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import CallRecord, StoredRoom
@@ -33,6 +38,7 @@ from transcode.interface import Sample
 from transcode.media import Layout, RoomId
 
 log = structlog.get_logger()
+Word = TypeVar("Word", bound=Enum)
 
 WRITE_INTERVAL = 1.0
 """Seconds that records wait to be written together."""
@@ -165,19 +171,30 @@ def record(
 
 
 def settings_of(stored: StoredRoom) -> RoomSettings:
-    """Return a kept room as the desk knows it; a layout that is not known any more becomes the automatic one."""
-    layout = Layout.AUTO
-    with suppress(ValueError):
-        layout = Layout(stored.layout)
+    """Return a kept room as the desk knows it; a word that is not known any more, as of a layout, becomes the usual."""
     return RoomSettings(
         id=RoomId(stored.id),
         name=stored.name,
-        layout=layout,
+        layout=_word(Layout.AUTO, stored.layout),
         host_pin=stored.host_pin,
         guest_pin=stored.guest_pin,
         max_participants=stored.max_participants,
         locked=stored.locked,
+        lobby=stored.lobby,
+        when_locked=_word(WhenLocked.KNOCK, stored.when_locked),
+        host_leaves=_word(HostLeaves.CONTINUE, stored.host_leaves),
+        host_leaves_after=stored.host_leaves_after,
+        lone_timeout=stored.lone_timeout,
+        idle_timeout=stored.idle_timeout,
+        entry=_word(Greeting.NONE, stored.entry),
     )
+
+
+def _word(usual: Word, kept: str) -> Word:
+    try:
+        return type(usual)(kept)
+    except ValueError:
+        return usual
 
 
 def stored_of(settings: RoomSettings) -> StoredRoom:
@@ -190,4 +207,11 @@ def stored_of(settings: RoomSettings) -> StoredRoom:
         guest_pin=settings.guest_pin,
         max_participants=settings.max_participants,
         locked=settings.locked,
+        lobby=settings.lobby,
+        when_locked=settings.when_locked.value,
+        host_leaves=settings.host_leaves.value,
+        host_leaves_after=settings.host_leaves_after,
+        lone_timeout=settings.lone_timeout,
+        idle_timeout=settings.idle_timeout,
+        entry=settings.entry.value,
     )

@@ -12,10 +12,9 @@ from collections.abc import Callable
 import structlog
 
 from gateway.ivr.menu import Ask, HangUp, Input, Menu, Output, Play, Show, Wait
-from gateway.ivr.words import written
+from gateway.ivr.texts import Texts, prompt
 from gateway.reasons import Reason, Refused
 from gateway.rooms.entrance import Entrance, Guide, Visitor
-from transcode.media import Sound
 
 log = structlog.get_logger()
 
@@ -23,18 +22,19 @@ MENU_TIME = 300.0
 """Seconds that a caller may spend in the menu: somebody looks for the invitation; nobody needs longer."""
 
 
-def menu(entrance: Entrance, language: str) -> Callable[[Visitor], Guide]:
+def menu(entrance: Entrance, texts: Texts, language: str) -> Callable[[Visitor], Guide]:
     """Return what leads visitors through the menu, in this language where neither room nor rule says another."""
-    return lambda visitor: MenuGuide(entrance, visitor, language)
+    return lambda visitor: MenuGuide(entrance, visitor, texts, language)
 
 
 class MenuGuide:
     """Leads one visitor; a `gateway.rooms.entrance.Guide`."""
 
-    def __init__(self, entrance: Entrance, visitor: Visitor, language: str) -> None:
+    def __init__(self, entrance: Entrance, visitor: Visitor, texts: Texts, language: str) -> None:
         wish = "" if visitor.wish is None else str(visitor.wish.settings.id)
         self._entrance = entrance
         self._visitor = visitor
+        self._texts = texts
         self._language = language
         self._menu = Menu(entrance.knows, wish, visitor.fault)
         self._timer: asyncio.TimerHandle | None = None
@@ -76,7 +76,8 @@ class MenuGuide:
     def language(self) -> str:
         """What the visitor is spoken to in."""
         wish = self._visitor.wish
-        return self._visitor.language or (wish.settings.language if wish is not None else "") or self._language
+        wanted = self._visitor.language or (wish.settings.language if wish is not None else "") or self._language
+        return wanted if wanted in self._texts.languages else self._texts.languages[0]
 
     def _take(self, input: Input) -> None:
         self._do(self._menu.take(input))
@@ -118,10 +119,10 @@ class MenuGuide:
         try:
             if play is not None:
                 self._play = None
-                await self._visitor.play(tuple(Sound(f"{self.language}/{name}") for name in play.names))
+                await self._visitor.play(tuple(prompt(self.language, name) for name in play.names))
             elif show is not None:
                 self._show = None
-                await self._visitor.show(self._slate(show), show.entry, written(self.language, "welcome"))
+                await self._visitor.show(self._slate(show), show.entry, self._written("welcome"))
             elif isinstance(last, HangUp):
                 self._last = None
                 await self._visitor.call.hang_up(last.reason)
@@ -141,7 +142,7 @@ class MenuGuide:
             self._do(self._menu.decided(None))
 
     def _slate(self, show: Show) -> str:
-        lines = [written(self.language, name) for name in show.lines]
-        if show.entry:
-            lines.append(written(self.language, "clears"))
-        return "\n".join(lines)
+        return "\n".join(map(self._written, show.lines))
+
+    def _written(self, name: str) -> str:
+        return self._texts.written(self.language, name)

@@ -68,7 +68,7 @@ class Speaker:
         self._texts = texts
         self._program = shutil.which(program)
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
-        self._waiting = 0
+        self._keeping = asyncio.Lock()
         self._under_way: dict[str, asyncio.Task[bool]] = {}
 
     @property
@@ -91,7 +91,7 @@ class Speaker:
             return name
         task = self._under_way.get(key)
         if task is None:
-            if self._waiting >= MAX_WAITING:
+            if len(self._under_way) >= MAX_WAITING:
                 return None
             task = asyncio.create_task(self._make(path, self._texts.language(language), words))
             self._under_way[key] = task
@@ -106,17 +106,15 @@ class Speaker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _make(self, path: Path, language: Language, words: str) -> bool:
-        self._waiting += 1
         try:
             async with self._turns:
                 data = await asyncio.to_thread(spoken, command(language, self._program or PROGRAM), words)
         except (OSError, TimeoutError, ValueError) as error:
             log.warning("not_spoken", why=str(error)[:200] or type(error).__name__)
             return False
-        finally:
-            self._waiting -= 1
         try:
-            await asyncio.to_thread(_keep, path, data)
+            async with self._keeping:
+                await asyncio.to_thread(_keep, path, data)
         except OSError as error:
             log.warning("not_spoken", why=error.strerror)
             return False

@@ -35,6 +35,28 @@ class RoomMode(Enum):
     ECHO = "echo"
 
 
+class HostLeaves(Enum):
+    """What becomes of a meeting when its last host leaves."""
+
+    CONTINUE = "continue"
+    END = "end"
+
+
+class Greeting(Enum):
+    """What is heard when somebody comes or goes: nothing, a tone, or who it is."""
+
+    NONE = "none"
+    TONES = "tones"
+    NAMES = "names"
+
+
+class WhenLocked(Enum):
+    """What somebody may do before a locked room: knock and wait, or nothing."""
+
+    KNOCK = "knock"
+    REFUSE = "refuse"
+
+
 class DialTime(Enum):
     """When somebody on a room's list is called: when the first one joins, or for as long as the room is there."""
 
@@ -75,8 +97,10 @@ class DialState(Enum):
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
-    language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls into it
-    by itself; commands is what keys mean in it, None for the house's table.
+    lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
+    host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
+    0: never. language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls
+    into it by itself; commands is what keys mean in it, None for the house's table.
     """
 
     id: RoomId
@@ -88,6 +112,13 @@ class RoomSettings:
     locked: bool = False
     mode: RoomMode = RoomMode.MEETING
     aliases: tuple[str, ...] = ()
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: int = 60
+    lone_timeout: int = 0
+    idle_timeout: int = 0
+    entry: Greeting = Greeting.NONE
     language: str = ""
     auto_dial: tuple[AutoDial, ...] = ()
     commands: CommandTable | None = None

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, delete, event, insert, make_url, select
+from sqlalchemy import Engine, create_engine, delete, event, insert, inspect, make_url, select, text, update
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.schema import CreateColumn
 
 from gateway.store.tables import (
     ACCOUNTS,
@@ -163,6 +164,9 @@ class Store:
         found = connection.execute(select(VERSION.c.version)).scalar()
         if found is None:
             connection.execute(insert(VERSION).values(version=SCHEMA_VERSION))
+        elif found < SCHEMA_VERSION:
+            _add_columns(connection)
+            connection.execute(update(VERSION).values(version=SCHEMA_VERSION))
         elif found > SCHEMA_VERSION:
             raise StoreError(f"the database is of version {found}, and this program knows {SCHEMA_VERSION} at most")
         _prune(connection)
@@ -195,6 +199,17 @@ def open_engine(url: URL) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _add_columns(connection: Connection) -> None:
+    """Add to the tables of an older version the columns that they have not."""
+    inspector = inspect(connection)
+    for table in METADATA.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                described = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {described}"))
 
 
 def _row(record: CallRecord) -> dict[str, Any]:

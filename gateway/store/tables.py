@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, false
 
-SCHEMA_VERSION = 1
-"""Counts up with each change of a table; a database of a newer one is refused and not guessed at."""
+SCHEMA_VERSION = 2
+"""Counts up with each change of a table; a database of a newer one is refused and not guessed at.
+
+To one of an older version the columns are added that it has not: each that is not null needs a server default.
+"""
 
 METADATA = MetaData()
 
@@ -23,6 +26,13 @@ ROOMS = Table(
     Column("guest_pin", String(16)),
     Column("max_participants", Integer, nullable=False),
     Column("locked", Boolean, nullable=False),
+    Column("lobby", Boolean, nullable=False, server_default=false()),
+    Column("when_locked", String(16), nullable=False, server_default="knock"),
+    Column("host_leaves", String(16), nullable=False, server_default="continue"),
+    Column("host_leaves_after", Integer, nullable=False, server_default="60"),
+    Column("lone_timeout", Integer, nullable=False, server_default="0"),
+    Column("idle_timeout", Integer, nullable=False, server_default="0"),
+    Column("entry", String(16), nullable=False, server_default="none"),
 )
 
 CALLS = Table(
@@ -78,7 +88,7 @@ REGISTRATIONS = Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredRoom:
-    """A room that was made by the API; layout is a `Layout`'s value."""
+    """A room that was made by the API; layout is a `Layout`'s value, and so are others of an enumeration."""
 
     id: str
     name: str = ""
@@ -87,6 +97,13 @@ class StoredRoom:
     guest_pin: str | None = field(default=None, repr=False)
     max_participants: int = 50
     locked: bool = False
+    lobby: bool = False
+    when_locked: str = "knock"
+    host_leaves: str = "continue"
+    host_leaves_after: int = 60
+    lone_timeout: int = 0
+    idle_timeout: int = 0
+    entry: str = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ async def show_room(office: InOffice, room: RoomKey) -> RoomShape:
 
 @router.patch("/rooms/{room}", dependencies=ROOMS, tags=["rooms"])
 async def change_room(office: InOffice, room: RoomKey, asked: RoomChange) -> RoomShape:
-    """Change a room, also while people are in it: name, layout, lock, PINs, how many it holds.
+    """Change a room, also while people are in it: name, layout, lock, PINs, how many it holds, what it does by itself.
 
     A room of the configuration is as it stands there again after the next start.
     """

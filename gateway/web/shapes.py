@@ -9,7 +9,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.dial_out import DialWish
-from gateway.rooms.model import Dialled, DialState, Formats, Participant, RoomMode, Stage
+from gateway.rooms.model import (
+    Dialled,
+    DialState,
+    Formats,
+    Greeting,
+    HostLeaves,
+    Participant,
+    RoomMode,
+    Stage,
+    WhenLocked,
+)
 from gateway.rooms.redialling import LONGEST_PAUSE, MAX_RETRIES, PAUSE, SHORTEST_PAUSE, Tries
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
@@ -32,6 +42,8 @@ Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
+Wait = Annotated[int, Field(ge=0, le=86_400)]
+"""Seconds, a day at most, as in the configuration."""
 
 
 class Shape(BaseModel):
@@ -54,7 +66,10 @@ class Problem(Shape):
 
 
 class RoomShape(Shape):
-    """A room. host_pin and guest_pin say whether there is one; source is where the room is written down."""
+    """A room. host_pin and guest_pin say whether there is one; source is where the room is written down.
+
+    waiting is how many wait to be let in.
+    """
 
     id: str
     name: str
@@ -66,7 +81,15 @@ class RoomShape(Shape):
     host_pin: bool
     guest_pin: bool
     max_participants: int
+    lobby: bool
+    when_locked: WhenLocked
+    host_leaves: HostLeaves
+    host_leaves_after: int
+    lone_timeout: int
+    idle_timeout: int
+    entry: Greeting
     participants: int
+    waiting: int
     speaker: str | None
     presenter: str | None
     source: Literal["configuration", "api"]
@@ -78,27 +101,32 @@ class RoomList(Shape):
     rooms: list[RoomShape]
 
 
-class NewRoom(Asked):
+class RoomWish(Asked):
+    """What can be set of a room. Times are in seconds."""
+
+    name: Name = ""
+    layout: Layout = Layout.AUTO
+    locked: bool = False
+    host_pin: Pin | None = None
+    guest_pin: Pin | None = None
+    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
+    lobby: bool = False
+    when_locked: WhenLocked = WhenLocked.KNOCK
+    host_leaves: HostLeaves = HostLeaves.CONTINUE
+    host_leaves_after: Wait = 60
+    lone_timeout: Wait = 0
+    idle_timeout: Wait = 0
+    entry: Greeting = Greeting.NONE
+
+
+class NewRoom(RoomWish):
     """A room to make. With guest_pin, nobody enters without a PIN; host_pin makes a host of who gives it."""
 
     id: RoomKey
-    name: Name = ""
-    layout: Layout = Layout.AUTO
-    locked: bool = False
-    host_pin: Pin | None = None
-    guest_pin: Pin | None = None
-    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
 
 
-class RoomChange(Asked):
+class RoomChange(RoomWish):
     """What is to be different of a room; what is left out stays, and a PIN of null is taken away."""
-
-    name: Name = ""
-    layout: Layout = Layout.AUTO
-    locked: bool = False
-    host_pin: Pin | None = None
-    guest_pin: Pin | None = None
-    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
@@ -371,7 +399,7 @@ class RecordList(Shape):
     next: int | None
 
 
-def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape:
+def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int = 0) -> RoomShape:
     """Return a room as the API tells it."""
     settings = room.settings
     return RoomShape(
@@ -385,7 +413,15 @@ def room_shape(room: Room, source: Literal["configuration", "api"]) -> RoomShape
         host_pin=settings.host_pin is not None,
         guest_pin=settings.guest_pin is not None,
         max_participants=settings.max_participants,
+        lobby=settings.lobby,
+        when_locked=settings.when_locked,
+        host_leaves=settings.host_leaves,
+        host_leaves_after=settings.host_leaves_after,
+        lone_timeout=settings.lone_timeout,
+        idle_timeout=settings.idle_timeout,
+        entry=settings.entry,
         participants=len(room.participants),
+        waiting=waiting,
         speaker=room.speaker,
         presenter=room.floor.holder,
         source=source,

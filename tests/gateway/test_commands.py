@@ -130,6 +130,14 @@ def test_each_command_asks_one_thing(api: Fake, words: str, method: str, path: s
     assert said.strip()
 
 
+def test_a_room_is_created_with_what_it_does_by_itself(api: Fake) -> None:
+    status, said = run("rooms", "create", "100", "--lobby", "--host-leaves", "end", "--entry", "tones")
+    assert status == 0, said
+    (_, _, body) = api.asked[0]
+    assert (body["lobby"], body["host_leaves"], body["entry"]) == (True, "end", "tones")
+    assert "idle_timeout" not in body
+
+
 def test_a_room_is_created_with_what_was_given(api: Fake) -> None:
     status, said = run("rooms", "create", "100", "--name", "Everyone", "--guest-pin", "0042", "--layout", "1+5")
     assert status == 0, said

@@ -39,7 +39,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def test_rooms_come_back_as_they_were_kept(store: Store, tmp_path: Path) -> None:
-    room = StoredRoom("200", "Board", "1+5", "1111", "2222", 12, True)
+    room = StoredRoom("200", "Board", "1+5", "1111", "2222", 12, True, True, "refuse", "end", 5, 600, 900, "names")
     await store.keep_room(StoredRoom("200", "old"))
     await store.keep_room(room)
     await store.keep_room(StoredRoom("300"))
@@ -51,6 +51,23 @@ async def test_rooms_come_back_as_they_were_kept(store: Store, tmp_path: Path) -
     await again.close()
     assert await store.rooms() == [room]
     assert "1111" not in repr(room)
+
+
+async def test_a_database_of_the_first_version_gets_the_columns_that_are_new(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "calls.db") as connection:
+        connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL)")
+        connection.execute("INSERT INTO schema_version VALUES (1)")
+        connection.execute(
+            "CREATE TABLE rooms (id VARCHAR(64) PRIMARY KEY, name VARCHAR(64) NOT NULL, layout VARCHAR(16) NOT NULL,"
+            " host_pin VARCHAR(16), guest_pin VARCHAR(16), max_participants INTEGER NOT NULL, locked BOOLEAN NOT NULL)"
+        )
+        connection.execute("INSERT INTO rooms VALUES ('200', 'Board', 'grid', NULL, '22', 12, 1)")
+    connection.close()
+    for _ in range(2):  # the second time there is nothing to add
+        store = Store("sqlite:///calls.db", tmp_path)
+        await store.open()
+        assert await store.rooms() == [StoredRoom("200", "Board", "grid", None, "22", 12, True)]
+        await store.close()
 
 
 async def test_accounts_come_back_as_they_were_kept(store: Store) -> None:

@@ -15,7 +15,7 @@ from gateway.calls import CallProtocol
 from gateway.reasons import Reason, Refused
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
-from gateway.rooms.model import RoomSettings
+from gateway.rooms.model import Greeting, RoomSettings
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredRoom
 from transcode.media import Abilities, Layout, RoomId
@@ -82,10 +82,12 @@ async def test_calls_that_end_with_the_house_are_recorded(tmp_path: Path) -> Non
 
 async def test_rooms_that_were_kept_come_back_but_the_configurations_win(tmp_path: Path) -> None:
     first = await open_book(tmp_path)
-    board = RoomSettings(RoomId("200"), "Board", Layout.ONE_PLUS_FIVE, "1", "2", 12, True)
+    board = RoomSettings(
+        RoomId("200"), "Board", Layout.ONE_PLUS_FIVE, "1", "2", 12, True, lobby=True, entry=Greeting.NAMES
+    )
     await first.keep_room(board)
     await first.store.keep_room(StoredRoom("100", "An older name"))
-    await first.store.keep_room(StoredRoom("300", layout="of a newer program"))
+    await first.store.keep_room(StoredRoom("300", layout="of a newer program", entry="songs"))
     await first.stop()
     await first.store.close()
     second = await open_book(tmp_path)

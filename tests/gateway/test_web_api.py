@@ -16,6 +16,7 @@ from web_house import ADMIN, CALLS, READ, ROOMS, WebHouse, web_house
 from gateway.calls import CallProtocol
 from gateway.config import Token
 from gateway.reasons import Reason, Refused
+from gateway.rooms.model import HostLeaves
 from gateway.web.errors import status_of
 from gateway.web.keyring import Keyring
 from transcode.events import FormatsChanged
@@ -92,7 +93,15 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "host_pin": False,
             "guest_pin": True,
             "max_participants": 50,
+            "lobby": False,
+            "when_locked": "knock",
+            "host_leaves": "continue",
+            "host_leaves_after": 60,
+            "lone_timeout": 0,
+            "idle_timeout": 0,
+            "entry": "none",
             "participants": 0,
+            "waiting": 0,
             "speaker": None,
             "presenter": None,
             "source": "api",
@@ -103,6 +112,17 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
         settings = house.desk.room("200").settings
         assert (settings.layout.value, settings.locked, settings.guest_pin) == ("1+5", True, None)
         assert settings.name == "Board room"
+        wishes = {
+            "lobby": True,
+            "when_locked": "refuse",
+            "host_leaves": "end",
+            "host_leaves_after": 5,
+            "entry": "tones",
+        }
+        shown = (await client.patch("/api/v1/rooms/200", json=wishes)).json()
+        assert {key: shown[key] for key in wishes} == wishes
+        assert house.desk.room("200").settings.host_leaves is HostLeaves.END
+        assert (await client.patch("/api/v1/rooms/200", json={"lone_timeout": -1})).status_code == 400
         listed = (await client.get("/api/v1/rooms")).json()["rooms"]
         assert [(room["id"], room["source"]) for room in listed] == [("100", "configuration"), ("200", "api")]
         assert (await client.delete("/api/v1/rooms/200")).status_code == 204
