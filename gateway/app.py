@@ -115,6 +115,8 @@ class House:
         self.desk = FrontDesk(self.plane, self._rules(started))
         if config.ivr.enabled:
             self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+        self.desk.commands.table = config.commands.table()
+        self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -481,6 +483,8 @@ def room_settings(room: Any) -> RoomSettings:
         lone_timeout=room.lone_timeout,
         idle_timeout=room.idle_timeout,
         entry=room.entry,
+        commands=None if room.commands is None else room.commands.table(),
+        auto_dial=tuple(entry.entry() for entry in room.auto_dial),
         language=room.language or "",
     )
 

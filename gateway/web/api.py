@@ -55,7 +55,7 @@ async def make_room(office: InOffice, asked: NewRoom) -> RoomShape:
         raise Refused(Reason.GLARE, f"there is a room {id} already")
     if len(office.desk.rooms) >= MAX_ROOMS:
         raise Refused(Reason.OVERLOAD, f"there are {MAX_ROOMS} rooms already")
-    settings = RoomSettings(**{**asked.model_dump(), "id": id, "layout": asked.layout})
+    settings = RoomSettings(**{**asked.settings(), "id": id})
     await office.keep_room(settings)
     office.desk.open_room(settings)
     return _tell(office, office.desk.room(id))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from gateway.config_calling import AutoDialConfig, CommandsConfig, DialList, written_commands
 from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.dial_out import DialWish
 from gateway.rooms.model import (
@@ -88,6 +90,8 @@ class RoomShape(Shape):
     lone_timeout: int
     idle_timeout: int
     entry: Greeting
+    commands: dict[str, str] | None
+    auto_dial: tuple[AutoDialConfig, ...]
     participants: int
     waiting: int
     speaker: str | None
@@ -117,6 +121,17 @@ class RoomWish(Asked):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    commands: CommandsConfig | None = None
+    auto_dial: DialList = ()
+
+    def settings(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return fields as the desk knows them, all of them where none are named."""
+        found = {name: getattr(self, name) for name in (type(self).model_fields if names is None else names)}
+        if found.get("commands") is not None:
+            found["commands"] = self.commands.table() if self.commands is not None else None
+        if "auto_dial" in found:
+            found["auto_dial"] = tuple(one.entry() for one in self.auto_dial)
+        return found
 
 
 class NewRoom(RoomWish):
@@ -130,7 +145,7 @@ class RoomChange(RoomWish):
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return self.settings(self.model_fields_set)
 
 
 class NewMessage(Asked):
@@ -420,6 +435,8 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         lone_timeout=settings.lone_timeout,
         idle_timeout=settings.idle_timeout,
         entry=settings.entry,
+        commands=written_commands(settings.commands),
+        auto_dial=tuple(AutoDialConfig.of(entry) for entry in settings.auto_dial),
         participants=len(room.participants),
         waiting=waiting,
         speaker=room.speaker,

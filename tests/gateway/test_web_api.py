@@ -100,6 +100,8 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "lone_timeout": 0,
             "idle_timeout": 0,
             "entry": "none",
+            "commands": None,
+            "auto_dial": [],
             "participants": 0,
             "waiting": 0,
             "speaker": None,
