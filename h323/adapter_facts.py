@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.calls import CallFacts, CallProtocol, Direction
+from gateway.text import clean
 from h323.signalling.aliases import Dialled, read_dialled
 from h323.signalling.events import Address, SetupFacts
 from transcode.media import Wanted
@@ -66,9 +67,3 @@ def picture_limit(bandwidth: int | None) -> int | None:
     if bandwidth is None or bandwidth < LEAST_PICTURE_CALL:
         return None
     return bandwidth - SOUND_RATE
-
-
-def clean(text: str, most: int) -> str:
-    """Return text for people without what cannot be seen, at most so many characters."""
-    kept = "".join(one if one.isprintable() else " " for one in text[: most * 4])
-    return " ".join(kept.split())[:most]

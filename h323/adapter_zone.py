@@ -12,8 +12,9 @@ import structlog
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
+from gateway.text import clean
 from h323.adapter_config import H323Config
-from h323.adapter_facts import MAX_ADDRESS, MAX_AGENT, clean
+from h323.adapter_facts import MAX_ADDRESS, MAX_AGENT
 from h323.adapter_facts import source as source_of
 from h323.adapter_ras import Plan, Pump, RegistrationInfo, Route
 from h323.ras.endpoint_calls import Asked

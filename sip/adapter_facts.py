@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from gateway.calls import MAX_HOPS, CallFacts, CallProtocol, Direction
+from gateway.text import clean
 from sip.events import Flow
 from sip.message import Request
 from sip.uri import Uri
@@ -57,13 +56,3 @@ def source(flow: Flow) -> str:
     """Return the peer's "address:port"."""
     host = f"[{flow.remote_address}]" if ":" in flow.remote_address else flow.remote_address
     return f"{host}:{flow.remote_port}"
-
-
-def clean(text: str, most: int) -> str:
-    """Return text for people without control, formatting and private characters, at most so many characters."""
-    kept = (" " if char in "\t\r\n" else char for char in text[: most * 4] if _visible(char))
-    return " ".join("".join(kept).split())[:most]
-
-
-def _visible(char: str) -> bool:
-    return char in "\t\r\n" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")

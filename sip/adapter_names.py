@@ -5,8 +5,9 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import quote as escape
 
+from gateway.text import clean
 from sip.adapter_config import SipConfig
-from sip.adapter_facts import MAX_NAME, clean
+from sip.adapter_facts import MAX_NAME
 from sip.events import Flow
 from sip.routing import same_family
 from sip.transport import Network

@@ -9,11 +9,12 @@ from typing import Protocol
 
 from gateway.calls import MAX_HOPS, Call, CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
+from gateway.text import clean
 from sip.adapter_call import CallOwner, SipCall
 from sip.adapter_calls import CallTable
 from sip.adapter_config import SipConfig
 from sip.adapter_dial import dial_in_turn
-from sip.adapter_facts import MAX_NAME, clean, source
+from sip.adapter_facts import MAX_NAME, source
 from sip.adapter_names import Names
 from sip.adapter_registrations import Registrations
 from sip.adapter_trunk import TrunkLine

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.store.registrations import MemoryRegistrations, RegistrationStore
+from gateway.text import clean
 from sip.accounts import Account, Accounts
-from sip.adapter_facts import MAX_ALIAS, clean, source
+from sip.adapter_facts import MAX_ALIAS, source
 from sip.digest import Algorithm
 from sip.digest_server import DigestServer
 from sip.events import Flow, Send

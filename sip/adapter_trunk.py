@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -20,7 +20,8 @@ import structlog
 
 from gateway.calls import CallFacts
 from gateway.reasons import Refused
-from sip.adapter_facts import MAX_ADDRESS, MAX_ALIAS, MAX_NAME, call_facts, clean, dialled
+from gateway.text import clean
+from sip.adapter_facts import MAX_ADDRESS, MAX_ALIAS, MAX_NAME, call_facts, dialled
 from sip.config import StackConfig
 from sip.dialling import Finder, Servers, retry_after
 from sip.digest_client import Login
@@ -34,7 +35,8 @@ from sip.rewriting import rewritten
 from sip.routing import own_contact
 from sip.stack import Stack
 from sip.transport import Network
-from sip.trunk import Trunk, TrunkInfo, split_server
+from sip.trunk import Trunk, TrunkInfo
+from sip.trunk_finder import TrunkFinder
 from sip.trunk_health import Health, State
 from sip.trunk_limits import Limits
 from sip.trunk_registration import Ask, Changed, Registration
@@ -47,8 +49,8 @@ KEEP_ALIVE = 25.0
 """Seconds between pings of a registered UDP flow, and looks at our own address; translators forget after 30."""
 MAX_PROBED = 8
 """Servers of one trunk that are asked for a sign of life; carriers name two or four."""
-MAX_ADDRESSES = 64
-"""Addresses of a trunk's servers that are remembered; more come only by a zone that changes."""
+LOOK_AGAIN = 300.0
+"""Seconds after which a trunk's servers are looked up anew, for calls that come from them; DNS says if sooner."""
 
 
 class TrunkOwner(Protocol):
@@ -67,28 +69,6 @@ class TrunkOwner(Protocol):
         """Count one thing that happened."""
 
 
-class TrunkFinder:
-    """Finds the servers of a trunk, whatever a URI names: the configured ones in their order, each by RFC 3263."""
-
-    def __init__(self, trunk: Trunk, finder: Finder) -> None:
-        self._trunk = trunk
-        self._finder = finder
-        self.addresses: dict[str, None] = {}
-
-    async def locate(self, uri: Uri, ways: Sequence[Transport]) -> list[Hop]:
-        """Return where a request may go, best first."""
-        way = self._trunk.transport
-        found: dict[Hop, None] = {}
-        for server in self._trunk.servers:
-            host, port = split_server(server)
-            there = Uri("sip", host=host, port=port, parameters={"transport": way.value})
-            found.update(dict.fromkeys(await self._finder.locate(there, [way])))
-        self.addresses.update(dict.fromkeys(hop.address for hop in found))
-        while len(self.addresses) > MAX_ADDRESSES:
-            del self.addresses[next(iter(self.addresses))]
-        return list(found)
-
-
 class TrunkLine:
     """One trunk. `start` and `stop` frame its life."""
 
@@ -97,7 +77,7 @@ class TrunkLine:
         self.limits = Limits(trunk.max_calls, trunk.calls_per_second)
         self.login = Login(trunk.user, trunk.password, rng) if trunk.user else None
         self.contact_user = _contact_user(trunk) if trunk.register else ""
-        self._finder = TrunkFinder(trunk, finder)
+        self._finder = TrunkFinder(trunk, finder, owner.now)
         self.servers = Servers(self._finder)
         self._owner = owner
         self._network = network
@@ -113,13 +93,14 @@ class TrunkLine:
         self._contact = ""
         self._bound_to: Hop | None = None
         self._ping_due: float | None = None
+        self._look_due: float | None = None
         self._server = trunk.servers[0]
 
     # life
 
     def start(self) -> None:
         """Find the servers, register and ask as configured."""
-        self._spawn(self._look_up())
+        self._look()
         if self._registration is not None:
             self._registration.start()
         self._settle()
@@ -127,6 +108,7 @@ class TrunkLine:
     async def stop(self, patience: float) -> None:
         """Un-register, and wait so many seconds at most for that; nothing is asked afterwards."""
         self._health.stop()
+        self._look_due = None
         if self._registration is not None:
             if self._registering is not None:
                 self._registering.cancel()
@@ -185,7 +167,7 @@ class TrunkLine:
 
     def is_source(self, address: str) -> bool:
         """Tell whether an address is one that the trunk calls from."""
-        return address in self._finder.addresses or self.trunk.allows(address)
+        return self._finder.is_server(address) or self.trunk.allows(address)
 
     def call_facts(self, request: Request, flow: Flow) -> CallFacts:
         """Return the facts of a call that came through this trunk. Raises BadValue or BadUri."""
@@ -246,6 +228,11 @@ class TrunkLine:
         except Exception as error:
             self._owner.count("internal_errors")
             log.error("sip_trunk_fault", trunk=self.trunk.name, error=repr(error), exc_info=error)
+
+    def _look(self) -> None:
+        """Find the servers, now and again: calls are known by their addresses, which may change."""
+        self._look_due = self._owner.now() + LOOK_AGAIN
+        self._spawn(self._look_up())
 
     async def _look_up(self) -> None:
         with suppress(Refused):
@@ -409,6 +396,8 @@ class TrunkLine:
             self._registration.tick(now)
         if self._ping_due is not None and now >= self._ping_due:
             self._keep_alive(now)
+        if self._look_due is not None and now >= self._look_due:
+            self._look()
         self._settle()
 
     def _settle(self) -> None:
@@ -419,7 +408,7 @@ class TrunkLine:
                 self._registering = self._spawn(self._register(item.expires))
             else:
                 self._registration_changed(item)
-        times = [self._health.next_timeout(), self._ping_due]
+        times = [self._health.next_timeout(), self._ping_due, self._look_due]
         if registration is not None:
             times.append(registration.next_timeout())
         due = min((time for time in times if time is not None), default=None)

@@ -12,6 +12,8 @@ DTMF_RELAY = "application/dtmf-relay"
 DTMF = "application/dtmf"
 MAX_PARTS = 8
 """Parts of a multipart body that are looked at; a description with location or ISUP has two or three."""
+MAX_NESTING = 3
+"""Multipart bodies inside of each other; a description in two spellings beside its location has two."""
 MAX_CONTROL = 4_096
 """Octets of a media_control or DTMF body; real ones have about 200."""
 DEFAULT_TONE = 160
@@ -20,6 +22,7 @@ MAX_TONE = 10_000
 """ms that a key press may claim to have lasted."""
 
 _BOUNDARY = re.compile(r'boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
+_MIME_FOLD = re.compile(rb"\n[ \t]+")
 _ELEMENT = re.compile(rb"<\s*(?:[\w.-]+:)?picture_fast_update\b")
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _VIDEO = re.compile(rb"^m=video [1-9]", re.MULTILINE)
@@ -37,17 +40,27 @@ def session_description(content_type: str, body: bytes) -> bytes | None:
 
     content_type is the header's whole value. A body of no type is taken as one, as RFC 2543 peers mean it.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in ("", SDP):
+    if not content_type.strip():
         return body if body.strip() else None
-    if not kind.startswith("multipart/"):
+    return _description(content_type, body, MAX_NESTING)
+
+
+def _description(content_type: str, body: bytes, depth: int) -> bytes | None:
+    """Return the description in a body of a type, at most so many multipart bodies inside of each other."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == SDP:
+        return body if body.strip() else None
+    boundary = _BOUNDARY.search(content_type)
+    if not kind.startswith("multipart/") or boundary is None or not depth:
         return None
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        return None
-    delimiter = b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
-    for part in (b"\n" + body.replace(b"\r\n", b"\n")).split(b"\n" + delimiter, MAX_PARTS + 1)[1 : MAX_PARTS + 1]:
-        description = _part(part)
+    delimiter = re.escape((boundary[1] or boundary[2]).encode("utf-8", "surrogateescape"))
+    plain = b"\n" + body.replace(b"\r\n", b"\n")
+    parts = re.split(rb"\n--%b(?=[ \t]*\n|--)" % delimiter, plain, maxsplit=MAX_PARTS + 1)[1 : MAX_PARTS + 1]
+    if kind == "multipart/alternative":
+        parts.reverse()  # of what says the same, the last that is understood is meant (RFC 2046 §5.1.4)
+    for part in parts:
+        type, content = _part(part)
+        description = _description(type, content, depth - 1) if type else None
         if description is not None:
             return description
     return None
@@ -58,17 +71,21 @@ def description_in(message: Request | Response) -> bytes | None:
     return session_description(message.headers.get("Content-Type") or "", message.body) if message.body else None
 
 
-def _part(part: bytes) -> bytes | None:
-    """Return the description in one part: what stands between two delimiters."""
-    if part.startswith(b"--"):
-        return None
+def _part(part: bytes) -> tuple[str, bytes]:
+    """Return type and content of what stands between two delimiters; no type where it is not for the session.
+
+    A part with another disposition is for something else: early media in a dialog of its own (RFC 3959), a picture.
+    """
     head, blank, content = part.partition(b"\n\n")
-    for line in head.split(b"\n"):
-        name, _, value = line.partition(b":")
-        is_type = name.strip().lower() in (b"content-type", b"c")
-        if is_type and value.partition(b";")[0].strip().lower() == SDP.encode():
-            return content if blank else None
-    return None
+    if part.startswith(b"--") or not blank:
+        return "", b""
+    fields: dict[str, str] = {}
+    for line in _MIME_FOLD.sub(b" ", head).decode("utf-8", "replace").split("\n"):
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip().lower(), value.strip())
+    disposition = fields.get("content-disposition", "session").partition(";")[0].strip().lower()
+    type = fields.get("content-type") or fields.get("c", "")
+    return (type if disposition == "session" or type.lower().startswith("multipart/") else ""), content
 
 
 def asks_key_frame(body: bytes) -> bool:

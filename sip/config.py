@@ -45,8 +45,8 @@ class StackConfig:
     refuse_last_hop: bool = False
     """Refuse Max-Forwards 0 with 483 as a forwarding element does; an endpoint takes it (RFC 4475 §3.3.11)."""
     max_transactions: int = 40_000
-    """Over it 503. Over UDP they linger for 32 s to absorb retransmissions: 6,500 at 100 calls a second, and two for each
-    of 10,000 phones that all register, challenged first, in the minute after a restart."""
+    """Over it 503. Over UDP they linger for 32 s to absorb retransmissions: 6,500 at 100 calls a second, and two for
+    each of 10,000 phones that all register, challenged first, in the minute after a restart."""
     max_sessions: int = 2_000
     """Over it 503; far above what one machine's media can serve."""
     ring_time: float = 180.0

@@ -9,12 +9,14 @@ describing side takes and what it will send.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sip.describe_transport import alive, leading, read_crypto_lines, read_dtls, read_transport
 from sip.describe_values import (
     MAX_FEEDBACK,
     is_unspecified,
     read_feedback,
+    read_mid,
     read_number,
     read_parameters,
     read_rtpmap,
@@ -49,11 +51,14 @@ _DIRECTIONS = {
 
 def describe(session: Session, ids: Sequence[str]) -> MediaDescription:
     """Return the media description that a parsed SDP spells; ids names its m= lines, one each."""
-    slides = _slide_labels(session)
-    streams = tuple(
-        _stream(session, media, id, slides) for media, id in zip(session.media, ids, strict=True) if media.kind in KINDS
-    )
-    return MediaDescription(streams, _bundle(session, ids))
+    slides, bundle = _slide_labels(session), _bundle(session, ids)
+    streams = []
+    for media, id in zip(session.media, ids, strict=True):
+        if media.kind in KINDS:
+            stream = _stream(session, media, id, slides)
+            named = read_mid(media.first("mid") or "", media.all("extmap") + session.all("extmap"))
+            streams.append(replace(stream, mid=named) if id in bundle else stream)
+    return MediaDescription(tuple(streams), bundle)
 
 
 def direction(session: Session, media: Media) -> tuple[bool, bool]:

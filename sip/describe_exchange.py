@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from gateway.reasons import Reason, Refused
 from sip.describe import KINDS, describe, read_formats, usable
-from sip.describe_write import answer_line, bundle_only, offer_line, refused_line
+from sip.describe_write import answer_line, bundle_only, bundled, offer_line, refused_line
 from sip.sdp import MAX_MEDIA, Attribute, Media, Origin, SdpError, Session, dump, parse
 from transcode.media import Format, MediaDescription
 
@@ -92,11 +92,11 @@ class Exchange:
             line = self._lines[index]
             self._lines[index] = replace(line, formats=read_formats(spoken) or line.formats)
         self._before = self._offered = None
-        mids = {line.id: line.mid for line in self._lines}
         self._bundled = frozenset(description.bundle)
-        accepted = {self._lines[index].id for index, spoken in enumerate(media) if spoken.port}
-        bundle = [mids[id] or "" for id in description.bundle if id in accepted and mids.get(id)]
-        return self._say(media, bundle, description)
+        together = self._together(description, media)
+        for index in together[1:]:
+            media[index] = bundled(media[index])
+        return self._say(media, [self._lines[index].mid or "" for index in together], description)
 
     def local_offer(self, description: MediaDescription) -> bytes:
         """Spell an offer of ours; lines that the session had before keep their places, unknown ones with port 0."""
@@ -105,9 +105,9 @@ class Exchange:
         fresh = [stream for stream in description.streams if stream.id not in known and stream.kind.value in KINDS]
         if len(self._lines) + len(fresh) > MAX_MEDIA:
             raise Refused(Reason.INTERNAL, "more streams than a description may hold")
-        bundled = len(description.bundle) > 1
-        self._lines += [_Line(it.id, it.kind.value, "", it.id if bundled else None) for it in fresh]
-        media = []
+        shared = len(description.bundle) > 1
+        self._lines += [_Line(it.id, it.kind.value, "", it.id if shared else None) for it in fresh]
+        media: list[Media] = []
         for index, line in enumerate(self._lines):
             stream = description.stream(line.id)
             if stream is None:
@@ -115,11 +115,13 @@ class Exchange:
                 media.append(refused_line(line.kind, line.protocol or "RTP/AVP", payload_types))
                 continue
             offered = offer_line(stream, self._address, line.mid, line.formats)
-            alone = line.id in description.bundle[1:] and line.id not in self._bundled
-            media.append(bundle_only(offered) if alone and offered.port else offered)
+            media.append(offered)
             self._lines[index] = replace(line, protocol=offered.protocol, formats=read_formats(offered) or line.formats)
-        bundle = [line.mid for line in self._lines if line.mid and line.id in description.bundle] if bundled else []
-        return self._say(media, bundle, description)
+        together = self._together(description, media) if shared else []
+        for index in together[1:]:
+            agreed = self._lines[index].id in self._bundled
+            media[index] = bundled(media[index]) if agreed else bundle_only(media[index])
+        return self._say(media, [self._lines[index].mid or "" for index in together], description)
 
     def remote_answer(self, body: bytes) -> MediaDescription:
         """Read the peer's answer to our latest offer. Raises Refused if it makes no sense.
@@ -164,6 +166,11 @@ class Exchange:
         missing = [refused_line(line.kind, line.protocol, ()) for line in self._lines[len(media) :]]
         whole = replace(session, media=(*media, *missing))
         return describe(whole, [line.id for line in self._lines])
+
+    def _together(self, description: MediaDescription, media: Sequence[Media]) -> list[int]:
+        """Return which lines of ours are in the bundle, first the one that tells of the transport (RFC 9143 §7.1.3)."""
+        named = {line.id: index for index, line in enumerate(self._lines) if line.mid and media[index].port}
+        return [named[id] for id in description.bundle if id in named]
 
     def _say(self, media: list[Media], bundle: list[str], description: MediaDescription) -> bytes:
         """Write a description of ours, and count its version up if it says something new."""

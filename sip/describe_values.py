@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from transcode.media import Candidate, Codec, Fingerprint, Format, SrtpKey, Suite
+from transcode.media import Candidate, Codec, Fingerprint, Format, Mid, SrtpKey, Suite
+from transcode.rtp.mid import fits
 
 MAX_PARAMETERS = 32
 """Parameters of one fmtp line; H.264 defines about 25."""
@@ -57,6 +58,29 @@ def static_format(payload_type: int) -> Format | None:
     """Return the format that a payload type has without an rtpmap."""
     codec = STATIC.get(payload_type)
     return None if codec is None else Format(codec, payload_type, CLOCKS.get(codec, 8_000))
+
+
+MID_EXTENSION = "urn:ietf:params:rtp-hdrext:sdes:mid"
+"""The header extension that names a packet's stream in a bundle (RFC 9143 §15.2)."""
+
+
+def read_mid(mid: str, extmaps: list[str]) -> Mid | None:
+    """Return how packets of a line name it, of its mid and extmap values (RFC 8285 §5); None where they do not.
+
+    One that may go one way only, or has an id that needs the two-byte form, is as good as none.
+    """
+    for value in extmaps:
+        number, uri = (*value.split(), "", "")[:2]
+        id = read_number(number.removesuffix("/sendrecv"), 255)
+        if uri == MID_EXTENSION and id is not None:
+            named = Mid(mid, id)
+            return named if fits(named) else None
+    return None
+
+
+def write_mid(mid: Mid) -> str:
+    """Write the extmap value that says how packets name their line."""
+    return f"{mid.extension} {MID_EXTENSION}"
 
 
 def read_number(text: str, most: int) -> int | None:

@@ -17,6 +17,7 @@ from sip.describe_values import (
     read_rtpmap,
     write_candidate,
     write_crypto,
+    write_mid,
     write_parameters,
     write_rtpmap,
 )
@@ -52,10 +53,18 @@ def offer_line(stream: StreamDescription, address: str, mid: str | None, last: t
     return line
 
 
+def bundled(line: Media) -> Media:
+    """Return a line of a bundle as all but its first one are written: it says nothing of the transport.
+
+    rtcp-mux is left, which says the same everywhere: browsers look for it in each line.
+    """
+    return replace(line, attributes=tuple(one for one in line.attributes if one.name not in _TRANSPORT))
+
+
 def bundle_only(line: Media) -> Media:
     """Return an offered line as one that may only travel with the bundle's first one (RFC 9143 §6, §7.2.1)."""
-    kept = tuple(one for one in line.attributes if one.name not in _TRANSPORT)
-    return replace(line, port=0, attributes=(*kept, Attribute("bundle-only")))
+    plain = bundled(line)
+    return replace(plain, port=0, attributes=(*plain.attributes, Attribute("bundle-only")))
 
 
 def answer_line(session: Session, offered: Media, stream: StreamDescription | None, address: str) -> Media:
@@ -136,6 +145,8 @@ def _line(
     attributes: list[Attribute] = []
     if mid:
         attributes.append(Attribute("mid", mid))
+        if stream.mid is not None:
+            attributes.append(Attribute("extmap", write_mid(stream.mid)))
     for format in formats:
         attributes += _format_attributes(format, spelling)
     if stream.packet_time:

@@ -22,7 +22,8 @@ from enum import Enum
 from functools import partial
 
 from gateway.store.registrations import Registration, RegistrationStore
-from sip.adapter_facts import MAX_AGENT, clean
+from gateway.text import clean
+from sip.adapter_facts import MAX_AGENT
 from sip.building import HeaderList
 from sip.events import Flow, Target
 from sip.flow_token import flow_token, read_flow_token

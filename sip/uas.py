@@ -47,6 +47,10 @@ BUSY_WAIT = 10
 """Longest Retry-After in seconds of a 500 to a second offer (RFC 3261 §14.2, RFC 3311 §5.2)."""
 
 
+NO_DESCRIPTION = '399 roombridge "a 2xx to an INVITE holds application/sdp, which Accept leaves out"'
+"""The Warning of a 406."""
+
+
 class UserAgentServer(Questions):
     """All that peers ask of us."""
 
@@ -95,6 +99,8 @@ class UserAgentServer(Questions):
         required = request.headers.tokens("Require") - {tag.lower() for tag in config.supported}
         if required:
             return 420, [("Unsupported", ", ".join(sorted(required)))]
+        if request.method == "INVITE" and not _takes_descriptions(request):
+            return 406, [("Accept", ", ".join(config.accept)), ("Warning", NO_DESCRIPTION)]
         if not request.body:
             return None
         if request.headers.tokens("Content-Encoding") - {"identity"}:
@@ -466,3 +472,9 @@ class UserAgentServer(Questions):
     def _too_early(self, request: Request, flow: Flow, now: float) -> None:
         wait = str(self._core.rng.randint(0, BUSY_WAIT))
         self._layer.refuse(request, 500, flow, now, [("Retry-After", wait)])
+
+
+def _takes_descriptions(request: Request) -> bool:
+    """Tell whether the answer to an INVITE may hold a description (§20.1: without Accept it may; RFC 4475 §3.3.15)."""
+    accepted = request.headers.tokens("Accept")
+    return not accepted or any(one in ("application/sdp", "application/*", "*/*") for one in accepted)

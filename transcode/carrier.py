@@ -1,6 +1,6 @@
 """What carries a stream's packets: a pair of UDP ports, or the ICE transport of a browser; several may share one.
 
-A carrier sorts incoming packets to the streams that ride on it (by payload type, RFC 9143 §9.2; RTCP goes to all,
+A carrier sorts incoming packets to the streams that ride on it (`transcode.rtp.mid`, RFC 9143 §9.2; RTCP goes to all,
 each session takes what is its own) and spells its side of a transport description.
 """
 
@@ -10,10 +10,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from transcode.media import Abilities, Candidate, StreamDescription, Transport, Wanted
+from transcode.rtp.mid import read_name
 from transcode.rtp.transport import PacketTransport
 
 if TYPE_CHECKING:
     from transcode.stream import Stream
+
+
+MAX_SENDERS = 64
+"""SSRCs of one bundle that are remembered: four streams, each with retransmission, that were begun anew eight times."""
 
 
 class Carrier(Protocol):
@@ -82,6 +87,7 @@ class Riders:
     def __init__(self, transport: PacketTransport) -> None:
         self._transport = transport
         self._streams: list[Stream] = []
+        self._senders: dict[bytes, Stream] = {}
         self._unknown = 0
         transport.on_rtp = self._ignore
         transport.on_rtcp = self._on_rtcp
@@ -97,6 +103,7 @@ class Riders:
         """See `Carrier.detach`."""
         if stream in self._streams:
             self._streams.remove(stream)
+            self._senders = {ssrc: one for ssrc, one in self._senders.items() if one is not stream}
             self._route()
 
     def _route(self) -> None:
@@ -105,12 +112,42 @@ class Riders:
         self._transport.on_rtp = streams[0].on_rtp if len(streams) == 1 else self._sort if streams else self._ignore
 
     def _sort(self, data: bytes, arrival: float) -> None:
-        payload_type = data[1] & 0x7F
-        for stream in self._streams:
-            if stream.chosen is not None and any(one.payload_type == payload_type for one in stream.chosen.receive):
-                stream.on_rtp(data, arrival)
-                return
-        self._unknown += 1
+        stream = self._stream_of(data)
+        if stream is None:
+            self._unknown += 1
+        else:
+            stream.on_rtp(data, arrival)
+
+    def _stream_of(self, data: bytes) -> Stream | None:
+        """Return the stream of a packet: the one that it names, else its sender's, else that of its payload type.
+
+        Who names a stream or is announced is remembered: it names itself in its first packets only (RFC 9143 §9.2).
+        A payload type that several streams have means the first one, where nothing else tells.
+        """
+        ssrc, payload_type = data[8:12], data[1] & 0x7F
+        if data[0] & 0x10:
+            named = _named(self._streams, data)
+            if named is not None:
+                found = next((one for one in self._streams if _mid(one) == named), None)
+                if found is not None:
+                    self._remember(ssrc, found)
+                return found
+        fitting = [stream for stream in self._streams if _takes(stream, payload_type)]
+        known = self._senders.get(ssrc)
+        if known in fitting:
+            return known
+        sender = int.from_bytes(ssrc, "big")
+        for stream in fitting:
+            if stream.chosen is not None and sender in stream.chosen.stream.ssrcs:
+                self._remember(ssrc, stream)
+                return stream
+        return fitting[0] if fitting else None
+
+    def _remember(self, ssrc: bytes, stream: Stream) -> None:
+        self._senders.pop(ssrc, None)
+        self._senders[ssrc] = stream
+        if len(self._senders) > MAX_SENDERS:
+            del self._senders[next(iter(self._senders))]
 
     def _on_rtcp(self, data: bytes, arrival: float) -> None:
         for stream in self._streams:
@@ -119,3 +156,20 @@ class Riders:
     @staticmethod
     def _ignore(data: bytes, arrival: float) -> None:
         """Nobody is there to take it."""
+
+
+def _mid(stream: Stream) -> str | None:
+    """Return the name by which packets of a stream may call it."""
+    mid = None if stream.chosen is None else stream.chosen.stream.mid
+    return None if mid is None else mid.name
+
+
+def _named(streams: list[Stream], data: bytes) -> str | None:
+    """Return the name that a packet gives its stream; all streams of a bundle have one id for that (RFC 9143 §15)."""
+    mids = (stream.chosen.stream.mid for stream in streams if stream.chosen is not None)
+    extension = next((mid.extension for mid in mids if mid is not None), None)
+    return None if extension is None else read_name(data, extension)
+
+
+def _takes(stream: Stream, payload_type: int) -> bool:
+    return stream.chosen is not None and any(one.payload_type == payload_type for one in stream.chosen.receive)

@@ -316,6 +316,7 @@ class UdpCarrier(Riders):
         for part in (self._ice.counters if self._ice else {}, self._dtls.counters() if self._dtls else {}):
             for name, count in part.items():
                 total[name] = total.get(name, 0) + count
+        total["unknown_payload"] = total.get("unknown_payload", 0) + self._unknown
         return total
 
     def _retire(self, part: UdpIce | UdpDtls) -> None:

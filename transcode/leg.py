@@ -21,6 +21,7 @@ import structlog
 
 from gateway.reasons import Reason, Refused
 from transcode.audio.player import Voice
+from transcode.bundle import agreed_mid, rides_along, sharing, transport_of
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers
 from transcode.conference import Conference
@@ -41,6 +42,7 @@ from transcode.media import (
     Kind,
     LegId,
     MediaDescription,
+    Mid,
     Role,
     Sound,
     StreamDescription,
@@ -59,6 +61,8 @@ log = structlog.get_logger()
 
 SILENCE_STEP = 5.0
 """Seconds between two events that tell how long a leg has been silent."""
+MID_EXTENSION = 1
+"""Id of the header extension that names streams, in our own offers; we offer no other."""
 MAX_EARLY_CANDIDATES = 64
 """Candidates that are kept until the description comes that they belong to; a browser has about ten."""
 
@@ -133,9 +137,9 @@ class Leg:
             for id in chosen:
                 ways.carriers[id] = self._way(remote, chosen, id, ways)
             for id, carrier in ways.carriers.items():
-                carrier.check(_transport_of(remote, chosen, id), self.abilities)
+                carrier.check(transport_of(remote, chosen, id), self.abilities)
             for id, carrier in ways.carriers.items():
-                ways.local[id] = await carrier.answer(_transport_of(remote, chosen, id), self.abilities)
+                ways.local[id] = await carrier.answer(transport_of(remote, chosen, id), self.abilities)
                 self._check_open()
         except BaseException:
             self._close_carriers(ways.fresh)
@@ -145,7 +149,7 @@ class Leg:
     def _way(self, remote: MediaDescription, chosen: dict[str, Chosen], id: str, ways: _Ways) -> Carrier:
         """Return what carries a stream's packets: what its bundle has already, or a new one."""
         together = remote.bundle if id in remote.bundle else (id,)
-        transport = _transport_of(remote, chosen, id).transport
+        transport = transport_of(remote, chosen, id).transport
         kinds = {chosen[other].stream.kind for other in together if other in chosen}
         for id in together:
             if id in ways.carriers:
@@ -182,6 +186,7 @@ class Leg:
             packet_time=20 if stream.kind is Kind.AUDIO else None,
             ssrcs=ours.ssrcs,
             cname=self._owner.cname,
+            mid=stream.mid,
         )
 
     async def offer(self, wanted: Wanted) -> MediaDescription:
@@ -202,12 +207,13 @@ class Leg:
             except BaseException:
                 self._close_carriers(ways.fresh)
                 raise
-            local = []
+            local, bundle = [], sharing(ways.carriers)
             for stream in streams:
                 ours = self._stream(stream, ways.carriers[stream.id], shared=wanted.bundle)
                 transport = ways.local[stream.id]
-                local.append(replace(stream, transport=transport, ssrcs=ours.ssrcs, cname=self._owner.cname))
-            self._offered = MediaDescription(tuple(local), _sharing(ways.carriers))
+                mid = Mid(stream.id, self._mid_extension()) if stream.id in bundle else None
+                local.append(replace(stream, transport=transport, ssrcs=ours.ssrcs, cname=self._owner.cname, mid=mid))
+            self._offered = MediaDescription(tuple(local), bundle)
             return self._offered
 
     def _offered_way(self, stream: StreamDescription, wanted: Wanted, ways: _Ways) -> Carrier:
@@ -234,17 +240,18 @@ class Leg:
                 theirs = remote.stream(ours.id)
                 if theirs is None or theirs.refused:
                     continue
-                one = choose_answered(ours, replace(theirs, role=ours.role), self.abilities)
-                if one is not None and ours.id in self.streams and _rides_along(offered, remote, ours.id):
+                theirs = replace(theirs, role=ours.role, mid=agreed_mid(ours.mid, theirs.mid))
+                one = choose_answered(ours, theirs, self.abilities)
+                if one is not None and ours.id in self.streams and rides_along(offered, remote, ours.id):
                     chosen[ours.id] = one
             for id in chosen:
-                self.streams[id].carrier.check_accepted(_transport_of(remote, chosen, id).transport, self.abilities)
+                self.streams[id].carrier.check_accepted(transport_of(remote, chosen, id).transport, self.abilities)
             if not chosen:
                 raise Refused(Reason.NO_COMMON_FORMAT)
             with self._changing(()):
                 self._keep(chosen)
                 for id, one in chosen.items():
-                    await self.streams[id].carrier.accept(_transport_of(remote, chosen, id).transport, self.abilities)
+                    await self.streams[id].carrier.accept(transport_of(remote, chosen, id).transport, self.abilities)
                     self.streams[id].configure(one, self._limits(one.stream))
 
     async def candidate(self, stream: str, candidate: Candidate | None) -> None:
@@ -278,6 +285,11 @@ class Leg:
         taken = {*self.streams, *self._data}
         free = next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
         return stream if stream.id not in taken else replace(stream, id=free)
+
+    def _mid_extension(self) -> int:
+        """Return the id of the header extension that names streams: the one in use, for no id changes (RFC 8285 §7)."""
+        known = (one.chosen.stream.mid for one in self.streams.values() if one.chosen is not None)
+        return next((mid.extension for mid in known if mid is not None), MID_EXTENSION)
 
     def _limits(self, stream: StreamDescription) -> int:
         """Return the bit/s that may be sent on a stream."""
@@ -484,23 +496,3 @@ _QUIET = (Kind.TEXT, Kind.CAMERA)
 def _is_missed(stream: Stream) -> bool:
     """Whether silence on a stream says that something is wrong; who writes nothing sends nothing."""
     return stream.chosen is not None and bool(stream.chosen.receive) and stream.kind not in _QUIET
-
-
-def _transport_of(remote: MediaDescription, chosen: dict[str, Chosen], id: str) -> StreamDescription:
-    """Return the stream whose transport counts: the first one of the bundle that we take (RFC 9143 §7.3.1)."""
-    if id not in remote.bundle:
-        return chosen[id].stream
-    return next((chosen[other].stream for other in remote.bundle if other in chosen), chosen[id].stream)
-
-
-def _sharing(carriers: dict[str, Carrier]) -> tuple[str, ...]:
-    """Return the streams that share the first one's carrier; none if it is alone on it."""
-    first = next(iter(carriers.values()), None)
-    together = tuple(id for id, carrier in carriers.items() if carrier is first)
-    return together if len(together) > 1 else ()
-
-
-def _rides_along(offered: MediaDescription, answer: MediaDescription, id: str) -> bool:
-    """Tell whether a stream can flow as answered: of a bundle that we offered, only what the answer has in it too, or
-    its first stream alone (RFC 9143 §7.3.3)."""
-    return id not in offered.bundle[1:] or id in answer.bundle

@@ -226,6 +226,15 @@ class Transport:
 
 
 @dataclass(frozen=True, slots=True)
+class Mid:
+    """How packets of a bundle tell which stream they are of: its name, and the id, 1 to 14, of the RTP header extension
+    that holds it (RFC 9143 §15, RFC 8285 §4.2)."""
+
+    name: str
+    extension: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamDescription:
     """One stream, told from the side that describes it.
 
@@ -234,7 +243,8 @@ class StreamDescription:
     one means that this direction is off. bandwidth is in bit/s, what this side takes at most; None is no limit.
     packet_time in ms is what this side wants to receive (a=ptime). ssrcs are those that this side announced.
     separate says that each direction was agreed on by itself, as H.245's logical channels are: codecs may differ, and
-    the payload types in send are the ones that the describing side will use, whatever the other has told.
+    the payload types in send are the ones that the describing side will use, whatever the other has told. mid is there
+    for a stream in a bundle whose packets name it.
     """
 
     id: str
@@ -248,6 +258,7 @@ class StreamDescription:
     ssrcs: tuple[int, ...] = ()
     cname: str = ""
     separate: bool = False
+    mid: Mid | None = None
 
     @property
     def refused(self) -> bool:

@@ -85,6 +85,12 @@ class Stream(ABC):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """Take what was negotiated; bit_rate in bit/s bounds what is sent."""
 
+    def _agree(self, chosen: Chosen) -> None:
+        """Take of what was negotiated that which every kind of stream has."""
+        self.chosen = chosen
+        self.session.announce(chosen.stream.ssrcs)
+        self.session.name_stream(chosen.stream.mid)
+
     def on_rtp(self, data: bytes, arrival: float) -> None:
         """Take one decrypted RTP packet."""
         try:
@@ -121,9 +127,37 @@ class Stream(ABC):
     def formats(self) -> FormatsChanged | None:
         """Return what flows now; None while nothing is negotiated."""
 
-    @abstractmethod
+    def _codec_in(self) -> str:
+        """Return the name of the codec that comes in; empty where nothing did yet."""
+        chosen = self.chosen
+        return (
+            chosen.receive[0].codec.value if chosen is not None and chosen.receive and self.session.packets_in else ""
+        )
+
+    def _codec_out(self) -> str:
+        """Return the name of the codec that goes out; empty where nothing may."""
+        return self.chosen.send.codec.value if self.chosen is not None and self.chosen.send is not None else ""
+
     def statistics(self) -> StreamStatistics:
-        """Return the stream's counters."""
+        """Return the stream's counters; kinds of streams that count more add that."""
+        session = self.session
+        return StreamStatistics(
+            id=self.id,
+            kind=self.kind,
+            codec_in=self._codec_in(),
+            codec_out=self._codec_out(),
+            packets_in=session.packets_in,
+            packets_out=session.packets_out,
+            bytes_in=session.bytes_in,
+            bytes_out=session.bytes_out,
+            lost_in=session.lost,
+            loss_in=session.loss_in,
+            loss_out=session.loss_out,
+            jitter=session.jitter,
+            round_trip=session.round_trip,
+            encrypted=self.carrier.encrypted,
+            role=self.role,
+        )
 
     def counters(self) -> dict[str, int]:
         """Return what was counted, by name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
@@ -34,8 +36,7 @@ class AudioStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         if chosen.receive:
             received = chosen.receive[0].clock_rate
             self.session.set_clock_rates(received, received if chosen.send is None else chosen.send.clock_rate)
@@ -101,29 +102,9 @@ class AudioStream(Stream):
             return ""
         return self._receiver.codec.value if self._receiver.codec is not None else ""
 
-    def _codec_out(self) -> str:
-        return self.chosen.send.codec.value if self.chosen is not None and self.chosen.send is not None else ""
-
     def statistics(self) -> StreamStatistics:
         """See `Stream.statistics`."""
-        session = self.session
-        return StreamStatistics(
-            id=self.id,
-            kind=Kind.AUDIO,
-            codec_in=self._codec_in(),
-            codec_out=self._codec_out(),
-            packets_in=session.packets_in,
-            packets_out=session.packets_out,
-            bytes_in=session.bytes_in,
-            bytes_out=session.bytes_out,
-            lost_in=session.lost,
-            loss_in=session.loss_in,
-            loss_out=session.loss_out,
-            jitter=session.jitter,
-            round_trip=session.round_trip,
-            concealed=self._receiver.counters().concealed,
-            encrypted=self.carrier.encrypted,
-        )
+        return replace(super().statistics(), concealed=self._receiver.counters().concealed)
 
     def counters(self) -> dict[str, int]:
         """See `Stream.counters`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from transcode.camera import CameraControl
 from transcode.carrier import Carrier
 from transcode.events import CameraAsked, FormatsChanged
-from transcode.interface import StreamStatistics
 from transcode.media import CameraAction, Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
@@ -34,8 +33,7 @@ class CameraStream(Stream):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
         begins = self._send is None and chosen.send is not None
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         if chosen.send is not None:
             self._control.plain = chosen.send.parameter("framing") == "plain"
         if begins:
@@ -85,27 +83,6 @@ class CameraStream(Stream):
     def formats(self) -> FormatsChanged | None:
         """See `Stream.formats`: what is seen of a participant is its sound and picture."""
         return None
-
-    def statistics(self) -> StreamStatistics:
-        """See `Stream.statistics`."""
-        session, chosen = self.session, self.chosen
-        received = chosen.receive[0].codec.value if chosen is not None and chosen.receive and session.packets_in else ""
-        return StreamStatistics(
-            id=self.id,
-            kind=Kind.CAMERA,
-            codec_in=received,
-            codec_out="" if self._send is None else self._send.codec.value,
-            packets_in=session.packets_in,
-            packets_out=session.packets_out,
-            bytes_in=session.bytes_in,
-            bytes_out=session.bytes_out,
-            lost_in=session.lost,
-            loss_in=session.loss_in,
-            loss_out=session.loss_out,
-            jitter=session.jitter,
-            round_trip=session.round_trip,
-            encrypted=self.carrier.encrypted,
-        )
 
     def counters(self) -> dict[str, int]:
         """See `Stream.counters`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from transcode.carrier import Carrier
 from transcode.events import FormatsChanged, Text
-from transcode.interface import StreamStatistics
 from transcode.media import Codec, Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.payload.t140 import DEFAULT_RATE, REPEATS, TextReceiver, TextSender
@@ -31,8 +30,7 @@ class TextStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        self.chosen = chosen
-        self.session.announce(chosen.stream.ssrcs)
+        self._agree(chosen)
         self._receiver.set_formats(
             frozenset(one.payload_type for one in chosen.receive if one.codec is Codec.T140),
             frozenset(one.payload_type for one in chosen.receive if one.codec is Codec.RED),
@@ -85,33 +83,6 @@ class TextStream(Stream):
         if self.chosen is None:
             return None
         return FormatsChanged(self.leg, self.id, Kind.TEXT, self._codec_in(), self._codec_out())
-
-    def _codec_in(self) -> str:
-        receive = () if self.chosen is None else self.chosen.receive
-        return receive[0].codec.value if receive and self.session.packets_in else ""
-
-    def _codec_out(self) -> str:
-        return self.chosen.send.codec.value if self.chosen is not None and self.chosen.send is not None else ""
-
-    def statistics(self) -> StreamStatistics:
-        """See `Stream.statistics`."""
-        session = self.session
-        return StreamStatistics(
-            id=self.id,
-            kind=Kind.TEXT,
-            codec_in=self._codec_in(),
-            codec_out=self._codec_out(),
-            packets_in=session.packets_in,
-            packets_out=session.packets_out,
-            bytes_in=session.bytes_in,
-            bytes_out=session.bytes_out,
-            lost_in=session.lost,
-            loss_in=session.loss_in,
-            loss_out=session.loss_out,
-            jitter=session.jitter,
-            round_trip=session.round_trip,
-            encrypted=self.carrier.encrypted,
-        )
 
     def counters(self) -> dict[str, int]:
         """See `Stream.counters`."""

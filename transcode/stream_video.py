@@ -78,11 +78,10 @@ class VideoStream(Stream):
 
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """See `Stream.configure`."""
-        before, self.chosen = self.chosen, chosen
-        session = self.session
+        before, session = self.chosen, self.session
+        self._agree(chosen)
         main = chosen.send or next(iter(chosen.receive), None)
         session.feedback = frozenset(main.feedback if main is not None else ())
-        session.announce(chosen.stream.ssrcs)
         session.rtx_types = dict(chosen.rtx_receive)
         session.send_rtx(chosen.rtx, self._rtx_ssrc)
         if before is None or before.receive != chosen.receive:
@@ -312,52 +311,32 @@ class VideoStream(Stream):
         sent = (viewer.width, viewer.height) if viewer is not None else (0, 0)
         return (*self._size_in, *sent)
 
+    def _codec_in(self) -> str:
+        """See `Stream._codec_in`; a picture is known once it was decoded."""
+        return self._source.codec.value if self._source is not None and self._size_in[0] else ""
+
     def formats(self) -> FormatsChanged | None:
         """See `Stream.formats`."""
         if self.chosen is None:
             return None
-        width_in, height_in, width_out, height_out = self._sizes()
-        return FormatsChanged(
-            self.leg,
-            self.id,
-            Kind.VIDEO,
-            self._source.codec.value if self._source is not None and width_in else "",
-            self.chosen.send.codec.value if self.chosen.send is not None else "",
-            width_in,
-            height_in,
-            width_out,
-            height_out,
-            self.role,
-        )
+        codecs = (self._codec_in(), self._codec_out())
+        return FormatsChanged(self.leg, self.id, Kind.VIDEO, *codecs, *self._sizes(), self.role)
 
     def statistics(self) -> StreamStatistics:
         """See `Stream.statistics`."""
-        session, told, source = self.session, self.formats(), self._source
-        return StreamStatistics(
-            id=self.id,
-            kind=Kind.VIDEO,
-            codec_in=told.codec_in if told else "",
-            codec_out=told.codec_out if told else "",
-            packets_in=session.packets_in,
-            packets_out=session.packets_out,
-            bytes_in=session.bytes_in,
-            bytes_out=session.bytes_out,
-            lost_in=session.lost,
-            loss_in=session.loss_in,
-            loss_out=session.loss_out,
-            jitter=session.jitter,
-            round_trip=session.round_trip,
-            width_in=told.width_in if told else 0,
-            height_in=told.height_in if told else 0,
-            width_out=told.width_out if told else 0,
-            height_out=told.height_out if told else 0,
-            frames_in=source.statistics.frames if source is not None else 0,
+        source = self._source.statistics if self._source is not None else None
+        width_in, height_in, width_out, height_out = self._sizes()
+        return replace(
+            super().statistics(),
+            width_in=width_in,
+            height_in=height_in,
+            width_out=width_out,
+            height_out=height_out,
+            frames_in=source.frames if source is not None else 0,
             frames_out=self._frames_out,
-            key_frames_in=source.statistics.key_frames if source is not None else 0,
+            key_frames_in=source.key_frames if source is not None else 0,
             key_frames_out=self._key_frames_out,
             bit_rate_target=self._rate.target if self._rate is not None else 0,
-            encrypted=self.carrier.encrypted,
-            role=self.role,
         )
 
     def counters(self) -> dict[str, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import deque
 
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import ParticipantId, Said
+from gateway.text import is_visible
 from transcode.media import RoomId
 
 MAX_LENGTH = 2_000
@@ -80,4 +80,4 @@ def clean_text(text: str) -> str:
 
 
 def _shown(char: str) -> bool:
-    return char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+    return char in _JOINERS or is_visible(char)

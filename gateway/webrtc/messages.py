@@ -7,12 +7,12 @@ server; fields of a wrong type or size are refused with BAD_REQUEST or MESSAGE_T
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.reasons import Reason, Refused
+from gateway.text import clean
 from gateway.webrtc.describe import MAX_CANDIDATE, MAX_MID, parse_candidate
 from gateway.webrtc.sdp import MAX_SIZE
 from transcode.media import Candidate
@@ -124,9 +124,7 @@ def read(message: Mapping[str, Any]) -> Message:
 
 def clean_name(name: str) -> str:
     """Return a name fit to show: no control or direction-changing characters, single spaces, at most MAX_NAME."""
-    kept = (" " if character.isspace() else character for character in name)
-    printable = "".join(each for each in kept if unicodedata.category(each) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
-    return " ".join(printable.split())[:MAX_NAME].strip()
+    return clean(name, MAX_NAME)
 
 
 def _text(message: Mapping[str, Any], field: str, longest: int) -> str:
@@ -154,7 +152,7 @@ def _join(message: Mapping[str, Any]) -> Join:
     if not room or not room.isprintable():
         raise Refused(Reason.BAD_REQUEST, '"room" must name a room')
     # The whole message is bounded already: a name is cut and not refused.
-    name = clean_name((_optional_text(message, "name", MAX_MESSAGE_SIZE) or "")[: 16 * MAX_NAME])
+    name = clean_name(_optional_text(message, "name", MAX_MESSAGE_SIZE) or "")
     pin = _optional_text(message, "pin", MAX_PIN)
     return Join(room, name, pin, _optional_text(message, "resume", MAX_TOKEN))
 

@@ -102,12 +102,13 @@ async def test_baresip_writes_messages_and_reads_them(gateway: GatewayProcess, p
         await baresip.stop()
 
 
+@pytest.mark.parametrize("way", [(), ("bundle",)], ids=["alone", "bundled"])
 async def test_linphone_with_real_time_text_and_a_browser_read_each_other(
-    gateway: GatewayProcess, page: Page, tmp_path: Path
+    gateway: GatewayProcess, page: Page, tmp_path: Path, way: tuple[str, ...]
 ) -> None:
     linphone = Program("linphone with text")
     room = f"sip:100@127.0.0.1:{gateway.udp}"
-    command = [sys.executable, linphone_text.__file__, str(tmp_path), str(free_port()), "Lin", room]
+    command = [sys.executable, linphone_text.__file__, str(tmp_path), str(free_port()), "Lin", room, *way]
     await linphone.start(command, tmp_path)
     try:
         await linphone.expect("running", 20)

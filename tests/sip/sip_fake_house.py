@@ -103,6 +103,7 @@ def _answer(stream: StreamDescription, port: int, address: str | None) -> Stream
         transport,
         stream.role,
         2_000_000 if stream.kind is Kind.VIDEO else None,
+        mid=stream.mid,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sip.adapter_facts import MAX_NAME, clean, dialled, source
+from sip.adapter_facts import dialled, source
 from sip.bodies import (
     DEFAULT_TONE,
     DTMF,
@@ -41,6 +41,51 @@ def test_a_description_is_found_among_parts(kind: str, body: bytes) -> None:
     found = session_description(kind, body)
     assert found is not None
     assert found.replace(b"\r", b"").strip() == SDP.replace(b"\r", b"").strip()
+
+
+def wrapped(kind: str, *parts: bytes, boundary: str = "x") -> tuple[str, bytes]:
+    """Return type and body of a multipart body."""
+    delimiter = f"--{boundary}".encode()
+    body = b"".join(delimiter + b"\r\n" + part + b"\r\n" for part in parts) + delimiter + b"--\r\n"
+    return f'multipart/{kind};boundary="{boundary}"', body
+
+
+def typed(kind: str, content: bytes, *more: str) -> bytes:
+    """Return a part of a multipart body."""
+    return "".join(f"{line}\r\n" for line in (f"Content-Type: {kind}", *more, "")).encode() + content
+
+
+OTHER = SDP.replace(b"audio 1", b"audio 3")
+
+
+def test_a_description_is_found_in_a_part_that_has_parts_itself() -> None:
+    inner = wrapped("alternative", typed("text/plain", b"hi"), typed("application/sdp", SDP), boundary="xy")
+    kind, body = wrapped("mixed", typed("application/pidf+xml", b"<presence/>"), typed(*inner))
+    assert (session_description(kind, body) or b"").split() == SDP.split()
+    folded = typed(*inner).replace(b";boundary", b";\r\n boundary")
+    assert session_description(*wrapped("mixed", folded)) is not None
+
+
+def test_parts_inside_of_each_other_are_bounded() -> None:
+    made = ("application/sdp", SDP)
+    found = []
+    for depth in range(6):
+        found.append(session_description(*made) is not None)
+        made = wrapped("mixed", typed(*made), boundary=f"b{depth}")
+    assert found == [True, True, True, True, False, False]
+
+
+def test_of_alternatives_the_last_that_is_known_is_meant() -> None:
+    parts = typed("application/sdp", OTHER), typed("application/sdp", SDP), typed("application/sdpng", b"<sdpng/>")
+    assert (session_description(*wrapped("alternative", *parts)) or b"").split() == SDP.split()
+    assert (session_description(*wrapped("mixed", *parts)) or b"").split() == OTHER.split()
+
+
+def test_a_part_that_is_not_for_the_session_is_passed_over() -> None:
+    early = typed("application/sdp", OTHER, "Content-Disposition: early-session;handling=optional")
+    session = typed("application/sdp", SDP, "Content-Disposition: session")
+    assert (session_description(*wrapped("mixed", early, session)) or b"").split() == SDP.split()
+    assert session_description(*wrapped("mixed", early)) is None
 
 
 @pytest.mark.parametrize(
@@ -112,12 +157,6 @@ def test_picture_requests_are_known(body: bytes, asks: bool) -> None:
 )
 def test_room_and_pin_are_read_from_what_was_dialled(uri: str, expected: tuple[str, str | None]) -> None:
     assert dialled(parse_uri(uri)) == expected
-
-
-def test_names_lose_control_and_direction_characters_and_length() -> None:
-    assert clean("A\x00n\x1bn\u202e  \u200bO\r\n'Hara", MAX_NAME) == "Ann O 'Hara"
-    assert clean("é漢😀", MAX_NAME) == "é漢😀"
-    assert len(clean("x" * 10_000, MAX_NAME)) == MAX_NAME
 
 
 def test_a_source_is_an_address_with_port() -> None:

@@ -12,7 +12,7 @@ from sip_fake_house import KEY, our_answer, our_offer
 from gateway.reasons import Reason, Refused
 from sip.describe_exchange import Exchange
 from sip.sdp import Session, parse
-from transcode.media import Codec, Dtls, Fingerprint, MediaDescription, Role, Setup, StreamDescription, Transport
+from transcode.media import Codec, Dtls, Fingerprint, MediaDescription, Mid, Role, Setup, StreamDescription, Transport
 
 GOLDEN = Path(__file__).parent / "golden"
 HEAD = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -396,6 +396,69 @@ def test_an_offered_bundle_is_only_bundled_until_it_was_answered() -> None:
     again = parse(to.local_offer(shared))
     assert all(media.port for media in again.media)
     assert not again.media[1].has("bundle-only")
+
+
+TRANSPORT = {"fingerprint", "setup", "crypto", "ice-ufrag", "ice-pwd", "candidate", "rtcp"}
+MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
+DTLS_BUNDLE = HEAD + (
+    b"a=group:BUNDLE s v\r\na=setup:actpass\r\na=fingerprint:sha-256 " + b":".join([b"AB"] * 32) + b"\r\n"
+    b"m=video 4002 UDP/TLS/RTP/SAVPF 34\r\na=mid:v\r\na=rtcp-mux\r\na=extmap:7 " + MID.encode() + b"\r\n"
+    b"m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\na=mid:s\r\na=rtcp-mux\r\na=extmap:7 " + MID.encode() + b"\r\n"
+    b"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=candidate:1 1 udp 1 192.0.2.9 4000 typ host\r\n"
+)
+
+
+def test_of_a_bundle_the_first_line_alone_tells_of_the_transport() -> None:
+    to = exchange()
+    description = our_answer(to.remote_offer(DTLS_BUNDLE))
+    said = parse(to.local_answer(description))
+    assert said.all("group") == ["BUNDLE s v"]
+    video, sound = said.media
+    assert not TRANSPORT & {one.name for one in video.attributes}
+    assert {"fingerprint", "setup", "ice-ufrag", "ice-pwd", "candidate"} <= {one.name for one in sound.attributes}
+    assert video.has("rtcp-mux")
+    assert video.port
+    read = exchange().remote_offer(to.local_offer(description))  # a new offer of ours says the same
+    assert read.bundle == ("s", "v")
+    assert len({(one.transport.dtls, one.transport.ice, one.transport.port) for one in read.streams}) == 1
+
+
+def test_packets_of_a_bundle_name_their_line_where_both_sides_say_so() -> None:
+    to = exchange()
+    description = our_answer(to.remote_offer(DTLS_BUNDLE))
+    assert [one.mid for one in description.streams] == [Mid("v", 7), Mid("s", 7)]
+    said = parse(to.local_answer(description))
+    assert [media.all("extmap") for media in said.media] == [[f"7 {MID}"]] * 2
+    plain = exchange()
+    silent = our_answer(plain.remote_offer(DTLS_BUNDLE.replace(b"a=extmap", b"a=x-map")))
+    assert not any(media.has("extmap") for media in parse(plain.local_answer(silent)).media)
+
+
+@pytest.mark.parametrize(
+    ("extmap", "expected"),
+    [
+        (f"1 {MID}", 1),
+        (f"14/sendrecv {MID} with more", 14),
+        (f"15 {MID}", None),
+        (f"0 {MID}", None),
+        (f"3/sendonly {MID}", None),
+        (f"4711 {MID}", None),
+        ("2 urn:ietf:params:rtp-hdrext:ssrc-audio-level", None),
+        ("2", None),
+        ("", None),
+    ],
+)
+def test_an_extension_that_cannot_name_lines_is_none(extmap: str, expected: int | None) -> None:
+    offer = DTLS_BUNDLE.replace(f"7 {MID}".encode(), extmap.encode())
+    mids = [one.mid for one in exchange().remote_offer(offer).streams]
+    assert [mid.extension if mid else None for mid in mids] == [expected, expected]
+
+
+def test_a_line_outside_of_a_bundle_or_with_too_long_a_name_is_not_named() -> None:
+    alone = DTLS_BUNDLE.replace(b"BUNDLE s v", b"BUNDLE s")
+    assert [one.mid for one in exchange().remote_offer(alone).streams] == [None, Mid("s", 7)]
+    long = DTLS_BUNDLE.replace(b"a=mid:v", b"a=mid:" + b"v" * 17).replace(b"BUNDLE s v", b"BUNDLE s " + b"v" * 17)
+    assert [one.mid for one in exchange().remote_offer(long).streams] == [None, Mid("s", 7)]
 
 
 def test_ice_that_was_changed_on_the_way_is_answered_without_it_and_says_so() -> None:

@@ -298,8 +298,7 @@ RFC_4475: list[tuple[str, bytes, Verdict]] = [
         register("Contact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>"),
         "RequestReceived",
     ),
-    # it makes the offer, so it takes an answer; what Accept lacks is its own fault
-    ("3.3.15 an offer, but no description in Accept", invite("Accept: text/nobodyKnowsThis"), "InviteReceived"),
+    ("3.3.15 an offer, but no description in Accept", invite("Accept: text/nobodyKnowsThis"), 406),
     # §3.4
     (
         "3.4.1 an INVITE of RFC 2543: no branch, no tag, no Max-Forwards, no type",
@@ -348,6 +347,23 @@ RFC_5118: list[tuple[str, bytes, Verdict]] = [
     # RFC 5118 §4.10: three colons come from a faulty grammar and are told from no address
     ("4.10 three colons", message("OPTIONS sip:u@[2001:db8:::192.0.2.1] SIP/2.0", via=VIA6), "OptionsReceived"),
 ]
+
+
+SECTIONS_4475 = (
+    *(f"3.1.1.{number}" for number in range(1, 14)),
+    *(f"3.1.2.{number}" for number in range(1, 20)),
+    "3.2.1",
+    *(f"3.3.{number}" for number in range(1, 16)),
+    "3.4.1",
+)
+"""Every message of RFC 4475, by its section; those of RFC 5118 stand in §4.1 to §4.10."""
+
+
+def test_every_message_of_both_rfcs_has_its_verdict() -> None:
+    known, known6 = ({name.split(" ")[0] for name, _, _ in cases} for cases in (RFC_4475, RFC_5118))
+    assert known == set(SECTIONS_4475)
+    assert len(SECTIONS_4475) == 49
+    assert known6 == {f"4.{number}" for number in range(1, 11)}
 
 
 def verdict(data: bytes, flow: Flow) -> Verdict:

@@ -21,6 +21,7 @@ from sip.events import (
     UpdateReceived,
 )
 from sip.message import Request, Response
+from sip.uas import KNOWN_METHODS
 
 
 def test_a_call_is_answered_acknowledged_and_ended() -> None:
@@ -400,6 +401,25 @@ def test_the_last_hop_is_taken_by_an_endpoint_and_refused_where_configured() -> 
     for peer, expected in ((Peer(), []), (Peer(refuse_last_hop=True), [483])):
         peer.request("OPTIONS", max_forwards=0)
         assert peer.statuses() == expected
+
+
+@pytest.mark.parametrize("method", [*sorted(KNOWN_METHODS), "NEWMETHOD"])
+@pytest.mark.parametrize("hops", [0, 1])
+def test_no_hops_left_makes_no_difference_where_a_request_ends(method: str, hops: int) -> None:
+    seen = []
+    for given in (70, hops):
+        peer = Peer(methods=tuple(KNOWN_METHODS))
+        peer.request(method, body=OFFER if method == "INVITE" else b"", max_forwards=given)
+        seen.append((peer.statuses(), peer.kinds()))
+    assert seen[0] == seen[1]
+    assert seen[0] != ([], []) or method == "ACK"
+
+
+def test_hops_that_are_no_number_are_refused() -> None:
+    for hops in ("300", "-1", "many"):
+        peer = Peer()
+        peer.request("OPTIONS", max_forwards=hops)  # type: ignore[arg-type]
+        assert peer.statuses() == [400]
 
 
 def test_a_request_that_came_two_ways_is_a_loop() -> None:

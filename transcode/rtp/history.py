@@ -59,6 +59,9 @@ class History:
 
 
 def wrap(packet: bytes, payload_type: int, sequence: int, ssrc: int) -> bytes:
-    """Make the RTX packet of a sent packet without CSRC and extension (RFC 4588 §4)."""
-    head = _HEAD.pack(0x80, packet[1] & 0x80 | payload_type, sequence, int.from_bytes(packet[4:8], "big"), ssrc)
-    return head + packet[2:4] + packet[12:]
+    """Make the RTX packet of a sent packet without CSRC; its header extension goes along (RFC 4588 §4)."""
+    head = _HEAD.pack(packet[0], packet[1] & 0x80 | payload_type, sequence, int.from_bytes(packet[4:8], "big"), ssrc)
+    payload = 12
+    if packet[0] & 0x10:
+        payload += 4 + 4 * int.from_bytes(packet[14:16], "big")
+    return head + packet[12:payload] + packet[2:4] + packet[payload:]

@@ -16,11 +16,12 @@ import random
 import struct
 from collections.abc import Iterable
 
-from transcode.media import Kind
+from transcode.media import Kind, Mid
 from transcode.rtp import history, rtcp
 from transcode.rtp.asking import KeyFrameWish
 from transcode.rtp.events import BandwidthLimit, Bye, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.history import SLOTS, History
+from transcode.rtp.mid import header_extension
 from transcode.rtp.missing import Missing
 from transcode.rtp.receiving import INFINITE, Receiving
 
@@ -60,6 +61,8 @@ class RtpSession(Receiving):
         "_limit",
         "_limit_due",
         "_limit_sent",
+        "_mid",
+        "_naming",
         "_next_report",
         "_notify",
         "_now",
@@ -123,6 +126,8 @@ class RtpSession(Receiving):
         self._sent_at = self._now = 0.0
         self._sent_timestamp = 0
         self._anchor: tuple[int, float] | None = None
+        self._mid: Mid | None = None
+        self._naming = b""
         self.packets_out = self.bytes_out = self.resent = 0
 
     def _init_control(self) -> None:
@@ -171,6 +176,12 @@ class RtpSession(Receiving):
         """Retransmit as RTX with this payload type and SSRC (RFC 4588), or plainly with None."""
         self._rtx_payload_type, self._rtx_ssrc = (-1, -1) if payload_type is None else (payload_type, ssrc)
 
+    def name_stream(self, mid: Mid | None) -> None:
+        """Let our packets name their stream until the peer reports on them: then it knows our SSRC (RFC 9143 §15)."""
+        if mid != self._mid:
+            self._mid = mid
+            self._naming = b"" if mid is None else header_extension(mid)
+
     # Sending media
 
     def pack(self, payload_type: int, payload: bytes, timestamp: int, marker: bool = False, now: float = 0.0) -> bytes:
@@ -184,10 +195,15 @@ class RtpSession(Receiving):
         self.bytes_out += len(payload)
         self._sent_timestamp = timestamp
         self._sent_at = now = now or self._now
+        naming = self._naming
         packet = _HEAD.pack(
-            0x80, payload_type | 0x80 if marker else payload_type, sequence, timestamp & 0xFFFFFFFF, self.ssrc
+            0x90 if naming else 0x80,
+            payload_type | 0x80 if marker else payload_type,
+            sequence,
+            timestamp & 0xFFFFFFFF,
+            self.ssrc,
         )
-        packet += payload
+        packet += naming + payload
         ring = self._ring
         if ring is not None:
             ring[sequence & _MASK] = (sequence, now, packet)
@@ -248,6 +264,7 @@ class RtpSession(Receiving):
         for block in packet.blocks:
             if block.ssrc != self.ssrc:
                 continue
+            self._naming = b""
             if block.last_sr:
                 elapsed = (self._ntp(now) >> 16) - block.last_sr - block.delay & 0xFFFFFFFF
                 if elapsed < 0x100000:  # 16 s: more is a clock gone wrong, a negative one too

@@ -1,6 +1,7 @@
 """linphone with real-time text: Debian's liblinphone, driven through ctypes, as its console has no command for it.
 
-Run as a program: `python linphone_text.py DIRECTORY PORT NAME ADDRESS`. It calls the address with sound and text,
+Run as a program: `python linphone_text.py DIRECTORY PORT NAME ADDRESS [bundle]`. It calls the address with sound and
+text, with "bundle" both on one transport by ICE and DTLS-SRTP,
 writes each line of its standard input to the call, and prints "read: LINE" for each line that comes.
 """
 
@@ -23,10 +24,13 @@ guess_hostname=0
 use_ipv6=0
 ipv6_migration_done=1
 register_only_when_network_is_up=0
+media_encryption={encryption}
+media_encryption_mandatory={mandatory}
 [net]
 bind_address=127.0.0.1
 dns_srv_enabled=0
 firewall_policy=0
+nat_policy_ref={policy}
 [video]
 enabled=0
 capture=0
@@ -34,6 +38,13 @@ display=0
 [misc]
 store_friends=0
 log_collection_upload=0
+"""
+_BUNDLE = """\
+[rtp]
+bundle=1
+[nat_policy_0]
+ref=here
+protocols=ice
 """
 _RUNNING, _OVER = 8, (13, 14, 19)
 """LinphoneCallState: streams run; error, end, released."""
@@ -53,11 +64,20 @@ class Library:
         return function(*arguments)
 
 
-def main(directory: str, port: str, name: str, address: str) -> int:
+def main(directory: str, port: str, name: str, address: str, way: str = "") -> int:
     """Call, write and read until the input or the call ends."""
     config = Path(directory) / "linphonerc"
     (Path(directory) / ".local/share/linphone").mkdir(parents=True)
-    config.write_text(_CONFIG.format(port=port, name=name, user=name.lower()))
+    bundle = way == "bundle"
+    settings = _CONFIG.format(
+        port=port,
+        name=name,
+        user=name.lower(),
+        encryption="dtls" if bundle else "none",
+        mandatory=int(bundle),
+        policy="here" if bundle else "",
+    )
+    config.write_text(settings + (_BUNDLE if bundle else ""))
     lib = Library()
     factory = c_void_p(lib.call("factory_get", c_void_p))
     core = c_void_p(lib.call("factory_create_core_3", c_void_p, factory, str(config).encode(), None, None))
