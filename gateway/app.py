@@ -115,6 +115,8 @@ class House:
         self.desk = FrontDesk(self.plane, self._rules(started))
         if config.ivr.enabled:
             self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+        self.desk.language = config.ivr.language
+        self.desk.commands.texts = self.texts
         self.desk.commands.table = config.commands.table()
         self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from gateway.ivr.texts import digits, prompt, shipped
+from gateway.ivr.texts import Texts, digits, prompt, shipped
 from gateway.reasons import Reason, Refused
 from gateway.rooms.hosting import end_meeting, mute_guests, promote
 from gateway.rooms.key_commands import (
@@ -86,6 +86,8 @@ class Commands:
     def __init__(self, desk: FrontDesk) -> None:
         self.table: CommandTable = PRESETS["pexip"]
         self.key_time = KEY_TIME
+        self.texts: Texts = shipped()
+        """What notices say."""
         self.knocking: Knocking | None = None
         """Who lets in those who knock; None: nobody knocks."""
         self._desk = desk
@@ -211,7 +213,7 @@ class Commands:
         """Tell the one who pressed that its command was done."""
         language = self._desk.language_of(call.room)
         sounds: tuple[Sound, ...] = (prompt(language, answer.text) if answer.spoken else DONE,)
-        text = shipped().written(language, answer.text)
+        text = self.texts.written(language, answer.text)
         if answer.figure is not None:
             sounds += digits(language, str(answer.figure))
             text = f"{text}: {answer.figure}"
@@ -219,7 +221,7 @@ class Commands:
 
     async def _deny(self, call: RoomCall, name: str) -> None:
         language = self._desk.language_of(call.room)
-        await self._tell(call, (DENIED, prompt(language, name)), shipped().written(language, name))
+        await self._tell(call, (DENIED, prompt(language, name)), self.texts.written(language, name))
 
     async def _tell(self, call: RoomCall, sounds: tuple[Sound, ...], text: str) -> None:
         if call.over or not call.inside:
