@@ -254,6 +254,7 @@ def create_room(
     lone_timeout: Annotated[int, typer.Option(help="Seconds that somebody may be alone; 0: for ever.")] = 0,
     idle_timeout: Annotated[int, typer.Option(help="Seconds without a sign of life; 0: for ever.")] = 0,
     entry: Annotated[str, typer.Option(help="Heard when somebody comes or goes: none, tones or names.")] = "none",
+    language: Annotated[str, typer.Option(help="What callers are spoken to in. [default: that of ivr]")] = "",
 ) -> None:
     """Make a room. It is kept until it is deleted."""
     body: dict[str, Json] = {"id": room, "name": name, "layout": layout, "max_participants": max_participants}
@@ -265,6 +266,7 @@ def create_room(
         "lone_timeout": (lone_timeout, 0),
         "idle_timeout": (idle_timeout, 0),
         "entry": (entry, "none"),
+        "language": (language, ""),
     }
     body |= {key: value for key, (value, usual) in behaviour.items() if value != usual}
     body |= {key: pin for key, pin in (("host_pin", host_pin), ("guest_pin", guest_pin)) if pin is not None}

@@ -188,6 +188,7 @@ def settings_of(stored: StoredRoom) -> RoomSettings:
         lone_timeout=stored.lone_timeout,
         idle_timeout=stored.idle_timeout,
         entry=_word(Greeting.NONE, stored.entry),
+        language=stored.language,
         commands=kept_commands(stored.commands),
         auto_dial=kept_list(stored.auto_dial),
     )
@@ -217,6 +218,7 @@ def stored_of(settings: RoomSettings) -> StoredRoom:
         lone_timeout=settings.lone_timeout,
         idle_timeout=settings.idle_timeout,
         entry=settings.entry.value,
+        language=settings.language,
         commands=keep_commands(settings.commands),
         auto_dial=keep_list(settings.auto_dial),
     )

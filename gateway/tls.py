@@ -12,6 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import (
+    Certificate,
     DNSName,
     ExtensionNotFound,
     IPAddress,
@@ -21,6 +22,8 @@ from cryptography.x509 import (
 )
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from twisted.internet import ssl
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
@@ -129,53 +132,101 @@ def _refuse_wrong(connection: SSL.Connection, certificate: crypto.X509, error: i
     return bool(right)
 
 
-def client_context(host: str, authorities: Path | None, own: tuple[Path, Path | None] | None = None) -> Any:
+Own = tuple[Path, Path | None]
+"""PEM files: a certificate, with those that lead from it to an authority, and its key; None: in the same file."""
+
+
+def client_context(host: str, authorities: Path | None, own: Own | None = None) -> Any:
     """Return what makes our connections to host: its certificate is verified if authorities (a PEM file) is given.
 
-    own is the certificate, with its key, that a server is shown that asks for one.
+    own is what a server is shown that asks for a certificate.
 
-    Without, the connection is encrypted but its other end not proved: room systems sign their certificates
+    Without authorities the connection is encrypted but its other end not proved: room systems sign their certificates
     themselves.
     """
-    made = _Unverified(host) if authorities is None else _verified(host, authorities)
-    return made if own is None else _Showing(made, *own)
+    return _Unverified(host, own) if authorities is None else _Verified(host, authorities, own)
 
 
-def _verified(host: str, authorities: Path) -> Any:
-    roots = load_pem_x509_certificates(authorities.read_bytes())
-    certificates = [ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots]  # type: ignore[no-untyped-call]
-    trusted = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
-    return ssl.optionsForClientTLS(host, trustRoot=trusted)
+def _options(own: Own | None, **more: Any) -> ssl.CertificateOptions:
+    if own is None:
+        return ssl.CertificateOptions(**more)
+    shown: Any = load_pem_x509_certificates(
+        own[0].read_bytes()
+    )  # Twisted hands them on to pyOpenSSL, which wants these
+    key: Any = load_pem_private_key((own[1] or own[0]).read_bytes(), None)
+    return ssl.CertificateOptions(privateKey=key, certificate=shown[0], extraCertChain=shown[1:], **more)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _Showing:
-    """Makes the client connections of another creator, which show a certificate to servers that ask for one."""
+class _Verified:
+    """Makes client connections to one host alone: its certificate is signed by an authority, and names the host."""
 
-    def __init__(self, inner: Any, certificate: Path, key: Path | None) -> None:
-        self._inner = inner
-        self._certificate = load_pem_x509_certificates(certificate.read_bytes())[0]
-        self._key: Any = load_pem_private_key((key or certificate).read_bytes(), None)
+    def __init__(self, host: str, authorities: Path, own: Own | None) -> None:
+        self._host = host
+        roots = load_pem_x509_certificates(authorities.read_bytes())
+        certificates = [ssl.Certificate(crypto.X509.from_cryptography(root)) for root in roots]  # type: ignore[no-untyped-call]
+        trusted = ssl.trustRootFromCertificates(certificates)  # type: ignore[no-untyped-call]
+        self._options = _options(own, trustRoot=trusted)
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
-        connection: SSL.Connection = self._inner.clientConnectionForTLS(protocol)
-        connection.use_certificate(self._certificate)
-        connection.use_privatekey(self._key)
+        connection = SSL.Connection(self._options.getContext(), None)
+        _tell_name(connection, self._host)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, self._judge)
         return connection
+
+    def _judge(self, connection: SSL.Connection, shown: crypto.X509, error: int, depth: int, right: int) -> bool:
+        try:
+            return bool(right) and (depth > 0 or names(shown.to_cryptography(), self._host))
+        except ValueError:  # an extension that makes no sense
+            return False
+
+
+def names(certificate: Certificate, host: str) -> bool:
+    """Tell whether a certificate is that of a host: by a DNS name or address, or as a SIP domain (RFC 5922 §7.2).
+
+    A wildcard stands for one label, as carriers' certificates hold them, although RFC 5922 would have none.
+    """
+    try:
+        if _is_literal(host):
+            verify_certificate_ip_address(certificate, host)
+        else:
+            verify_certificate_hostname(certificate, host.encode("idna").decode())
+        return True
+    except (VerificationError, CertificateError, ValueError):
+        return host.lower() in _sip_domains(certificate)
+
+
+def _sip_domains(certificate: Certificate) -> frozenset[str]:
+    """Return the domains that a certificate names by SIP URIs without a user, in lower case (RFC 5922 §7.1)."""
+    try:
+        found = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    except ExtensionNotFound:
+        return frozenset()
+    uris = (uri.lower() for uri in found.get_values_for_type(UniformResourceIdentifier))
+    return frozenset(uri.removeprefix("sip:") for uri in uris if uri.startswith("sip:") and "@" not in uri)
+
+
+def _is_literal(host: str) -> bool:
+    return bool(isIPAddress(host) or isIPv6Address(host))
+
+
+def _tell_name(connection: SSL.Connection, host: str) -> None:
+    """Say before the handshake whom we want to speak to (RFC 6066 §3); addresses are not said."""
+    if not _is_literal(host):
+        connection.set_tlsext_host_name(host.encode("idna"))
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class _Unverified:
     """Makes client connections that take any certificate, but say whom they want to speak to."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, own: Own | None) -> None:
         self._host = host
-        self._options = ssl.CertificateOptions(verify=False)
+        self._options = _options(own, verify=False)
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
         connection: SSL.Connection = SSL.Connection(self._options.getContext(), None)
-        if not isIPAddress(self._host) and not isIPv6Address(self._host):
-            connection.set_tlsext_host_name(self._host.encode("idna"))
+        _tell_name(connection, self._host)
         return connection

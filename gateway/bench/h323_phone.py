@@ -75,13 +75,13 @@ class H323Phone:
         self._up = False
 
     async def dial(self, host: str, port: int, room: str) -> None:
-        """Call a room; return once sound goes both ways. Raises CallRefused, TimeoutError, OSError."""
+        """Call a room ("": none); return once sound goes both ways. Raises CallRefused, TimeoutError, OSError."""
         reader, self._signalling = await asyncio.open_connection(host, port)
         self._start(self._read(reader, self._take))
         self._start(self._tick())
         facts = SetupFacts(
             caller_aliases=(self._name,),
-            called_aliases=(room,),
+            called_aliases=(room,) if room else (),
             display=self._name,
             called_address=Address(host, port),
             conference=random.randbytes(16),

@@ -10,6 +10,7 @@ import structlog
 
 from gateway.calls import CallFacts, CallId, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish, fulfil
 from gateway.rooms.identity import make_id
 from gateway.rooms.keys import KeyJoiner, Source
 from gateway.rooms.model import (
@@ -195,6 +196,10 @@ class RoomCall:
                 await self.bridge.pressed(self, digit, duration)
             if self.room.settings.apart:
                 await self._desk.plane.confirm_key(self.leg, digit)
+
+    async def fulfil(self, wish: HostWish) -> None:
+        """Do what the peer wants, where it is a host. Raises `Refused`: see `host_wishes.fulfil`."""
+        await fulfil(self._desk, self, wish)
 
     async def wrote(self, text: str) -> None:
         """Bring what the peer wrote to the room. Raises `Refused`."""

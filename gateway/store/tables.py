@@ -33,6 +33,7 @@ ROOMS = Table(
     Column("lone_timeout", Integer, nullable=False, server_default="0"),
     Column("idle_timeout", Integer, nullable=False, server_default="0"),
     Column("entry", String(16), nullable=False, server_default="none"),
+    Column("language", String(32), nullable=False, server_default=""),
     Column("commands", String),
     Column("auto_dial", String, nullable=False, server_default="[]"),
 )
@@ -109,6 +110,7 @@ class StoredRoom:
     lone_timeout: int = 0
     idle_timeout: int = 0
     entry: str = "none"
+    language: str = ""
     commands: str | None = None
     auto_dial: str = "[]"
 

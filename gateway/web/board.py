@@ -19,10 +19,15 @@ from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import (
     Changed,
+    DialChanged,
+    Dialled,
+    DialState,
     Joined,
     Left,
     Participant,
+    ParticipantId,
     PresenterChanged,
+    Rank,
     RoomChanged,
     RoomEvent,
     Said,
@@ -48,6 +53,9 @@ class Viewer:
         self._me = json.dumps(me)
         self._send = send
         self._list: str | None = None
+        self._dialled: str | None = None
+        self.dialled = "[]"
+        """What it was shown last of who is being called."""
         self._short: deque[str] = deque(maxlen=MAX_WAITING)
         self._said: deque[str] = deque(maxlen=MAX_HISTORY)
         self._wake = asyncio.Event()
@@ -57,6 +65,12 @@ class Viewer:
         """Put a new list before this viewer; one that was not sent yet is replaced."""
         self._list = shared
         self._wake.set()
+
+    def show_dialled(self, dialled: str) -> None:
+        """Put the list of who is being called before this viewer, where it is another one than it knows."""
+        if dialled != self.dialled:
+            self.dialled = self._dialled = dialled
+            self._wake.set()
 
     def say(self, text: str) -> None:
         """Put a short message before this viewer."""
@@ -76,6 +90,9 @@ class Viewer:
                 shared, self._list = self._list, None
                 if shared is not None:
                     await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
+                dialled, self._dialled = self._dialled, None
+                if dialled is not None:
+                    await self._send(f'{{"type":"dialled","dialled":{dialled}}}')
                 while self._short:
                     await self._send(self._short.popleft())
                 if self._said:
@@ -119,7 +136,12 @@ class Board:
         if text is not None and not self._apart(event.room):
             for viewer in viewers:
                 viewer.say(text)
-        if isinstance(event, Joined | Changed | Left | RoomChanged):
+        if isinstance(event, DialChanged) and event.dialled.state is DialState.FAILED:
+            failed = json.dumps({"type": "call-failed", **_told_dialled(event.dialled)})
+            for viewer in viewers:
+                if self._hosts(event.room, viewer.me):
+                    viewer.say(failed)
+        if isinstance(event, Joined | Changed | Left | RoomChanged | DialChanged):
             self._mark(event.room)
 
     def _mark(self, room: RoomId) -> None:
@@ -141,8 +163,17 @@ class Board:
                 viewer.show(shared_list(room, viewer.me))
             return
         shared = shared_list(room)
+        open_ = [one for one in self._desk.dial_out.told(id) if one.state in _BEING_CALLED]
+        dialled = json.dumps([_told_dialled(one) for one in open_])
         for viewer in viewers:
             viewer.show(shared)
+            viewer.show_dialled(dialled if self._hosts(id, viewer.me) else "[]")
+
+    def _hosts(self, id: RoomId, me: str) -> bool:
+        """Whether a viewer is a host, who reads who is being called."""
+        room = self._desk.rooms.get(id)
+        one = None if room is None else room.participant(ParticipantId(me))
+        return one is not None and one.rank is Rank.HOST
 
     def _apart(self, id: RoomId) -> bool:
         """Whether those in a room are told of nobody but themselves."""
@@ -204,6 +235,21 @@ def shown(one: Participant) -> dict[str, Any]:
         "muted": one.muted,
         "muted_by_host": one.muted_by_host,
         "camera_off": one.camera_off,
+    }
+
+
+_BEING_CALLED = frozenset({DialState.DIALLING, DialState.RINGING, DialState.WAITING})
+
+
+def _told_dialled(one: Dialled) -> dict[str, Any]:
+    """Return what hosts read of somebody who is being called."""
+    return {
+        "id": one.id,
+        "target": one.target,
+        "name": one.name,
+        "state": one.state.value,
+        "reason": None if one.reason is None else one.reason.value,
+        "number": one.number,
     }
 
 

@@ -42,6 +42,8 @@ Called = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterVal
 Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^\s<>\"]{1,250}$")]
 """An address that can be called; user:NAME is where an account of ours is registered."""
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
+Tongue = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,8}(-[A-Za-z0-9]{1,8})?)?$")]
+"""A language by its tag, or none."""
 MAX_PARTICIPANTS = 500
 """As in the configuration."""
 Wait = Annotated[int, Field(ge=0, le=86_400)]
@@ -90,6 +92,7 @@ class RoomShape(Shape):
     lone_timeout: int
     idle_timeout: int
     entry: Greeting
+    language: str
     commands: dict[str, str] | None
     auto_dial: tuple[AutoDialConfig, ...]
     participants: int
@@ -106,7 +109,7 @@ class RoomList(Shape):
 
 
 class RoomWish(Asked):
-    """What can be set of a room. Times are in seconds."""
+    """What can be set of a room. Times are in seconds; language is what callers are spoken to in, "": the house's."""
 
     name: Name = ""
     layout: Layout = Layout.AUTO
@@ -121,6 +124,7 @@ class RoomWish(Asked):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    language: Tongue = ""
     commands: CommandsConfig | None = None
     auto_dial: DialList = ()
 
@@ -435,6 +439,7 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         lone_timeout=settings.lone_timeout,
         idle_timeout=settings.idle_timeout,
         entry=settings.entry,
+        language=settings.language,
         commands=written_commands(settings.commands),
         auto_dial=tuple(AutoDialConfig.of(entry) for entry in settings.auto_dial),
         participants=len(room.participants),

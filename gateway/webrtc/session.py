@@ -30,9 +30,10 @@ import structlog
 
 from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
-from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Say, Trickle
+from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Say, Trickle, Wish
 from gateway.webrtc.negotiation import Negotiation, Turn
 from transcode.media import Candidate, Wanted
 
@@ -71,6 +72,9 @@ class Member(Protocol):
     def resume_token(self) -> str:
         """What a returning browser shows."""
 
+    async def fulfil(self, wish: HostWish) -> None:
+        """Do what a host wants of calls. Raises `Refused`."""
+
 
 class State(Enum):
     """Where a session stands."""
@@ -85,7 +89,7 @@ class State(Enum):
 _ALLOWED: dict[State, tuple[type[Message], ...]] = {
     State.NEW: (Join, Leave, Ping),
     State.JOINING: (Leave, Ping),
-    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Leave, Ping),
+    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Wish, Leave, Ping),
     State.AWAY: (),
     State.ENDED: (Ping, Leave),
 }
@@ -198,6 +202,8 @@ class BrowserSession:
                 await self._joined_call().dtmf(said.digit, DTMF_DURATION, KeyWay.PAGE)
             case Say():
                 await self._write(said.text)
+            case Wish():
+                await self._fulfil(said)
             case Leave():
                 await self._end(Reason.NORMAL)
             case Ping():
@@ -209,6 +215,15 @@ class BrowserSession:
             await self._joined_call().wrote(text)
         except Refused as refused:
             await self._say({"type": "unsaid", "reason": refused.reason.value, "message": str(refused)})
+
+    async def _fulfil(self, wish: Wish) -> None:
+        """Do what a host wants; what cannot be done is told apart from errors of its own call."""
+        try:
+            await cast(Member, self._joined_call()).fulfil(wish.what)
+        except Refused as refused:
+            await self._say(
+                {"type": "undone", "what": wish.kind, "reason": refused.reason.value, "message": str(refused)}
+            )
 
     def _joined_call(self) -> Call:
         if self.call is None:

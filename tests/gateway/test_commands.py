@@ -209,10 +209,12 @@ def test_a_call_that_is_made_is_given_up_by_ctrl_c(api: Fake, monkeypatch: pytes
 
 
 def test_a_room_is_created_with_what_it_does_by_itself(api: Fake) -> None:
-    status, said = run("rooms", "create", "100", "--lobby", "--host-leaves", "end", "--entry", "tones")
+    status, said = run(
+        "rooms", "create", "100", "--lobby", "--host-leaves", "end", "--entry", "tones", "--language", "de"
+    )
     assert status == 0, said
     (_, _, body) = api.asked[0]
-    assert (body["lobby"], body["host_leaves"], body["entry"]) == (True, "end", "tones")
+    assert (body["lobby"], body["host_leaves"], body["entry"], body["language"]) == (True, "end", "tones", "de")
     assert "idle_timeout" not in body
 
 

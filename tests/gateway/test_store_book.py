@@ -83,7 +83,16 @@ async def test_calls_that_end_with_the_house_are_recorded(tmp_path: Path) -> Non
 async def test_rooms_that_were_kept_come_back_but_the_configurations_win(tmp_path: Path) -> None:
     first = await open_book(tmp_path)
     board = RoomSettings(
-        RoomId("200"), "Board", Layout.ONE_PLUS_FIVE, "1", "2", 12, True, lobby=True, entry=Greeting.NAMES
+        RoomId("200"),
+        "Board",
+        Layout.ONE_PLUS_FIVE,
+        "1",
+        "2",
+        12,
+        True,
+        lobby=True,
+        entry=Greeting.NAMES,
+        language="de",
     )
     await first.keep_room(board)
     await first.store.keep_room(StoredRoom("100", "An older name"))

@@ -100,6 +100,7 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "lone_timeout": 0,
             "idle_timeout": 0,
             "entry": "none",
+            "language": "",
             "commands": None,
             "auto_dial": [],
             "participants": 0,
@@ -120,11 +121,13 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "host_leaves": "end",
             "host_leaves_after": 5,
             "entry": "tones",
+            "language": "de",
         }
         shown = (await client.patch("/api/v1/rooms/200", json=wishes)).json()
         assert {key: shown[key] for key in wishes} == wishes
         assert house.desk.room("200").settings.host_leaves is HostLeaves.END
         assert (await client.patch("/api/v1/rooms/200", json={"lone_timeout": -1})).status_code == 400
+        assert (await client.patch("/api/v1/rooms/200", json={"language": "../de"})).status_code == 400
         listed = (await client.get("/api/v1/rooms")).json()["rooms"]
         assert [(room["id"], room["source"]) for room in listed] == [("100", "configuration"), ("200", "api")]
         assert (await client.delete("/api/v1/rooms/200")).status_code == 204

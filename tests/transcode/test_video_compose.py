@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -10,7 +11,8 @@ from video_samples import BLUE, GREEN, GREY, RED, colour_at, flat, near, picture
 from transcode.media import Layout, LegId
 from transcode.video.compose import Compositor, planes
 from transcode.video.layout import PictureKey
-from transcode.video.text import ACCENT, BACKGROUND, Painter, colour
+from transcode.video.slates import ACCENT
+from transcode.video.text import BACKGROUND, Painter, colour
 
 A, B, C, D = (LegId(name) for name in "ABCD")
 BLACK = colour(BACKGROUND)
@@ -188,3 +190,39 @@ def test_a_picture_with_a_text_has_it_written_at_its_foot_in_each_new_picture() 
         assert foot.min() < shade[0] - 10  # on a bar
     plain = one.compose(PictureKey(Layout.SPEAKER, (A,), ("Ann",)), {A: picture(GREEN, 1280, 720, serial=3)}, None)
     assert near(colour_at(plain.frame, 0.05, 0.95), GREEN, 2)
+
+
+def test_a_notice_leaves_the_picture_below_it_as_it_is() -> None:
+    one, noticed = compositor(), replace(grid(A, B), notice="You are muted")
+    pictures = {A: picture(RED), B: picture(GREEN)}
+    bare = planes(compositor().compose(grid(A, B), pictures, None).frame)[0].copy()
+    over = planes(one.compose(noticed, pictures, None).frame)[0].copy()
+    rows = (bare != over).nonzero()[0]
+    assert rows.min() > 10
+    assert rows.max() < 180  # above the faces
+    assert not one.compose(noticed, pictures, None).changed
+    pictures[A] = picture(BLUE, serial=2)
+    again = one.compose(noticed, pictures, None)
+    assert again.changed
+    assert near(colour_at(again.frame, 0.25, 0.5), BLUE, 2)
+    assert planes(again.frame)[0][rows.min() : rows.max()].max() > 200
+    other = one.compose(replace(noticed, notice="Go"), pictures, None)
+    assert other.changed
+    back = one.compose(grid(A, B), pictures, None)
+    assert back.changed
+    fresh = compositor().compose(grid(A, B), pictures, None)
+    assert (planes(back.frame)[0] == planes(fresh.frame)[0]).all()
+
+
+def test_a_notice_over_one_whole_picture_does_not_touch_the_source() -> None:
+    source = picture(RED, 1280, 720)
+    before = planes(source.frame)[0].copy()
+    frame = compositor().compose(replace(grid(A), notice="Hello"), {A: source}, None).frame
+    assert planes(frame)[0].max() > 200
+    assert (planes(source.frame)[0] == before).all()
+
+
+@pytest.mark.parametrize("size", [(96, 96), (128, 96), (176, 144), (352, 288), (1920, 1080), (720, 1280)])
+def test_a_notice_fits_every_size(size: tuple[int, int]) -> None:
+    for notice in ("Muted", "word " * 60, "名" * 100, "x" * 200):
+        assert compositor(*size).compose(replace(grid(A), notice=notice), {}, None).changed

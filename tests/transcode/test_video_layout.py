@@ -264,3 +264,18 @@ def test_slides_stand_large_with_people_down_the_side(size: tuple[int, int], cou
         assert tile.y + tile.height <= size[1]
     assert large.width >= 0.75 * size[0]
     assert all(tile.x >= large.x + large.width and tile.height * 4 == large.height for tile in small)
+
+
+def test_a_notice_is_over_what_its_leg_sees_and_over_nothing_else() -> None:
+    bare = views(plan("abc"), legs("abc"), Seating())
+    first, *rest = plan("abc").legs
+    seen = views(replace(plan("abc"), legs=(replace(first, notice="Muted"), *rest)), legs("abc"), Seating())
+    assert seen[LegId("a")] == replace(bare[LegId("a")], notice="Muted")
+    assert seen[LegId("a")].scene == bare[LegId("a")]
+    assert seen[LegId("b")] == seen[LegId("c")] == bare[LegId("b")]
+
+
+def test_the_slate_has_what_was_typed() -> None:
+    seen = views(replace(plan("a"), entry="12"), (), Seating())
+    assert seen == {LegId("a"): PictureKey(Layout.SPEAKER, (), (), "Room", "Hello", entry="12")}
+    assert views(replace(plan("ab"), entry="12"), legs("ab"), Seating())[LegId("a")].entry is None

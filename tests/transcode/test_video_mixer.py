@@ -445,3 +445,66 @@ async def test_the_added_delay_is_small_and_no_thread_is_left() -> None:
     assert statistics.median(delays) < 0.05
     assert not set(threading.enumerate()) - before
     assert pool.faults == 0
+
+
+def bar_over(screen: Screen, x: float = 0.5) -> bool:
+    """Whether there is a dark bar at the top of a picture."""
+    return screen.colour(x, 0.055)[0] < 60
+
+
+def test_a_notice_is_seen_by_one_alone_and_the_others_go_on_sharing() -> None:
+    room = Room()
+    for name in "abcd":
+        room.join(name)
+    room.run(0.5)
+    keys = room.screens["b"].keys
+    room.named[0] = replace(room.named[0], notice="You are muted, as everybody can see")
+    room.plan()
+    room.run(0.5)
+    assert bar_over(room.screens["a"], 0.35)
+    assert near(room.screens["a"].colour(0.25, 0.75), BLUE)
+    assert not any(bar_over(room.screens[name], 0.35) for name in "bcd")
+    assert room.mixer.statistics().encoders == 2
+    assert room.screens["b"].keys == keys
+    assert room.screens["b"].frames[-1] is room.screens["d"].frames[-1]
+    before = len(room.screens["a"].frames)
+    room.named[0] = replace(room.named[0], notice="")
+    room.plan()
+    room.run(0.5)
+    assert not bar_over(room.screens["a"], 0.35)
+    assert room.mixer.statistics().encoders == 1
+    assert room.screens["a"].frames[-1] is room.screens["b"].frames[-1]
+    back = next(frame for frame in room.screens["a"].frames[before:] if frame in room.screens["b"].frames)
+    assert back.key
+
+
+def test_a_notice_that_is_all_that_changes_costs_no_key_frame() -> None:
+    room = Room()
+    room.join("a")
+    room.join("b")
+    room.run(0.5)
+    keys = room.screens["a"].keys
+    for notice in ("One", "Two", ""):
+        room.named[0] = replace(room.named[0], notice=notice)
+        room.plan()
+        room.run(0.5)
+        assert bar_over(room.screens["a"]) == bool(notice)
+        assert near(room.screens["a"].colour(0.5, 0.5), GREEN)
+    assert room.screens["a"].keys == keys
+
+
+def test_typed_keys_are_drawn_one_by_one_without_key_frames() -> None:
+    room = Room()
+    room.join("a", camera=False)
+    room.run(0.5)
+    screen, seen = room.screens["a"], set()
+    for entry in (None, "", "4", "47", "471"):
+        plan = ViewPlan(tuple(room.named), title="House", slate="Enter the room number\nthen press #", entry=entry)
+        room.mixer.plan(plan)
+        room.run(0.6)
+        assert screen.last is not None
+        seen.add(bytes(screen.last.planes[0]))
+        if entry == "":
+            keys = screen.keys  # of a new slate
+    assert len(seen) == 5
+    assert screen.keys == keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transcode.video import text
+from transcode.video import slates, text
 from transcode.video.text import MAX_CARDS, MAX_LABELS, MAX_NAME, Painter, clean, colour, initials
 
 
@@ -84,6 +84,51 @@ def test_a_slate_shows_its_texts() -> None:
 def test_a_slate_fits_every_size(size: tuple[int, int]) -> None:
     card = Painter().slate("A rather long name of a room" * 9, "\n".join(["line " * 40] * 30), *size)
     assert card.planes[0].shape == (size[1], size[0])
+
+
+def ink(card: text.Card) -> list[int]:
+    """The rows that have something bright in them."""
+    return sorted(set((card.planes[0] > 150).nonzero()[0].tolist()))
+
+
+@pytest.mark.parametrize("size", [(128, 96), (176, 144), (352, 288), (640, 360), (1280, 720), (1920, 1080)])
+def test_a_slate_has_room_for_what_was_typed(size: tuple[int, int]) -> None:
+    painter = Painter()
+    words = "There is no such room.\nPlease enter the room number, then press #.\n* clears what you typed"
+    shown = [painter.slate("House", words, *size, entry=entry) for entry in (None, "", "1", "12345678", "1" * 60)]
+    assert len({bytes(card.planes[0]) for card in shown}) == 5
+    for card in shown:
+        rows = ink(card)
+        assert min(rows) >= size[1] * 0.02
+        assert max(rows) <= size[1] * 0.98
+        columns = (card.planes[0] > 150).nonzero()[1]
+        assert columns.min() >= size[0] * 0.02
+        assert columns.max() <= size[0] * 0.98
+
+
+def test_a_line_that_is_too_wide_is_broken_into_rows_of_about_one_length() -> None:
+    painter = Painter()
+    words = "The meeting begins as soon as the host is here. Please wait."
+    rows = slates.broken(painter, words, 20, 360)
+    assert " ".join(rows) == words
+    assert len(rows) == 2
+    lengths = [painter.length(row, 20) for row in rows]
+    assert max(lengths) <= 360
+    assert min(lengths) > 0.7 * max(lengths)
+    assert slates.broken(painter, words, 20, 2000) == [words]
+    unbroken = slates.broken(painter, "x" * 90, 20, 360)
+    assert "".join(unbroken) == "x" * 90
+    cut = slates.broken(painter, words * 5, 20, 360)
+    assert len(cut) == slates.MAX_ROWS
+    assert cut[-1].endswith("…")
+    assert all(painter.length(row, 20) <= 360 for row in cut)
+
+
+def test_what_no_font_has_cannot_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert text.can_draw("Everyone, 100 #")
+    assert not text.can_draw("a\U000f1234")
+    monkeypatch.setattr(text, "_FALLBACK", ())
+    assert not text.can_draw("请")
 
 
 def test_the_caches_are_bounded() -> None:

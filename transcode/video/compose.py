@@ -12,7 +12,7 @@ libx264, libvpx and FFmpeg's own copy what they keep.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -22,8 +22,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from transcode.media import LegId
 from transcode.video.layout import PictureKey, Tile, places
 from transcode.video.sizes import pixel_aspect
+from transcode.video.slates import ACCENT
 from transcode.video.source import Picture
-from transcode.video.text import ACCENT, BACKGROUND, Card, Painter, Patch, Plane, colour
+from transcode.video.text import BACKGROUND, Card, Painter, Patch, Plane, colour
 
 STRETCH = 0.03
 """Difference of shape that is stretched away and not letterboxed; nobody sees 3 %."""
@@ -79,9 +80,29 @@ class Compositor:
         self._arrivals: list[float] = []
         self._whole: VideoFrame | None = None
         self._whole_serial = -1
+        self._noticed: VideoFrame | None = None
 
     def compose(self, key: PictureKey, pictures: Mapping[LegId, Picture], speaker: LegId | None) -> Composition:
         """Return the picture that `key` names, of the sources' latest pictures; who has none is shown as initials."""
+        below = self._composed(key, pictures, speaker)
+        return self._with_notice(below, key.notice) if key.notice else below
+
+    def _with_notice(self, below: Composition, notice: str) -> Composition:
+        """Return a picture with a notice over it. What is below is drawn into again, so it must stay as it is."""
+        if self._noticed is None:
+            self._noticed = VideoFrame(self.width, self.height, "yuv420p")
+        elif not below.changed:
+            return replace(below, frame=self._noticed)
+        views = planes(self._noticed)
+        for view, source in zip(views, planes(below.frame), strict=True):
+            view[:] = source
+        patch = self._painter.notice(notice, self.width, self.height)
+        y = max(2, self.height // 24) & ~1
+        if patch.width <= self.width and y + patch.height <= self.height:
+            self._blend(patch, (self.width - patch.width) // 2 & ~1, y, views)
+        return replace(below, frame=self._noticed)
+
+    def _composed(self, key: PictureKey, pictures: Mapping[LegId, Picture], speaker: LegId | None) -> Composition:
         changed = key != self._key
         if changed:
             self._begin(key)
@@ -114,7 +135,7 @@ class Compositor:
             view[:] = value
         if not key.legs:
             self._places = []
-            card = self._painter.slate(key.title, key.text, self.width, self.height)
+            card = self._painter.slate(key.title, key.text, self.width, self.height, key.entry)
             self._paste(card, Tile(0, 0, self.width, self.height))
             return
         gap = 0 if key.single else max(2, round(self.width / 320) & ~1)
@@ -207,10 +228,10 @@ class Compositor:
 
     # Samples.
 
-    def _view(self, index: int, tile: Tile) -> Plane:
+    def _view(self, index: int, tile: Tile, views: tuple[Plane, Plane, Plane] | None = None) -> Plane:
         half = 1 if index else 0
         x, y = tile.x >> half, tile.y >> half
-        return self._views[index][y : y + (tile.height >> half), x : x + (tile.width >> half)]
+        return (views or self._views)[index][y : y + (tile.height >> half), x : x + (tile.width >> half)]
 
     def _fill(self, tile: Tile, value: tuple[int, int, int]) -> None:
         for index in range(3):
@@ -220,10 +241,10 @@ class Compositor:
         for index, plane in enumerate(card.planes):
             self._view(index, tile)[:] = plane
 
-    def _blend(self, patch: Patch, x: int, y: int) -> None:
+    def _blend(self, patch: Patch, x: int, y: int, views: tuple[Plane, Plane, Plane] | None = None) -> None:
         tile = Tile(x, y, patch.width, patch.height)
         for index, ink in enumerate(patch.ink):
-            below = self._view(index, tile)
+            below = self._view(index, tile, views)
             below[:] = (below * patch.rest[min(index, 1)] + ink + 128) >> 8
 
 

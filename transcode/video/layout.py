@@ -38,8 +38,9 @@ class PictureKey:
     """What a picture shows: equal keys are one picture.
 
     legs are in the order of the layout's tiles, names beside them. layout is what is drawn and never AUTO. No legs
-    at all is the slate, with its title and text; one leg with a text has that written under its picture. slides says
-    that the first of several stands for slides, large and without its name; layout says nothing then.
+    at all is the slate, with its title, its text, and its entry, what was typed so far; one leg with a text has that
+    written under its picture. slides says that the first of several stands for slides, large and without its name;
+    layout says nothing then. notice is a line over all of it.
     """
 
     layout: Layout
@@ -48,6 +49,13 @@ class PictureKey:
     title: str = ""
     text: str = ""
     slides: bool = False
+    entry: str | None = None
+    notice: str = ""
+
+    @property
+    def scene(self) -> PictureKey:
+        """The picture without what changes often in it and is small: keys that were typed, and a notice."""
+        return replace(self, entry=None, notice="") if self.entry is not None or self.notice else self
 
     @property
     def single(self) -> bool:
@@ -208,9 +216,25 @@ def views(
     everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
     names, and the slate if there is nobody else. In an echo room each leg sees itself.
 
+    A leg's notice is written over what it sees, which is a picture of its own then.
+
     The presenter's slides, where they are among the sources, are seen by all others: as what `slides_of` the leg names
     if that is a viewer, else by a leg's picture itself, with the last speakers beside them, unless its plan says not.
     """
+    out = _views(plan, sources, seating, speaker, viewers)
+    for leg in plan.legs:
+        if leg.notice and leg.leg in out:
+            out[leg.leg] = replace(out[leg.leg], notice=leg.notice)
+    return out
+
+
+def _views(
+    plan: ViewPlan,
+    sources: Iterable[LegId],
+    seating: Seating,
+    speaker: LegId | None,
+    viewers: Container[LegId] | None,
+) -> dict[LegId, PictureKey]:
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
     seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
@@ -250,7 +274,7 @@ def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seati
         others = (leg.leg for leg in plan.legs if leg.leg != viewer.leg and leg.seen)
         first = list(islice(others, MAX_AUTO_GRID))
         if not first:
-            return PictureKey(Layout.SPEAKER, (), (), plan.title, plan.slate)
+            return PictureKey(Layout.SPEAKER, (), (), plan.title, plan.slate, entry=plan.entry)
         return _key(Layout.GRID, first, named)
     if layout is Layout.SPEAKER:
         return _key(Layout.SPEAKER, [_looked_at(viewer.leg, seating)], named)

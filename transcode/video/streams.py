@@ -88,7 +88,7 @@ def moves(running: Mapping[EncoderKey, Collection[LegId]], wanted: Mapping[LegId
     """Return how the wanted streams come from the running ones (with their viewers); the unnamed ones are to end.
 
     The same stream goes on as it is. One that lost its picture or bit rate goes over to a new key, best where most of
-    its viewers go. A key frame is needed by whoever did not see the stream before, and by all if its picture changed.
+    its viewers go. A key frame is needed by whoever did not see the stream before, and by all if its scene changed.
     """
     groups: dict[EncoderKey, set[LegId]] = defaultdict(set)
     for leg, key in wanted.items():
@@ -104,6 +104,6 @@ def moves(running: Mapping[EncoderKey, Collection[LegId]], wanted: Mapping[LegId
         if old is None:
             out.append(Move(None, key, True))
             continue
-        out.append(Move(old, key, old.picture != key.picture or not legs <= free.pop(old)))
+        out.append(Move(old, key, old.picture.scene != key.picture.scene or not legs <= free.pop(old)))
         free.pop(old, None)
     return out

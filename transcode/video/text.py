@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from transcode.video.slates import CARD_BOTTOM, CARD_TOP, INK, Colour, Slate, broken
+
 Plane = NDArray[np.uint8]
 Wide = NDArray[np.uint16]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Colour = tuple[int, int, int]
 
 MAX_NAME = 48
 """Characters of a name that are drawn; more do not fit a tile."""
@@ -30,6 +31,10 @@ MAX_LINES = 8
 """Lines of a slate's text."""
 MAX_LINE = 120
 """Characters of a slate's line."""
+MAX_ENTRY = 32
+"""Characters of what was typed that are drawn; the last ones, where a field is too narrow for all."""
+MAX_NOTICE_ROWS = 2
+"""Rows of a notice: it stands over what somebody wants to see."""
 MAX_MARKS = 2
 """Combining marks on one character; towers of them would leave the bar."""
 MAX_LABELS = 64
@@ -57,13 +62,9 @@ _FALLBACK = (
     _TRUETYPE / "unifont/unifont.ttf",
 )
 BACKGROUND: Colour = (18, 20, 26)
-_CARD_TOP: Colour = (30, 36, 50)
-_CARD_BOTTOM: Colour = (14, 17, 24)
-_INK: Colour = (240, 243, 248)
-_DIM: Colour = (160, 170, 188)
-ACCENT: Colour = (74, 158, 255)
 _BAR: Colour = (10, 12, 16)
 _BAR_ALPHA = 150
+_NOTICE_ALPHA = 205
 _CARD_COLOURS: tuple[Colour, ...] = (
     (78, 121, 167), (89, 139, 92), (176, 96, 84), (131, 101, 158),
     (66, 135, 140), (178, 128, 62), (156, 90, 124), (98, 112, 140),
@@ -189,26 +190,36 @@ class Painter:
         text = clean(name)
         return self._cards.obtain((text, width, height), lambda: self._draw_initials(text, width, height))
 
-    def slate(self, title: str, text: str, width: int, height: int) -> Card:
-        """Return what is shown while nobody else is there; the text's first line is set larger than the others."""
-        key = (title[:MAX_LINE], text[: MAX_LINES * MAX_LINE], width, height)
-        return self._cards.obtain(key, lambda: self._draw_slate(title, text, width, height))
+    def slate(self, title: str, text: str, width: int, height: int, entry: str | None = None) -> Card:
+        """Return what is shown while nobody else is there; the text's first line is set larger than the others.
+
+        entry is what was typed so far, None where nothing is asked for.
+        """
+        key = (
+            title[:MAX_LINE],
+            text[: MAX_LINES * MAX_LINE],
+            None if entry is None else entry[:MAX_LINE],
+            width,
+            height,
+        )
+        return self._cards.obtain(key, lambda: self._draw_slate(title, text, entry, width, height))
+
+    def notice(self, text: str, width: int, height: int) -> Patch:
+        """Return a line, on a bar, to be written over a picture of width x height pixels."""
+        text = clean(text, MAX_LINE)
+        return self._labels.obtain(("notice", text, width, height), lambda: self._draw_notice(text, width, height))
 
     # Drawing.
 
     def _draw_label(self, text: str, room: int, height: int) -> Patch:
         size = max(11, min(26, round(height / 15)))
         pad = max(4, round(size * 0.5)) & ~1
-        text = self._shortened(text, size, max(room - 2 * pad, size))
+        text = self.shortened(text, size, max(room - 2 * pad, size))
         h = (size + round(size * 0.75)) & ~1
-        w = min(round(self._length(text, size)) + 2 * pad, room) + 1 & ~1
+        w = min(round(self.length(text, size)) + 2 * pad, room) + 1 & ~1
         mask = Image.new("L", (w, h), 0)
-        self._write(ImageDraw.Draw(mask), text, pad, h / 2, size, 255)
-        ink = np.asarray(mask, dtype=np.float32) / 255.0
-        shape = np.asarray(_rounded(w, h, round(h * 0.28)), dtype=np.float32) / 255.0
-        below = shape * (_BAR_ALPHA / 255.0)
-        opacity = ink + below * (1.0 - ink)
-        return _patch(ink, below * (1.0 - ink), opacity)
+        self.write(ImageDraw.Draw(mask), text, pad, h / 2, size, 255)
+        return _on_bar(mask, w, h, round(h * 0.28), _BAR_ALPHA)
 
     def _draw_initials(self, name: str, width: int, height: int) -> Card:
         base = _CARD_COLOURS[zlib.crc32(name.encode()) % len(_CARD_COLOURS)]
@@ -221,37 +232,33 @@ class Painter:
         letters = initials(name)
         size = max(8, round(radius * (0.86 if len(letters) > 1 else 1.05)))
         draw = ImageDraw.Draw(image)
-        self._write(draw, letters, (width - self._length(letters, size, True)) / 2, height / 2, size, _INK, True, True)
+        self.write(draw, letters, (width - self.length(letters, size, True)) / 2, height / 2, size, INK, True, True)
         return Card(to_yuv(image))
 
-    def _draw_slate(self, title: str, text: str, width: int, height: int) -> Card:
-        image = _gradient(width, height, _CARD_TOP, _CARD_BOTTOM)
-        draw = ImageDraw.Draw(image)
-        unit = min(height / 720, width / 1280)
+    def _draw_slate(self, title: str, text: str, entry: str | None, width: int, height: int) -> Card:
+        image = _gradient(width, height, CARD_TOP, CARD_BOTTOM)
         lines = [clean(line, MAX_LINE) for line in (text or "Waiting for others").splitlines()[:MAX_LINES]]
-        rows: list[tuple[str, int, Colour, bool, float]] = []
-        if clean(title, MAX_LINE):
-            rows.append((clean(title, MAX_LINE), round(68 * unit), _INK, True, 62 * unit))
-        for number, line in enumerate(lines):
-            size, ink = (34, _INK) if number == 0 else (26, _DIM)
-            space = 34 if number == 0 and len(lines) > 1 else 18
-            rows.append((line, round(size * unit), ink, False, space * unit))
-        total = sum(max(row[1], 9) + row[4] for row in rows) - rows[-1][4]
-        y = (height - total) / 2.0
-        for number, (line, wanted, ink, bold, after) in enumerate(rows):
-            size = max(wanted, 9)
-            line = self._shortened(line, size, round(width * 0.88), bold)
-            self._write(draw, line, (width - self._length(line, size, bold)) / 2, y + size / 2, size, ink, bold)
-            y += size + after
-            if number == 0 and bold:
-                thick, half = max(2, round(4 * unit)), round(36 * unit)
-                top = round(y - after / 2 - thick / 2)
-                draw.rectangle((width // 2 - half, top, width // 2 + half, top + thick - 1), fill=ACCENT)
+        Slate(self, image).fill(clean(title, MAX_LINE), lines, None if entry is None else clean(entry, MAX_ENTRY))
         return Card(to_yuv(image))
+
+    def _draw_notice(self, text: str, width: int, height: int) -> Patch:
+        size = max(13, min(40, round(height / 20)))
+        pad = round(size * 0.7) & ~1
+        room = max(size, round(width * 0.92) - 2 * pad)
+        rows = broken(self, text, size, room, MAX_NOTICE_ROWS)
+        step = round(size * 1.35)
+        h = (step * (len(rows) - 1) + size + round(size * 1.1)) & ~1
+        w = min(round(max(self.length(row, size) for row in rows)) + 2 * pad, round(width * 0.92)) + 1 & ~1
+        mask = Image.new("L", (w, h), 0)
+        draw = ImageDraw.Draw(mask)
+        for number, row in enumerate(rows):
+            middle = h / 2 + (number - (len(rows) - 1) / 2) * step
+            self.write(draw, row, (w - self.length(row, size)) / 2, middle, size, 255)
+        return _on_bar(mask, w, h, round(size * 0.5), _NOTICE_ALPHA)
 
     # Text in runs of one font.
 
-    def _write(
+    def write(
         self,
         draw: ImageDraw.ImageDraw,
         text: str,
@@ -268,17 +275,17 @@ class Painter:
             draw.text((x, baseline), run, fill=ink, font=font, anchor="ls")
             x += font.getlength(run)
 
-    def _length(self, text: str, size: int, bold: bool = False) -> float:
+    def length(self, text: str, size: int, bold: bool = False) -> float:
         return sum(font.getlength(run) for font, run in self._runs(text, size, bold))
 
-    def _shortened(self, text: str, size: int, room: int, bold: bool = False) -> str:
+    def shortened(self, text: str, size: int, room: int, bold: bool = False) -> str:
         """Return the text, cut with an ellipsis if it is wider than `room` pixels."""
-        if self._length(text, size, bold) <= room:
+        if self.length(text, size, bold) <= room:
             return text
         low, high = 0, len(text)
         while low < high:
             half = (low + high + 1) // 2
-            if self._length(text[:half].rstrip() + "…", size, bold) <= room:
+            if self.length(text[:half].rstrip() + "…", size, bold) <= room:
                 low = half
             else:
                 high = half - 1
@@ -331,9 +338,17 @@ def _open_font(path: str | None, size: int, bold: bool) -> Font:
     return ImageFont.load_default(size)
 
 
+def _on_bar(mask: Image.Image, width: int, height: int, radius: int, alpha: int) -> Patch:
+    """Make a patch of a text's mask on a half-transparent bar with round corners."""
+    ink = np.asarray(mask, dtype=np.float32) / 255.0
+    shape = np.asarray(_rounded(width, height, radius), dtype=np.float32) / 255.0
+    below = shape * (alpha / 255.0)
+    return _patch(ink, below * (1.0 - ink), ink + below * (1.0 - ink))
+
+
 def _patch(ink: NDArray[np.float32], bar: NDArray[np.float32], opacity: NDArray[np.float32]) -> Patch:
     """Make a patch of two layers: how much of the text's and of the bar's colour each pixel has."""
-    text, below = colour(_INK), colour(_BAR)
+    text, below = colour(INK), colour(_BAR)
     small_ink, small_bar, small_opacity = (_halved(layer) for layer in (ink, bar, opacity))
     y, u, v = (
         np.rint((above * text[plane] + bar_share * below[plane]) * 256).astype(np.uint16)

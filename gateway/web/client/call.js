@@ -9,7 +9,8 @@
  *     joining --joined, media flow--> connected --socket or media broke--> reconnecting --joined, media--> connected
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat", "unsaid", "stream" (detail:
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat",
+ * "unsaid", "dialled", "call-failed", "undone", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
@@ -72,6 +73,11 @@ export class Call extends EventTarget {
     this.#attempt?.socket.send({type: "say", text});
   }
 
+  /** Have something done that is for hosts: a message as the gateway reads it; "undone" tells why it was not. */
+  wish(message) {
+    this.#attempt?.socket.send(message);
+  }
+
   /** Send another track of this kind ("audio" or "video"), or null for none. */
   async replace(kind, track) {
     this.#tracks[kind] = track;
@@ -122,6 +128,9 @@ export class Call extends EventTarget {
       case "notice":
       case "chat":
       case "unsaid":
+      case "dialled":
+      case "call-failed":
+      case "undone":
         this.#emit(message.type, message);
         break;
       case "ended":

@@ -1,0 +1,182 @@
+"""The menu as callers find it: prompts are recognised by their sound, and keys come in every way that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import house
+import marks
+import pytest
+from peers.ours323 import Terminal323
+from peers.pjsua import Pjsua
+from spoken import heard_prompts
+from starting import StartGateway
+
+from gateway.bench import clip
+from gateway.bench.process import GatewayProcess
+from gateway.bench.sound import Samples
+from gateway.rooms.pins import ADDRESS_TRIES
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+PIN = "471104815"
+ROOMS = [{"id": "100"}, {"id": "200", "guest_pin": PIN, "language": "de"}]
+PATIENCE = 60.0
+"""Seconds for which a prompt or a change is waited for: questions are put again where nothing is typed."""
+PROMPTS = ("welcome", "enter-room", "enter-pin", "wrong-pin", "wrong-room", "too-many-tries", "goodbye")
+
+Hear = Callable[[], Awaitable[tuple[Samples, int]]]
+Press = Callable[[str], Awaitable[None]]
+
+
+async def until_heard(hear: Hear, *wanted: str) -> None:
+    """Wait until the prompts that were heard last are these, each LANGUAGE/NAME. Raises AssertionError."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    heard: list[str] = []
+    while heard[-len(wanted) :] != list(wanted):
+        assert asyncio.get_running_loop().time() < deadline, f"wanted {wanted}, heard {heard}"
+        await asyncio.sleep(0.25)
+        samples, rate = await hear()
+        language = wanted[-1].partition("/")[0]
+        heard = [f"{language}/{name}" for name in heard_prompts(samples, rate, language, PROMPTS)]
+
+
+async def until_outside(gateway: GatewayProcess, name: str, stage: str, room: str = "") -> None:
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        found = [one for one in await house.calls(gateway) if one["name"].lower() == name.lower()]
+        told = [(one["state"], one["stage"], one["room"]) for one in found]
+        if told == [("outside", stage, room)]:
+            return
+        assert asyncio.get_running_loop().time() < deadline, told
+        await asyncio.sleep(0.1)
+
+
+class Telephone:
+    """PJSUA2 in one call: what it hears, and its keys by one of three ways."""
+
+    def __init__(self, phone: Pjsua, call: int, way: str) -> None:
+        self.phone = phone
+        self.call = call
+        self.way = way
+
+    async def hear(self) -> tuple[Samples, int]:
+        return await self.phone.heard(self.call)
+
+    async def press(self, keys: str) -> None:
+        if self.way != "dtmf":
+            await self.phone.do("press", call=self.call, digits=keys, by_info=self.way == "dtmf-relay")
+            return
+        for key in keys:
+            await self.phone.do("send_info", call=self.call, kind="application/dtmf", body=key)
+
+
+async def finds_its_way(gateway: GatewayProcess, name: str, hear: Hear, press: Press) -> None:
+    """Type a room, a wrong PIN and the right one, each when it is asked for, until one is in the room."""
+    await until_heard(hear, "en/welcome", "en/enter-room")
+    await until_outside(gateway, name, "menu")
+    await press("200#")
+    await until_heard(hear, "de/enter-pin")
+    await until_outside(gateway, name, "menu", "200")
+    await press("1#")
+    await until_heard(hear, "de/wrong-pin", "de/enter-pin")
+    await press(f"{PIN}#")
+    await is_in(gateway, name)
+
+
+async def is_in(gateway: GatewayProcess, name: str, room: str = "200") -> None:
+    async with asyncio.timeout(PATIENCE):
+        while name.lower() not in {one["name"].lower() for one in await gateway.participants(room)}:
+            await asyncio.sleep(0.1)
+
+
+async def by_telephone(gateway: GatewayProcess, directory: Path) -> None:
+    phone = Pjsua(marks.ANN, directory)
+    await phone.start()
+    try:
+        for way in ("events", "dtmf-relay", "dtmf"):
+            telephone = Telephone(phone, await phone.call(f"sip:127.0.0.1:{gateway.udp}"), way)
+            if way == "events":
+                await finds_its_way(gateway, "ann", telephone.hear, telephone.press)
+            else:  # the greeting is broken off, and all is typed in one go
+                await until_outside(gateway, "ann", "menu")
+                await telephone.press(f"200#{PIN}#")
+                await is_in(gateway, "ann")
+            await phone.do("hang_up", call=telephone.call)
+            await phone.until(telephone.call, PATIENCE, over=True)
+    finally:
+        await phone.stop()
+
+
+async def by_room_system(gateway: GatewayProcess) -> None:
+    terminal = Terminal323(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 300_000))
+
+    async def hear() -> tuple[Samples, int]:
+        return terminal.heard()
+
+    async def press(keys: str) -> None:
+        assert terminal.phone is not None
+        for key in keys:
+            terminal.phone.press(key)
+
+    try:
+        await terminal.dial("127.0.0.1", gateway.h323, "")
+        await finds_its_way(gateway, "bob", hear, press)
+    finally:
+        await terminal.hang_up()
+
+
+async def test_telephones_and_a_room_system_find_their_way_in_by_keys_of_each_kind(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    gateway = await start_gateway(rooms=ROOMS, media={"process": False})
+    async with asyncio.TaskGroup() as callers:
+        callers.create_task(by_telephone(gateway, tmp_path))
+        callers.create_task(by_room_system(gateway))
+    await house.holds(gateway, 0, "200", PATIENCE)
+    assert PIN not in gateway.output
+
+
+async def records(gateway: GatewayProcess) -> list[dict[str, Any]]:
+    found = await house.ask(gateway, "GET", "/records")
+    return list(found["records"])
+
+
+async def test_who_guesses_is_told_goodbye_and_locked_out_but_others_are_not(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    gateway = await start_gateway(rooms=ROOMS, media={"process": False})
+    room = f"@127.0.0.1:{gateway.udp}"
+    async with AsyncExitStack() as stack:
+        phone, other = Pjsua(marks.ANN, tmp_path), Pjsua(marks.BOB, tmp_path, address="127.0.0.2")
+        for one in (phone, other):
+            await one.start()
+            stack.push_async_callback(one.stop)
+        telephone = Telephone(phone, await phone.call(f"sip:200*1{room}"), "events")
+        await until_heard(telephone.hear, "de/wrong-pin", "de/enter-pin")
+        await telephone.press("2#")
+        await until_heard(telephone.hear, "de/wrong-pin", "de/enter-pin", "de/wrong-pin", "de/enter-pin")
+        await telephone.press("3#")
+        await phone.until(0, PATIENCE, over=True)
+        await until_heard(telephone.hear, "de/wrong-pin", "de/too-many-tries", "de/goodbye")
+        for number in range(1, ADDRESS_TRIES - 2):
+            await phone.call(f"sip:200*9{room}")
+            await phone.do("hang_up", call=number)
+        number = int((await phone.do("dial", target=f"sip:200*{PIN}{room}"))["call"])
+        assert (await phone.until(number, PATIENCE, over=True))["status"] == 403
+        assert not await gateway.participants("200")
+        await other.call(f"sip:200*{PIN}{room}")
+        await is_in(gateway, "bob")
+    metrics = await gateway.metrics()
+    assert metrics.total("roombridge_entry_faults_total", what="wrong_pin") == ADDRESS_TRIES
+    assert metrics.total("roombridge_entry_faults_total", what="lock_out_source") == 1
+    async with asyncio.timeout(PATIENCE):
+        while not (reasons := {one["reason"] for one in await records(gateway)}) >= {"too-many-tries", "locked-out"}:
+            await asyncio.sleep(0.25)
+    lines = [json.loads(line) for line in gateway.output.splitlines() if '"locked_out"' in line]
+    assert [(line["what"], line["room"]) for line in lines] == [("source", "200")], reasons
+    assert PIN not in gateway.output
