@@ -24,10 +24,11 @@ from gateway.config import Config, Token
 from gateway.ivr.guide import menu
 from gateway.ivr.speech import Speaker
 from gateway.ivr.texts import PROMPTS, Texts, with_own
+from gateway.ivr.voice import Voice
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
-from gateway.rooms.model import RoomSettings
+from gateway.rooms.model import RoomSettings, Stage
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from gateway.store.tables import StoredAccount
@@ -113,10 +114,9 @@ class House:
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
+        self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
             self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
-        self.desk.language = config.ivr.language
-        self.desk.commands.texts = self.texts
         self.desk.commands.table = config.commands.table()
         self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:
@@ -331,6 +331,8 @@ class House:
         found += dialling.samples(self.desk.switchboard)
         found += self.desk.pins.samples()
         found.append(Sample("calls_outside", (), len(self.desk.entrance)))
+        for stage in (Stage.LOBBY, Stage.KNOCKING):
+            found.append(Sample("calls_waiting", (("at", stage.value),), self.desk.lobby.count(stage)))
         if hasattr(self, "h323"):
             found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]

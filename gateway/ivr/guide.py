@@ -122,7 +122,7 @@ class MenuGuide:
                 await self._visitor.play(tuple(prompt(self.language, name) for name in play.names))
             elif show is not None:
                 self._show = None
-                await self._visitor.show(self._slate(show), show.entry, self._written("welcome"))
+                await self._visitor.show(self._slate(show), show.entry, self._written(show.title))
             elif isinstance(last, HangUp):
                 self._last = None
                 await self._visitor.call.hang_up(last.reason)

@@ -9,16 +9,17 @@ In gateway calls keys belong to the other end, and in an echo room to the echo: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.ivr.texts import Texts, digits, prompt, shipped
+from gateway.ivr.texts import digits, prompt
 from gateway.reasons import Reason, Refused
-from gateway.rooms.hosting import end_meeting, mute_guests, promote
+from gateway.rooms.errands import Errands
+from gateway.rooms.hosting import end_meeting, mute_guests
 from gateway.rooms.key_commands import (
     FOR_HOSTS,
     KEY_TIME,
@@ -32,7 +33,6 @@ from gateway.rooms.key_commands import (
     Unknown,
 )
 from gateway.rooms.model import CommandGiven, Participant, Rank
-from gateway.rooms.policy import Decision
 from gateway.rooms.room import Room
 from transcode.media import Layout, Sound
 
@@ -48,18 +48,6 @@ DENIED = Sound("tones/deny")
 """What is heard before the reason that a command was not done."""
 HIDDEN = "•"
 """What stands in events for a key that may be one of a PIN."""
-ANYBODY = Decision(participants=1_000_000)
-"""Somebody who is in a room already takes no further place."""
-
-
-class Knocking(Protocol):
-    """Those who wait before a room for somebody to let them in. Both raise `Refused` with NO_SUCH_USER for nobody."""
-
-    async def admit_next(self, room: Room, by: RoomCall) -> None:
-        """Let in who has waited longest."""
-
-    async def refuse_next(self, room: Room, by: RoomCall) -> None:
-        """Send away who has waited longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +61,7 @@ class Answer:
 
 _PROMPTS = {
     Reason.NOT_ALLOWED: "not-allowed",
+    Reason.ROOM_FULL: "room-full",
     Reason.WRONG_PIN: "wrong-pin",
     Reason.PIN_NEEDED: "wrong-pin",
     Reason.LOCKED_OUT: "too-many-tries",
@@ -86,14 +75,10 @@ class Commands:
     def __init__(self, desk: FrontDesk) -> None:
         self.table: CommandTable = PRESETS["pexip"]
         self.key_time = KEY_TIME
-        self.texts: Texts = shipped()
-        """What notices say."""
-        self.knocking: Knocking | None = None
-        """Who lets in those who knock; None: nobody knocks."""
         self._desk = desk
         self._readers: dict[RoomCall, tuple[Room, KeyReader]] = {}
         self._timers: dict[RoomCall, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
 
     # keys
 
@@ -131,12 +116,7 @@ class Commands:
         self._timers.pop(call, None)
         read = reader.expire(self._now())
         if read:
-            self._start(self._do_all(call, read))
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._errands.run(self._do_all(call, read))
 
     def _forget(self, call: RoomCall) -> None:
         self._readers.pop(call, None)
@@ -170,7 +150,7 @@ class Commands:
 
     async def _give(self, call: RoomCall, one: Participant, action: Action, keys: str) -> None:
         try:
-            if action in FOR_HOSTS and one.rank is not Rank.HOST:
+            if action in FOR_HOSTS and not self._may(call.room, one, action):
                 raise Refused(Reason.NOT_ALLOWED)
             answer = await _ACTIONS[action](self, call, one)
         except Refused as refused:
@@ -181,21 +161,22 @@ class Commands:
         if answer is not None:
             await self.confirm(call, answer)
 
+    @staticmethod
+    def _may(room: Room, one: Participant, action: Action) -> bool:
+        return room.may_admit(one) if action in (Action.ADMIT, Action.REFUSE) else one.rank is Rank.HOST
+
     async def _give_pin(self, call: RoomCall, pin: Pin) -> None:
         """Take digits as the host PIN. Those of a pause that were not asked for may be anything: nothing is said."""
         if not pin.digits:
             return
         try:
-            rank = self._desk.pins.admit(call.room, call.facts, pin.digits, 0, ANYBODY)
-            if rank is not Rank.HOST:
-                raise Refused(Reason.WRONG_PIN)
+            await self._desk.hosts.promote(call, pin.digits)
         except Refused as refused:
             self._told(call, Action.HOST.value, HIDDEN, refused.reason)
             if pin.asked or pin.ended:
                 await self._deny(call, _PROMPTS.get(refused.reason, "wrong-pin"))
             return
         self._told(call, Action.HOST.value, HIDDEN, Reason.NORMAL)
-        await promote(self._desk, call)
         await self.confirm(call, Answer("you-are-host"))
 
     def _told(self, call: RoomCall, command: str, keys: str, reason: Reason) -> None:
@@ -213,7 +194,7 @@ class Commands:
         """Tell the one who pressed that its command was done."""
         language = self._desk.language_of(call.room)
         sounds: tuple[Sound, ...] = (prompt(language, answer.text) if answer.spoken else DONE,)
-        text = self.texts.written(language, answer.text)
+        text = self._desk.voice.written(language, answer.text)
         if answer.figure is not None:
             sounds += digits(language, str(answer.figure))
             text = f"{text}: {answer.figure}"
@@ -221,7 +202,7 @@ class Commands:
 
     async def _deny(self, call: RoomCall, name: str) -> None:
         language = self._desk.language_of(call.room)
-        await self._tell(call, (DENIED, prompt(language, name)), self.texts.written(language, name))
+        await self._tell(call, (DENIED, prompt(language, name)), self._desk.voice.written(language, name))
 
     async def _tell(self, call: RoomCall, sounds: tuple[Sound, ...], text: str) -> None:
         if call.over or not call.inside:
@@ -283,7 +264,7 @@ class Commands:
 
     async def _end(self, call: RoomCall, one: Participant) -> None:
         # Not waited for: the key came by a job of one of the calls that this ends, or with the events of all media.
-        self._start(end_meeting(self._desk, call.room))
+        self._errands.run(end_meeting(self._desk, call.room))
 
     async def _host(self, call: RoomCall, one: Participant) -> Answer:
         if one.rank is Rank.HOST:
@@ -296,17 +277,12 @@ class Commands:
         return Answer("enter-pin")
 
     async def _admit(self, call: RoomCall, one: Participant) -> Answer:
-        await self._knocking().admit_next(call.room, call)
+        await self._desk.lobby.admit_first(call.room, one.name)
         return Answer("let-in", spoken=False)
 
     async def _refuse(self, call: RoomCall, one: Participant) -> Answer:
-        await self._knocking().refuse_next(call.room, call)
+        self._desk.lobby.refuse_first(call.room, one.name)
         return Answer("sent-away", spoken=False)
-
-    def _knocking(self) -> Knocking:
-        if self.knocking is None:
-            raise Refused(Reason.NO_SUCH_USER, "nobody waits")
-        return self.knocking
 
     async def _count(self, call: RoomCall, one: Participant) -> Answer:
         return Answer("participants", figure=len(call.room.participants))

@@ -17,7 +17,9 @@ from dataclasses import replace
 import structlog
 
 from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
+from gateway.ivr.voice import Voice
 from gateway.reasons import Reason, Refused
+from gateway.rooms.behaviour import Behaviour
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
@@ -26,9 +28,11 @@ from gateway.rooms.dial_lists import DialLists
 from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
-from gateway.rooms.entrance import ASKED_FOR, Entrance
+from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
+from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
+from gateway.rooms.lobby import Lobby
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -96,9 +100,11 @@ class FrontDesk:
         self.lists = DialLists(self)
         self.notices = Notices(self)
         self.commands = Commands(self)
-        self.language = "en"
-        """What is spoken where a room says nothing else."""
+        self.voice = Voice()
         self.entrance = Entrance(self)
+        self.lobby = Lobby(self)
+        self.hosts = Hosts(self)
+        self.behaviour = Behaviour(self)
         self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
@@ -159,7 +165,7 @@ class FrontDesk:
 
     def language_of(self, room: Room) -> str:
         """Return the language that a room is spoken to in."""
-        return room.settings.language or self.language
+        return self.voice.language(room.settings.language)
 
     def knows(self, id: str) -> bool:
         """Tell whether there is a room of this id or alias."""
@@ -279,7 +285,9 @@ class FrontDesk:
     async def message(self, facts: CallFacts, text: str) -> None:
         """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
         room = self.room(facts.called)
-        self.pins.admit(room, facts, facts.pin)
+        stage = room.holds_back(self.pins.admit(room, facts, facts.pin))
+        if stage is not None:
+            raise Refused(Reason.ROOM_LOCKED if stage is Stage.KNOCKING else Reason.NO_HOST)
         self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
@@ -322,12 +330,14 @@ class FrontDesk:
     async def _let_in(self, room: Room, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         """Take a call into a room; one that can be asked for its PIN is."""
         try:
-            return await self._admit(room, facts, line, decision)
+            return await self._admit(room, facts, line, decision, newcomer=True)
+        except HeldBack as held:
+            waits = held
         except Refused as refused:
             if refused.reason not in ASKED_FOR or not self.entrance.leads(facts):
                 raise
-            fault = refused.reason
-        return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, fault)
+            return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, refused.reason)
+        return await self.lobby.arrive(room, facts, line, decision, waits)
 
     async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         bridge = self.switchboard.bridge(facts, to)
@@ -338,14 +348,27 @@ class FrontDesk:
             raise
 
     async def _admit(
-        self, room: Room, facts: CallFacts, line: Line, decision: Decision, bridge: Bridge | None = None
+        self,
+        room: Room,
+        facts: CallFacts,
+        line: Line,
+        decision: Decision,
+        bridge: Bridge | None = None,
+        newcomer: bool = False,
     ) -> RoomCall:
+        """Take a call into a room. A newcomer, whom nobody called and who takes nobody's place, may have to wait.
+
+        Raises `Refused`; HeldBack.
+        """
         earlier = self._resumable.get(facts.resume) if facts.resume else None
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             self._bear()
             rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
+            stage = room.holds_back(rank) if newcomer else None
+            if stage is not None:
+                raise HeldBack(rank, stage)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         await self._open(call, decision)
         if bridge is not None:
@@ -449,6 +472,8 @@ class FrontDesk:
                     queue.get_nowait()
                 queue.put_nowait(event)
         for event in events:
+            self.lobby.take(event)
+            self.behaviour.take(event)
             self.dial_out.take(event)
             self.lists.take(event)
 

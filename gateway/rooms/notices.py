@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway.reasons import Refused
+from gateway.rooms.errands import Errands
 from gateway.rooms.room import Room
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ class Notices:
     def __init__(self, desk: FrontDesk) -> None:
         self._desk = desk
         self._timers: dict[RoomCall, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
 
     async def show(self, call: RoomCall, text: str, seconds: float = NOTICE_TIME) -> None:
         """Write a line over what somebody in a room sees."""
@@ -47,10 +46,4 @@ class Notices:
     def _take_away(self, call: RoomCall, room: Room) -> None:
         self._timers.pop(call, None)
         if room.notices.pop(call.participant_id, None) is not None:
-            task = asyncio.get_running_loop().create_task(self._direct(room))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _direct(self, room: Room) -> None:
-        with suppress(Refused):
-            await self._desk.direct(room.settings.id)
+            self._errands.run(self._desk.direct(room.settings.id))

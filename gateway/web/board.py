@@ -11,19 +11,23 @@ import asyncio
 import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
+from gateway.rooms.lobby import Place
 from gateway.rooms.model import (
+    Admitted,
+    CallFailed,
     Changed,
     DialChanged,
     Dialled,
     DialState,
     Joined,
     Left,
+    NotAdmitted,
     Participant,
     ParticipantId,
     PresenterChanged,
@@ -32,6 +36,7 @@ from gateway.rooms.model import (
     RoomEvent,
     Said,
     SpeakerChanged,
+    StandsOutside,
 )
 from gateway.rooms.room import Room
 from transcode.media import RoomId
@@ -40,6 +45,9 @@ INTERVAL = 0.1
 """Seconds between two lists of one room: 10 a second look immediate, and talking marks change far more often."""
 MAX_WAITING = 100
 """Short messages that wait for one slow browser; the oldest is dropped, the list that follows tells all that counts."""
+
+_LISTED = (Joined, Changed, Left, RoomChanged, StandsOutside, Admitted, NotAdmitted, CallFailed, DialChanged)
+"""Events that change what a room's list holds, or that of those who wait before it."""
 
 SendText = Callable[[str], Awaitable[None]]
 
@@ -56,6 +64,9 @@ class Viewer:
         self._dialled: str | None = None
         self.dialled = "[]"
         """What it was shown last of who is being called."""
+        self._door: str | None = None
+        self.door = "[]"
+        """What it was shown last of those who wait."""
         self._short: deque[str] = deque(maxlen=MAX_WAITING)
         self._said: deque[str] = deque(maxlen=MAX_HISTORY)
         self._wake = asyncio.Event()
@@ -70,6 +81,12 @@ class Viewer:
         """Put the list of who is being called before this viewer, where it is another one than it knows."""
         if dialled != self.dialled:
             self.dialled = self._dialled = dialled
+            self._wake.set()
+
+    def show_door(self, waiting: str) -> None:
+        """Put the list of those who wait before this viewer, where it is another one than it knows."""
+        if waiting != self.door:
+            self.door = self._door = waiting
             self._wake.set()
 
     def say(self, text: str) -> None:
@@ -93,6 +110,9 @@ class Viewer:
                 dialled, self._dialled = self._dialled, None
                 if dialled is not None:
                     await self._send(f'{{"type":"dialled","dialled":{dialled}}}')
+                door, self._door = self._door, None
+                if door is not None:
+                    await self._send(f'{{"type":"door","waiting":{door}}}')
                 while self._short:
                     await self._send(self._short.popleft())
                 if self._said:
@@ -141,7 +161,7 @@ class Board:
             for viewer in viewers:
                 if self._hosts(event.room, viewer.me):
                     viewer.say(failed)
-        if isinstance(event, Joined | Changed | Left | RoomChanged | DialChanged):
+        if isinstance(event, _LISTED):
             self._mark(event.room)
 
     def _mark(self, room: RoomId) -> None:
@@ -163,11 +183,19 @@ class Board:
                 viewer.show(shared_list(room, viewer.me))
             return
         shared = shared_list(room)
-        open_ = [one for one in self._desk.dial_out.told(id) if one.state in _BEING_CALLED]
-        dialled = json.dumps([_told_dialled(one) for one in open_])
+        waiting = waiting_list(self._desk.lobby.waiting(room))
+        calls = [one for one in self._desk.dial_out.told(id) if one.state in _BEING_CALLED]
+        dialled = json.dumps([_told_dialled(one) for one in calls])
         for viewer in viewers:
             viewer.show(shared)
+            viewer.show_door(waiting if self._may_admit(room, viewer.me) else "[]")
             viewer.show_dialled(dialled if self._hosts(id, viewer.me) else "[]")
+
+    @staticmethod
+    def _may_admit(room: Room, me: str) -> bool:
+        """Whether a viewer reads who waits: those who may let others in."""
+        one = room.participant(ParticipantId(me))
+        return one is not None and room.may_admit(one)
 
     def _hosts(self, id: RoomId, me: str) -> bool:
         """Whether a viewer is a host, who reads who is being called."""
@@ -222,6 +250,15 @@ def shared_list(room: Room, only: str | None = None) -> str:
     }
     people = [shown(one) for one in room.participants if only in (None, one.id)]
     return f'"room":{json.dumps(about)},"participants":{json.dumps(people)}'
+
+
+def waiting_list(places: Iterable[Place]) -> str:
+    """Return the list of those who wait before a room, as those read it who may let them in."""
+    told = (
+        {"id": one.id, "name": one.name, "protocol": one.call.facts.protocol.value, "stage": one.stage.value}
+        for one in places
+    )
+    return json.dumps(list(told))
 
 
 def shown(one: Participant) -> dict[str, Any]:

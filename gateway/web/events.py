@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import (
+    Admitted,
     CallFailed,
     CallRefused,
     Changed,
@@ -22,10 +23,12 @@ from gateway.rooms.model import (
     KeyPressed,
     Left,
     LockedOut,
+    NotAdmitted,
     PresenterChanged,
     Ringing,
     RoomChanged,
     RoomDeleted,
+    RoomEnding,
     RoomEvent,
     Said,
     SpeakerChanged,
@@ -59,8 +62,8 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    call-failed, dialled, transfer, said, key-pressed, command. The data of each is a JSON object with "room". A stream
-    that is read too slowly loses the oldest events.
+    admitted, not-admitted, call-failed, dialled, room-ending, transfer, said, key-pressed, command. The data of each is
+    a JSON object with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -130,6 +133,12 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
         case StandsOutside():
             about = {"call": event.call, "participant": event.participant, "stage": event.stage.value}
             return "outside", {**_who(event.facts), **about}
+        case Admitted():
+            return "admitted", {**_who(event.facts), **_waited(event), "by": event.by}
+        case NotAdmitted():
+            return "not-admitted", {**_who(event.facts), **_waited(event), "by": event.by, "reason": event.reason.value}
+        case RoomEnding():
+            return "room-ending", {"reason": event.reason.value, "seconds": event.seconds}
         case CallFailed():
             return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
         case TransferGoes():
@@ -145,6 +154,10 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "said", told_message(event)
         case KeyPressed():
             return "key-pressed", {"participant": event.participant, "digit": event.digit}
+
+
+def _waited(event: Admitted | NotAdmitted) -> dict[str, Any]:
+    return {"call": event.call, "participant": event.participant}
 
 
 def _who(facts: CallFacts) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gateway.rooms.model import (
     Greeting,
     HostLeaves,
     Participant,
+    Rank,
     RoomMode,
     Stage,
     WhenLocked,
@@ -152,6 +153,29 @@ class RoomChange(RoomWish):
         return self.settings(self.model_fields_set)
 
 
+class WaitingShape(Shape):
+    """Somebody who waits before a room: for a host (lobby), or for somebody to answer its knock (knocking).
+
+    id is what it will have as a participant; since is when it came.
+    """
+
+    id: str
+    call: str
+    name: str
+    stage: Stage
+    since: datetime.datetime
+    protocol: str
+    secure: bool
+    source: str
+    agent: str
+
+
+class WaitingList(Shape):
+    """Everybody who waits before a room, in the order they came."""
+
+    waiting: list[WaitingShape]
+
+
 class NewMessage(Asked):
     """A message to a room; name is who the others read that it comes from."""
 
@@ -258,9 +282,13 @@ class ParticipantDetail(ParticipantShape):
 
 
 class ParticipantChange(Asked):
-    """What is to be different of a participant; what is left out stays. muted mutes it for all, whatever it wants."""
+    """What is to be different of a participant; what is left out stays.
+
+    muted mutes it for all, whatever it wants; rank makes a host or a guest of it.
+    """
 
     muted: bool | None = None
+    rank: Rank | None = None
     name: Called | None = None
 
 

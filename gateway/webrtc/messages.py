@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.reasons import Reason, Refused
@@ -30,10 +30,10 @@ MAX_TEXT = 4_000
 """Characters of a message to the room; the room takes fewer and says how many."""
 MAX_ADDRESS = 256
 """Characters of an address to call."""
-MAX_KEY = 64
-"""Characters of the id of a participant or a dialled call."""
 MAX_TOKEN = 256
 """Characters of a resume token."""
+MAX_ID = 64
+"""Characters of the id of a participant or a dialled call."""
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -100,6 +100,21 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Decide:
+    """Let somebody in who waits before the room, or turn it away."""
+
+    participant: str
+    admitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The PIN of hosts, from somebody who is in the room or waits before it."""
+
+    pin: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """The participant leaves."""
 
@@ -109,7 +124,7 @@ class Ping:
     """Is anybody there?"""
 
 
-Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Wish | Leave | Ping
+Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Wish | Decide | Promote | Leave | Ping
 
 
 def decode(text: str | bytes) -> dict[str, Any]:
@@ -207,13 +222,16 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "dtmf": _digit,
     "say": lambda message: Say(_text(message, "text", MAX_TEXT)),
     "call": lambda message: Wish("call", _called(message)),
-    "cancel": lambda message: Wish("cancel", WantsCancelled(_text(message, "id", MAX_KEY))),
+    "cancel": lambda message: Wish("cancel", WantsCancelled(_text(message, "id", MAX_ID))),
     "move": lambda message: Wish(
-        "move", WantsMoved(_text(message, "participant", MAX_KEY), _text(message, "room", MAX_ROOM).strip())
+        "move", WantsMoved(_text(message, "participant", MAX_ID), _text(message, "room", MAX_ROOM).strip())
     ),
     "transfer": lambda message: Wish(
-        "transfer", WantsTransferred(_text(message, "participant", MAX_KEY), _address(message))
+        "transfer", WantsTransferred(_text(message, "participant", MAX_ID), _address(message))
     ),
+    "admit": lambda message: Decide(_text(message, "participant", MAX_ID), True),
+    "refuse": lambda message: Decide(_text(message, "participant", MAX_ID), False),
+    "promote": lambda message: Promote(_text(message, "pin", MAX_PIN)),
     "leave": lambda _: Leave(),
     "ping": lambda _: Ping(),
 }

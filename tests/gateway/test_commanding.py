@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import structlog
 from test_desk import House, RecordingLine, facts
 
 from gateway.calls import CallProtocol
-from gateway.reasons import Reason, Refused
+from gateway.reasons import Reason
 from gateway.rooms.call import RoomCall
 from gateway.rooms.commanding import HIDDEN
 from gateway.rooms.key_commands import PRESETS, Action
 from gateway.rooms.model import CommandGiven, KeyPressed, Rank, RoomMode, RoomSettings
-from gateway.rooms.room import Room
 from transcode.media import Layout, LegPlan, RoomId
 
 HOST_PIN = "4711"
@@ -250,34 +250,24 @@ async def test_a_sequence_that_is_no_command_is_told() -> None:
         assert house.given() == [("", "unsupported")]
 
 
-class Waiting:
-    """Somebody who waits to be let in, as long as there is somebody."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.asked: list[str] = []
-
-    async def admit_next(self, room: Room, by: RoomCall) -> None:
-        self._take("admitted")
-
-    async def refuse_next(self, room: Room, by: RoomCall) -> None:
-        self._take("refused")
-
-    def _take(self, how: str) -> None:
-        if not self.count:
-            raise Refused(Reason.NO_SUCH_USER)
-        self.count -= 1
-        self.asked.append(how)
+async def knocks(house: Meeting, name: str) -> RoomCall:
+    call = await house.desk.arrive(replace(facts(), name=name), RecordingLine())
+    await call.connected()
+    assert not call.inside
+    return call
 
 
 async def test_a_host_lets_in_and_sends_away_who_knocks() -> None:
     async with meeting() as house:
-        waiting = house.desk.commands.knocking = Waiting(2)
         host = await house.enter(host=True)
-        await house.press(host, "*1*2*1")
-        assert waiting.asked == ["admitted", "refused"]
-        assert house.given() == [("admit", "normal"), ("refuse", "normal"), ("admit", "no-such-user")]
-        assert house.plan_of(host).notice
+        await house.press(host, "*7")
+        ann, bob = await knocks(house, "Ann"), await knocks(house, "Bob")
+        await house.press(host, "*1*2")
+        await house.until(lambda: bob.over)
+        assert (ann.inside, bob.inside) == (True, False)
+        assert house.heard(host) == ["tones/confirm"]
+        await house.press(host, "*1")
+        assert house.given()[1:] == [("admit", "normal"), ("refuse", "normal"), ("admit", "no-such-user")]
 
 
 async def test_there_are_no_commands_in_an_echo_room() -> None:

@@ -18,7 +18,7 @@ from gateway.rooms.model import AutoDial, CallFailed, DialChanged, DialState, Di
 from gateway.rooms.outbound import Asker, Denied, Outbound, OutboundRule, Role
 from gateway.rooms.redialling import Tries
 from gateway.rooms.room import RINGBACK
-from transcode.media import RoomId
+from transcode.media import RoomId, Sound
 
 API = Asker(Role.API, "100")
 BOB = DialWish("user:bob", name="Bob")
@@ -220,7 +220,7 @@ async def test_the_room_is_told_why_nobody_comes_and_an_empty_one_is_not(reason:
                 assert house.plane.announced == []
                 await house.enter()
         await house.until(lambda: bool(house.plane.announced))
-        assert house.plane.announced == [("100", f"en/{prompt}")]
+        assert house.plane.announced == [("100", (Sound(f"en/{prompt}"),))]
 
 
 async def test_whom_no_rule_allows_to_be_called_is_refused_at_once_and_nothing_is_kept() -> None:

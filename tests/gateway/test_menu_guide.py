@@ -75,6 +75,7 @@ async def test_a_caller_types_room_and_pin_and_is_in() -> None:
     assert house.plane.plans[-1].title == "Welcome."
     await house.hears_all(call)
     assert house.heard == ["en/enter-room"]
+    assert house.plane.plans[-1].title == "Room number"
     assert house.seen == ("Please enter the room number, then press #.", "")
     await house.press(call, "10")
     assert house.heard == []

@@ -104,3 +104,14 @@ def _fits(recording: np.ndarray, piece: np.ndarray) -> np.ndarray:
     middle = windows.mean(axis=(1, 2))
     size = np.sqrt(np.maximum((windows**2).mean(axis=(1, 2)) - middle**2, 1e-9) * wanted.size)
     return np.einsum("nbt,tb->n", windows, wanted) / np.maximum(size, 10.0)
+
+
+def holds_music(samples: Samples, rate: int, name: str = "waiting", seconds: float = 3.0) -> bool:
+    """Tell whether a stretch of so many seconds of a piece of music stands in a recording; any one will do.
+
+    A recording of twice that length holds one of them whole, wherever in the piece it begins.
+    """
+    recording, music = _bands(_at_rate(samples, rate)), _fingerprint("music", name)
+    size = round(seconds * RATE / HOP)
+    stretches = (music[start : start + size] for start in range(0, len(music) - size + 1, size))
+    return any(_likeness(recording, stretch).max(initial=0.0) >= LIKENESS for stretch in stretches)

@@ -2,6 +2,7 @@
 
 import {Calls} from "./calls.js";
 import {Chat} from "./chat.js";
+import {Door} from "./door.js";
 import {explain, sentence} from "./messages.js";
 import {byId, dress, notice, showView, warn} from "./page.js";
 import {People} from "./people.js";
@@ -23,6 +24,7 @@ export class RoomPage {
   #calls = new Calls();
   #people = new People((one) => this.#calls.send(one));
   #chat = new Chat();
+  #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
   #settings;
   #picture = byId("picture");
   #idle = 0;
@@ -63,6 +65,7 @@ export class RoomPage {
   open(call, {room}) {
     this.#call = call;
     this.#people.clear();
+    this.#door.clear();
     this.#chat.open(call);
     this.#calls.open(call);
     this.#mutedByHost = false;
@@ -77,6 +80,8 @@ export class RoomPage {
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
     call.addEventListener("presenter", ({detail}) => this.#people.presenter(detail.participant));
+    call.addEventListener("door", ({detail}) => this.#door.show(detail));
+    call.addEventListener("undecided", ({detail}) => warn(sentence(detail.reason)));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));
     call.addEventListener("stream", ({detail}) => this.#receive(detail));
     const small = matchMedia("(max-width: 899px) and (orientation: landscape), (max-height: 500px)").matches;
@@ -100,6 +105,7 @@ export class RoomPage {
     this.#settings.close();
     this.#chat.close();
     this.#calls.close();
+    this.#door.clear();
     this.#picture.srcObject = null;
     byId("self-video").srcObject = null;
     byId("hear").hidden = byId("banner").hidden = true;
