@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk, Floor
+from gateway.calls import Call, CallFacts, Desk, Floor, KeyWay
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_facts import picture_limit, source
@@ -116,7 +116,7 @@ class H323Line:
             case events.FastStartAnswered(channels):
                 self._fast_started(channels)
             case events.KeypadPressed(keys):
-                self._press_all(keys, KEY_TIME)
+                self._press_all(keys, KEY_TIME, KeyWay.KEYPAD)
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
@@ -137,9 +137,10 @@ class H323Line:
     def _control(self, event: control.ControlEvent) -> None:
         sessions = self.sessions
         match event:
-            case control.Keys(keys, duration, update):
+            case control.Keys(keys, duration, update, signal):
                 if not update:
-                    self._press_all(keys, duration or KEY_TIME)
+                    way = KeyWay.SIGNAL if signal else KeyWay.ALPHANUMERIC
+                    self._press_all(keys, duration or KEY_TIME, way)
             case control.KeyFrameAsked(number):
                 role = None if sessions is None else sessions.role_of(number)
                 self._do(lambda: self._send_key_frame(role))
@@ -389,14 +390,14 @@ class H323Line:
         await self.call.offer(self._wanted)
         await self.call.accept(self.sessions.remote())
 
-    def _press_all(self, keys: str, duration: int) -> None:
+    def _press_all(self, keys: str, duration: int, way: KeyWay) -> None:
         for key in keys:
             if key != "!":  # a hook flash means nothing to a room
-                self._do(lambda key=key: self._press(key, duration))  # type: ignore[misc]
+                self._do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]
 
-    async def _press(self, key: str, duration: int) -> None:
+    async def _press(self, key: str, duration: int, way: KeyWay) -> None:
         if self.call is not None:
-            await self.call.dtmf(key, duration)
+            await self.call.dtmf(key, duration, way)
 
     async def _send_key_frame(self, role: Role | None) -> None:
         if self.call is not None:
