@@ -29,7 +29,7 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings, Stage
-from gateway.sip_parts import sip_accounts, sip_media, sip_samples, trunk_samples
+from gateway.sip_parts import QOPS, sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from sip.accounts import AccountsUnfit
@@ -207,6 +207,7 @@ class House:
                 domain=sip.domain,
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
+                qops=QOPS[sip.auth_int],
                 accounts=accounts,
                 trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),

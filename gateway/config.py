@@ -95,7 +95,8 @@ class SipOffer(Section):
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
-    realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
+    realm is what accounts' passwords are hashed with, digests which algorithms are offered, auth_int whether they cover
+    the bodies of requests too. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
     client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
     servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
@@ -110,6 +111,7 @@ class Sip(Section):
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
+    auth_int: Literal["off", "offer", "require"] = "off"
     authenticate: Literal["off", "registered", "all"] = "off"
     srtp: SipSrtp = SipSrtp()
     offer: SipOffer = SipOffer()
