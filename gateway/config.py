@@ -120,7 +120,7 @@ class Sip(Section):
     messages: Literal["off", "participants", "accounts"] = "participants"
     send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
+    _off = field_validator("authenticate", "auth_int", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
