@@ -25,8 +25,10 @@ from gateway.rooms.model import (
     WhenLocked,
 )
 from transcode.events import FormatsChanged
-from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
+from transcode.media import Kind, LegId, LegPlan, Role, Sound, ViewPlan
 
+RINGBACK = (Sound("tones/ringback"),)
+"""What one who is alone hears while somebody is being called into the room."""
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
 
@@ -45,6 +47,10 @@ class Room:
         """What those read who may let others in."""
         self.chat = Chat(settings.id)
         self.floor = PresentationFloor()
+        self.rings = False
+        """Whether somebody is being called into it."""
+        self.notices: dict[ParticipantId, str] = {}
+        """What is written over somebody's picture."""
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -123,6 +129,7 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        self.notices.pop(id, None)
         if not self._participants:
             self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
@@ -206,7 +213,8 @@ class Room:
                 heard=not one.muted,
                 seen=not one.camera_off,
                 layout=None,
-                notice=self.notice if self._reads_notice(one) else "",
+                notice=self.notices.get(one.id) or (self.notice if self._reads_notice(one) else ""),
+                slides=one.sees_slides,
             )
             for one in self._participants.values()
         )
@@ -215,6 +223,10 @@ class Room:
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
         echo = self.settings.apart
+        rings = self.rings and not echo and len(self._participants) == 1
+        background = RINGBACK if rings else ()
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
-        return ViewPlan(legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter)
+        return ViewPlan(
+            legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter, background=background
+        )

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from gateway.config_calling import AutoDialConfig, CommandsConfig, DialList, written_commands
 from gateway.rooms.chat import MAX_LENGTH
-from gateway.rooms.model import Formats, Greeting, HostLeaves, Participant, Rank, RoomMode, Stage, WhenLocked
+from gateway.rooms.dial_out import DialWish
+from gateway.rooms.model import (
+    Dialled,
+    DialState,
+    Formats,
+    Greeting,
+    HostLeaves,
+    Participant,
+    Rank,
+    RoomMode,
+    Stage,
+    WhenLocked,
+)
+from gateway.rooms.redialling import LONGEST_PAUSE, MAX_RETRIES, PAUSE, SHORTEST_PAUSE, Tries
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
 from transcode.interface import LegStatistics
@@ -79,6 +94,8 @@ class RoomShape(Shape):
     idle_timeout: int
     entry: Greeting
     language: str
+    commands: dict[str, str] | None
+    auto_dial: tuple[AutoDialConfig, ...]
     participants: int
     waiting: int
     speaker: str | None
@@ -109,6 +126,17 @@ class RoomWish(Asked):
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
     language: Tongue = ""
+    commands: CommandsConfig | None = None
+    auto_dial: DialList = ()
+
+    def settings(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return fields as the desk knows them, all of them where none are named."""
+        found = {name: getattr(self, name) for name in (type(self).model_fields if names is None else names)}
+        if found.get("commands") is not None:
+            found["commands"] = self.commands.table() if self.commands is not None else None
+        if "auto_dial" in found:
+            found["auto_dial"] = tuple(one.entry() for one in self.auto_dial)
+        return found
 
 
 class NewRoom(RoomWish):
@@ -122,7 +150,7 @@ class RoomChange(RoomWish):
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return self.settings(self.model_fields_set)
 
 
 class WaitingShape(Shape):
@@ -265,10 +293,61 @@ class ParticipantChange(Asked):
 
 
 class Invitation(Asked):
-    """Whom to call, as an address that the gateway can dial; name is what the others read of it."""
+    """Whom to call, as an address that the gateway can dial; name is what the others read of it.
+
+    trunk is what it goes through, where the rules allow several. wait: whether the answer comes when the call was taken
+    or failed, or at once. retries are further tries after busy, no answer and the like, with so many seconds of pause.
+    keep_connected: called again whenever the call is lost, until somebody ends it or the room is empty.
+    """
 
     target: Address
     name: Name = ""
+    trunk: Annotated[str, Field(max_length=64)] = ""
+    wait: bool = True
+    retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = 0
+    pause: Annotated[float, Field(ge=SHORTEST_PAUSE, le=LONGEST_PAUSE)] = PAUSE
+    keep_connected: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Invitation:
+        if self.retries and self.keep_connected:
+            raise ValueError("who is to be kept connected is tried without a bound: retries has no meaning")
+        return self
+
+    def wish(self) -> DialWish:
+        """Return what is wished."""
+        return DialWish(self.target, self.trunk, self.name, Tries(self.retries, self.pause, self.keep_connected))
+
+
+class DialledShape(Shape):
+    """A call that was asked for, from then until some minutes after its end.
+
+    state is dialling, ringing, answered (call and participant say which), waiting (for another try, at next_try),
+    failed, cancelled or ended. reason, and message in words, say why the last try failed or the call ended. number
+    counts tries, tries is how many there are at most, null: no bound. by is who asked: api, host, or house for a list.
+    """
+
+    id: str
+    room: str
+    target: str
+    name: str
+    by: str
+    state: DialState
+    since: datetime.datetime
+    number: int
+    tries: int | None
+    keep_connected: bool
+    reason: str | None
+    message: str | None
+    call: str | None
+    participant: str | None
+    next_try: datetime.datetime | None
+
+
+class DialledList(Shape):
+    """Calls that were asked for, in that order."""
+
+    dialled: list[DialledShape]
 
 
 class Transfer(Asked):
@@ -389,11 +468,34 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         idle_timeout=settings.idle_timeout,
         entry=settings.entry,
         language=settings.language,
+        commands=written_commands(settings.commands),
+        auto_dial=tuple(AutoDialConfig.of(entry) for entry in settings.auto_dial),
         participants=len(room.participants),
         waiting=waiting,
         speaker=room.speaker,
         presenter=room.floor.holder,
         source=source,
+    )
+
+
+def dialled_shape(one: Dialled) -> DialledShape:
+    """Return a dialled call as the API tells it."""
+    return DialledShape(
+        id=one.id,
+        room=one.room,
+        target=one.target,
+        name=one.name,
+        by=one.by,
+        state=one.state,
+        since=moment(one.since),
+        number=one.number,
+        tries=one.tries,
+        keep_connected=one.keep_connected,
+        reason=None if one.reason is None else one.reason.value,
+        message=None if one.reason is None else one.reason.text,
+        call=one.call,
+        participant=one.participant,
+        next_try=None if one.due is None else moment(one.due),
     )
 
 
