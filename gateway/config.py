@@ -27,6 +27,7 @@ from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
+from transcode.settings import Suppression
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
@@ -143,6 +144,9 @@ class H323(Section):
     through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
+
+    traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
+    multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
 
     signalling: OptionalPort = 1720
@@ -164,6 +168,8 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    traversal: bool = True
+    multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
 
@@ -179,6 +185,15 @@ class Web(Section):
     key: Path | None = None
     sip: bool = True
     sip_origins: tuple[Origin, ...] = ()
+
+
+class Audio(Section):
+    """How sound is made pleasant: speakers brought to one level, steady noise taken out of phones' or everybody's."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
+
+    _off = field_validator("noise_suppression", mode="before")(_off)
 
 
 class Media(Section):
@@ -300,6 +315,7 @@ class Config(BaseSettings):
     h323: H323 = H323()
     web: Web = Web()
     media: Media = Media()
+    audio: Audio = Audio()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
         RoomConfig(id="100", name="Everyone"),

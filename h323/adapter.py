@@ -25,6 +25,8 @@ from h323.adapter_conference import Conferences, RoomWatch
 from h323.adapter_config import H323Config
 from h323.adapter_facts import call_bandwidth, call_facts, source
 from h323.adapter_ras import Plan, Ras
+from h323.adapter_traversal import Doors
+from h323.h460.call import CallTraversal, Role
 from h323.q931 import Type
 from h323.signalling import events
 from h323.signalling.aliases import Dialled, read_dialled
@@ -100,6 +102,8 @@ class H323Adapter:
         self._reference = self._rng.randrange(1, MAX_REFERENCE)
         self._idle = asyncio.Event()
         self.ras = Ras(config, self._rng, plan, self._drop_call)
+        self._doors = Doors(self)
+        self.ras.send, self.ras.summoned = self._doors.send_ras, self._doors.summoned
 
     # life
 
@@ -141,6 +145,7 @@ class H323Adapter:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), STOP_TIME)
         await self.ras.stop()
+        await self._doors.stop()
         await self._conferences.stop()
         for listener in self._listeners:
             await listener.stopListening().asFuture(self._loop)
@@ -164,6 +169,7 @@ class H323Adapter:
             **self._limits.counters,
             **self._counters,
             **self.ras.counters(),
+            **self._doors.counters(),
             "calls": len(self._legs),
             "connections": self._limits.open,
         }
@@ -198,6 +204,8 @@ class H323Adapter:
             self._guard(leg, lambda now: leg.line.core.receive(signal, now))
         elif signal.kind is Type.SETUP and not signal.from_callee:
             self._setup(connection, signal)
+        elif self._doors.take(connection, signal):
+            pass
         elif signal.kind not in (Type.RELEASE_COMPLETE, Type.STATUS):
             self.count("stray_messages")
             self._release(connection, signal, Reason.BAD_REQUEST)
@@ -207,7 +215,10 @@ class H323Adapter:
         if self._stopping or len(self._legs) >= MAX_CALLS or calls >= MAX_CALLS_OF_CONNECTION:
             self._release(connection, signal, Reason.SHUTDOWN if self._stopping else Reason.OVERLOAD)
             return
-        core = H323Call(signal.reference, self._local, self._codec, self._rng, self._config.tunnelling)
+        traversal = CallTraversal(serves=self._config.ras.traversal, uses=self.ras.traverses)
+        core = H323Call(
+            signal.reference, self._local, self._codec, self._rng, self._config.tunnelling, traversal=traversal
+        )
         leg = self._keep(H323Line(self, core), connection, ours=False)
         self._guard(leg, lambda now: core.receive(signal, now))
 
@@ -218,6 +229,7 @@ class H323Adapter:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone: that of calls, or the separate one of a call's H.245."""
+        self._doors.closed(connection)
         for leg in tuple(self._legs.values()):
             if leg.connection is connection:
                 self._guard(leg, leg.line.core.closed)
@@ -304,7 +316,7 @@ class H323Adapter:
         connection, leg.connection = leg.connection, None
         for key in [key for key, one in self._calls.items() if one is leg]:
             del self._calls[key]
-        if connection is not None and not any(key[0] is connection for key in self._calls):
+        if connection is not None and not connection.kept and not any(key[0] is connection for key in self._calls):
             connection.close()
 
     def over(self, line: H323Line) -> None:
@@ -327,6 +339,11 @@ class H323Adapter:
         """End a call because the gatekeeper wants it."""
         for line in [one for one in self._legs if one.core.facts.call == call]:
             line.drop(Reason.HUNG_UP_BY_HOST, "by the gatekeeper")
+
+    def peer_host(self, line: H323Line) -> str:
+        """Return the IP literal that a call's signalling comes from."""
+        connection = self._legs[line].connection
+        return "" if connection is None else connection.peer.host
 
     def advertised(self, line: H323Line) -> str:
         """Return the IP literal that a call's peer is to send to."""
@@ -382,11 +399,24 @@ class H323Adapter:
         address, alias = route.address, route.alias
         try:
             name = dialled.host.partition(":")[0] or address.host
-            connection = await self._connect(address, client_context(name, None) if secure else None)
+            if route.hidden:
+                connection = await self._doors.summon(address, call)
+            else:
+                connection = await self.connect(address, client_context(name, None) if secure else None)
         except BaseException:
             self.ras.over(call)
             raise
-        core = H323Call(reference, self._local, self._codec, self._rng, self._config.tunnelling)
+        role = Role.SERVER if route.hidden else Role.CLIENT if self.ras.traverses else Role.NONE
+        if role is Role.CLIENT:
+            self._doors.keep_open(connection)
+        core = H323Call(
+            reference,
+            self._local,
+            self._codec,
+            self._rng,
+            self._config.tunnelling,
+            traversal=CallTraversal(role),
+        )
         line = H323Line(self, core)
         self._keep(line, connection, ours=True)
         facts = replace(
@@ -401,14 +431,14 @@ class H323Adapter:
             called_aliases=(alias,) if alias else (),
             called_number=alias if alias.isdigit() else "",
             display=display or self._config.display,
-            called_address=address,
+            called_address=None if route.hidden else address,
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
             conference=conference,
             call=call,
             bandwidth=call_bandwidth(wanted, self._config.bandwidth),
         )
         try:
-            return await line.place(facts, setup, wanted, self._config.fast_start)
+            return await line.place(facts, setup, wanted, self._config.fast_start and role is Role.NONE)
         except BaseException:
             self.ras.over(call)
             raise
@@ -418,7 +448,8 @@ class H323Adapter:
         self._reference = self._reference % MAX_REFERENCE + 1
         return self._reference
 
-    async def _connect(self, address: Address, context: Any = None) -> Connection:
+    async def connect(self, address: Address, context: Any = None) -> Connection:
+        """Open a signalling connection. Raises `Refused`."""
         made: asyncio.Future[Connection] = self._loop.create_future()
 
         def opened(connection: Connection) -> None:
@@ -450,6 +481,8 @@ class _ControlReceiver:
             return
         connection.used()
         leg.control = connection
+        if leg.line.core.traversal.connects:
+            self._adapter._doors.keep_open(connection)
         self._adapter._guard(leg, leg.line.core.control_connected)
 
     def failed(self, detail: str) -> None:

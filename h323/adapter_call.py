@@ -26,6 +26,8 @@ from h323.describe.channels import read_answer, read_request
 from h323.describe.fast_start import read_chosen
 from h323.h245 import events as control
 from h323.h450 import decline
+from h323.h460.call import Role as TraversalRole
+from h323.h460.media import MediaWays
 from h323.presenting import Slides
 from h323.sessions import Sessions
 from h323.signalling import events
@@ -61,6 +63,9 @@ class LineOwner(Protocol):
 
     def advertised(self, line: H323Line) -> str:
         """Return the IP literal that the peer is to send to."""
+
+    def peer_host(self, line: H323Line) -> str:
+        """Return the IP literal that the call's signalling comes from."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
@@ -284,8 +289,9 @@ class H323Line:
             return
         sessions = await self._open(self.call)
         answer_keys(self.core, sessions)
-        # What fast start opens has no keys: encrypted media start slowly.
-        proposals = () if sessions.security.active else self.core.facts.fast_start
+        # What fast start opens has no keys and no way through a translator: such media start slowly.
+        slow = sessions.security.active or sessions.ways.role is not TraversalRole.NONE
+        proposals = () if slow else self.core.facts.fast_start
         chosen = sessions.choose(proposals, self.core.writable) if proposals else []
         for one in chosen:
             self.core.control.adopt(one.facts.number, one.answer, one.ours)
@@ -299,7 +305,8 @@ class H323Line:
     async def _open(self, call: Call) -> Sessions:
         local = await call.offer(self._wanted)
         picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
-        sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture)
+        ways = MediaWays(self.core.traversal, self._owner.peer_host(self))
+        sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture, ways)
         self.slides = Slides(self.core.control, sessions, self)
         early, self._early = self._early, []
         for event in early:

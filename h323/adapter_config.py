@@ -20,6 +20,9 @@ class RasConfig:
     host[:port] of other zones' gatekeepers.
 
     As somebody else's endpoint: aliases and prefixes are what we register, user and password prove it.
+
+    traversal (H.460.17, .18, .19): as a gatekeeper we serve endpoints behind translators; as an endpoint we ask to be
+    served.
     """
 
     gatekeeper: str = "off"
@@ -37,6 +40,7 @@ class RasConfig:
     prefixes: tuple[str, ...] = ()
     user: str = ""
     password: str = field(default="", repr=False)
+    traversal: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ class Plane:
             (settings.low, settings.high),
             settings.public_address,
             self._emit,
+            settings.multiplex_port,
         )
         self._lag.start()
         # A full collection of a heap with thousands of packets stops the loop for longer than a tick may wait; what is
@@ -185,7 +186,7 @@ class Plane:
     def _room(self, id: RoomId) -> Conference:
         conference = self._rooms.get(id)
         if conference is None:
-            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds)
+            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds, self._settings.audio)
         return conference
 
     def _leg(self, id: LegId) -> Leg:

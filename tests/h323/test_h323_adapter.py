@@ -408,7 +408,7 @@ async def test_a_connection_that_breaks_ends_the_call(adapter: H323Adapter, desk
 async def test_a_peer_that_ends_the_session_and_says_no_more_is_released(
     adapter: H323Adapter, desk: FakeDesk, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("h323.signalling.call.LEAVE_TIME", 0.1)
+    monkeypatch.setattr("h323.signalling.call_control.LEAVE_TIME", 0.1)
     call = await connected(peer, desk)
     peer.say(("command", ("endSessionCommand", ("disconnect", None))))
     await peer.told("endSessionCommand")

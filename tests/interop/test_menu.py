@@ -14,7 +14,7 @@ import marks
 import pytest
 from peers.ours323 import Terminal323
 from peers.pjsua import Pjsua
-from spoken import heard_prompts
+from recognising import heard_prompts
 from starting import StartGateway
 
 from gateway.bench import clip
@@ -42,7 +42,7 @@ async def until_heard(hear: Hear, *wanted: str) -> None:
         await asyncio.sleep(0.25)
         samples, rate = await hear()
         language = wanted[-1].partition("/")[0]
-        heard = [f"{language}/{name}" for name in heard_prompts(samples, rate, language, PROMPTS)]
+        heard = [one.name for one in heard_prompts((samples, rate), [f"{language}/{name}" for name in PROMPTS])]
 
 
 async def until_outside(gateway: GatewayProcess, name: str, stage: str, room: str = "") -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 from sip_pair import Pair, Side
 
 from gateway.reasons import Reason
+from sip.config import BASIC_METHODS
 from sip.events import (
     AckReceived,
     Answered,
@@ -21,13 +23,19 @@ from sip.events import (
     Refreshed,
     ReinviteAnswered,
     ReinviteReceived,
+    RequestReceived,
+    Resubscribed,
+    SubscriptionEnded,
+    SubscriptionId,
     Transport,
     UpdateAnswered,
     UpdateReceived,
     UpdateRejected,
 )
+from sip.subscriptions import FRAGMENT, fragment
 
 FLOWS_A_SEED = 12
+METHODS = (*BASIC_METHODS, "REFER", "NOTIFY", "MESSAGE")
 SEEDS = range(7000, 7025)
 
 
@@ -45,6 +53,7 @@ class Agent:
         self.early: dict = {}
         self.given_up: set = set()
         self.offered: dict = {}
+        self.referred: list[SubscriptionId] = []
 
     def did(self, done: bool, session) -> bool:
         """Check that something was done, unless the call ended a moment ago, of which we only hear now."""
@@ -59,6 +68,11 @@ class Agent:
     def holds(self) -> list:
         """Return offer and answer of each call that stands."""
         return sorted(self.agreed[session] for session in self.up)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an offer is under way, or something was not heard of yet."""
+        return self.seen < len(self.side.events) or any(map(self.side.stack.busy, self.up))
 
     def body(self) -> bytes:
         self.count += 1
@@ -112,6 +126,12 @@ class Agent:
             self.agreed[event.session] = (self.offered.pop(event.session), event.response.body)
         elif isinstance(event, (InfoReceived, OptionsReceived)):
             assert stack.respond(event.request_id, 200, now)
+        elif isinstance(event, RequestReceived):
+            self.on_request(event)
+        elif isinstance(event, SubscriptionEnded):
+            self.referred = [one for one in self.referred if one != event.subscription]
+        elif isinstance(event, Resubscribed):
+            raise AssertionError("nobody subscribes, and so little is told of a REFER that none of it is dropped")
         elif isinstance(event, Ended):
             self.ended.append(event.session)
             self.live.discard(event.session)
@@ -134,11 +154,30 @@ class Agent:
         else:
             self.answer(event.session, event.request.body)
 
+    def on_request(self, event: RequestReceived) -> None:
+        stack, now = self.side.stack, self.pair.now
+        if event.request.method == "REFER" and self.rng.random() < 0.7:
+            subscription = stack.subscribe(event.request_id, now)
+            assert subscription is not None
+            self.referred.append(subscription)
+            stack.notify(subscription, fragment(100, "Trying"), now, FRAGMENT)
+        else:
+            assert stack.respond(event.request_id, 200 if event.request.method == "MESSAGE" else 403, now)
+
+    def tell_how_it_went(self) -> None:
+        """Say how what the peer referred us to ended; it may be gone meanwhile."""
+        for subscription in self.referred:
+            self.side.stack.notify(subscription, fragment(200, "OK"), self.pair.now, FRAGMENT, end="noresource")
+        self.referred.clear()
+
     def answer(self, session, offer: bytes) -> None:
         early = self.early.get(session)
         body = early or self.body()
-        if self.side.stack.accept(session, body, self.pair.now) and early is None:
-            self.note(session, offer, body)
+        if self.side.stack.accept(session, body, self.pair.now):
+            replaced = next(one.replaces for one in self.side.of(InviteReceived) if one.session == session)
+            self.given_up.add(replaced)  # the stack hangs it up
+            if early is None:
+                self.note(session, offer, body)
 
     def on_provisional(self, event: Provisional) -> None:
         body = event.response.body
@@ -170,10 +209,15 @@ class Agent:
             self.note(event.session, event.request.body, body)
 
     def invite(self) -> None:
+        """Call the other side, at times in the place of a call that is up."""
         body = self.body() if self.rng.random() < 0.7 else b""
         other = self.pair.other(self.side)
         uri = f"sip:100@{other.address[0]}"
-        session = self.side.stack.invite(self.pair.target(other), uri, "sip:x@y", self.pair.now, body)
+        named = self.side.stack.replaces(self.rng.choice(sorted(self.up))) if self.up else None
+        replacing = [("Replaces", str(named))] if named is not None and self.rng.random() < 0.7 else []
+        session = self.side.stack.invite(
+            self.pair.target(other), uri, "sip:x@y", self.pair.now, body, headers=replacing
+        )
         self.live.add(session)
         self.offered[session] = body
 
@@ -196,9 +240,15 @@ class Agent:
             body = self.body()
             if stack.update(session, body, now):
                 self.offered[session] = body
-        elif choice < 0.85:
+        elif choice < 0.77:
             stack.info(session, "application/dtmf", b"1", now)
-        elif choice < 0.93:
+        elif choice < 0.8:
+            stack.message(session, "text/plain", b"hello", now)
+        elif choice < 0.88:
+            stack.refer(session, "sip:somebody@example.org", now)
+        elif choice < 0.91:
+            self.tell_how_it_went()
+        elif choice < 0.96:
             self.given_up.add(session)
             stack.hang_up(session, self.rng.choice([Reason.NORMAL, Reason.ROOM_CLOSED, Reason.BUSY]), now)
 
@@ -222,6 +272,13 @@ def flow(pair: Pair, rng: random.Random) -> None:
     run(5)
     pair.loss = 0.0
     run(75)
+    for agent in agents:
+        agent.tell_how_it_went()
+    run(5)
+    for _ in range(100):
+        if not any(agent.busy for agent in agents):
+            break
+        run(0.2)  # a session is being refreshed at this very moment
     alice, bob = agents
     assert len(alice.up) == len(bob.up), "one side thinks that a call stands, the other not"
     assert alice.holds() == bob.holds(), "the sides hold different descriptions"
@@ -239,8 +296,8 @@ def flow(pair: Pair, rng: random.Random) -> None:
     assert pair.empty(), (pair.alice.stack.sizes(), pair.bob.stack.sizes())
 
 
-def random_flow(seed: int, number: int, transport: Transport = Transport.UDP) -> None:
-    """Run one flow over a network, with session timers and methods, all of them by chance."""
+def random_flow(seed: int, number: int, transport: Transport = Transport.UDP) -> Counter[str]:
+    """Run one flow over a network, with session timers and methods, all of them by chance. Returns what happened."""
     print(f"seed {seed}, flow {number}")
     rng = random.Random(seed * 10_000 + number)
     loss, doubling = rng.choice([0.0, 0.05, 0.2]), rng.choice([0.0, 0.1, 0.3])
@@ -249,11 +306,18 @@ def random_flow(seed: int, number: int, transport: Transport = Transport.UDP) ->
         loss = doubling = 0.0
         delay = rng.choice([(0.001, 0.001), (0.1, 0.1), (0.4, 0.4)])
     config: dict[str, object] = {"session_expires": rng.choice([90, 90, 1800])}
+    config["methods"] = METHODS
     if rng.random() < 0.2:
         config["methods"] = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK")
     if rng.random() < 0.2:
         config["supported"] = rng.choice([(), ("100rel",), ("timer",)])
-    flow(Pair(rng.randrange(2**32), loss, doubling, delay, transport, **config), rng)
+    pair = Pair(rng.randrange(2**32), loss, doubling, delay, transport, **config)
+    flow(pair, rng)
+    happened = Counter(type(event).__name__ for side in (pair.alice, pair.bob) for event in side.events)
+    for side in (pair.alice, pair.bob):
+        happened.update(side.stack.counters())
+    replaced = [event for side in (pair.alice, pair.bob) for event in side.of(InviteReceived) if event.replaces]
+    return happened + Counter({"replacing": len(replaced), "flows": 1})
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -272,5 +336,18 @@ def test_random_calls_over_tcp_end_in_agreement_and_leave_nothing_over(seed: int
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [8000, 8001, 8002, 8003])
 def test_ten_thousand_random_calls_end_in_agreement_and_leave_nothing_over(seed: int) -> None:
+    happened: Counter[str] = Counter()
     for number in range(2_500):
-        random_flow(seed, number)
+        happened += random_flow(seed, number)
+    print(f"seed {seed}: " + ", ".join(f"{name} {count}" for name, count in sorted(happened.items())))
+    assert happened["flows"] == 2_500
+    assert not [name for name in HAPPENS if happened[name] < 20], "what is to be tried is hardly tried"
+
+
+HAPPENS = (
+    *("InviteReceived", "Answered", "Rejected", "Cancelled", "ByeReceived", "replacing", "Refreshed"),
+    *("ReinviteAnswered", "ReinviteRejected", "UpdateAnswered", "UpdateRejected", "PrackReceived"),
+    *("ReferAnswered", "ReferProgress", "InfoAnswered", "MessageAnswered"),
+    *("refused.481", "refused.487", "refused.491", "refused.500", "dropped.ack", "dropped.provisional"),
+)
+"""What each quarter of the ten thousand flows must have seen: hold and resume are re-INVITEs and UPDATEs here."""
