@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -33,6 +33,7 @@ from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
 from gateway.rooms.lobby import Lobby
+from gateway.rooms.media_events import hear_media
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -54,22 +55,7 @@ from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
-from transcode.events import (
-    CameraAsked,
-    CandidateFound,
-    Connected,
-    Dtmf,
-    Failed,
-    FormatsChanged,
-    KeyFrameWanted,
-    MediaEvent,
-    Played,
-    Sharing,
-    Silent,
-    Speaker,
-    Talking,
-    Text,
-)
+from transcode.events import MediaEvent, Speaker, Talking
 from transcode.interface import MediaPlane
 from transcode.media import LegId, RoomId
 
@@ -506,48 +492,8 @@ class FrontDesk:
             self.publish(changed)
             return
         call = self._legs.get(event.leg)
-        handler = _HANDLERS.get(type(event))
-        if call is not None and handler is not None:
-            await handler(self, call, event)
-
-    async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
-        await call.key(event.digit, event.duration, event.source)
-
-    async def _played(self, call: RoomCall, event: Played) -> None:
-        if call.visitor is not None:
-            call.visitor.played(event.number)
-
-    async def _wrote(self, call: RoomCall, event: Text) -> None:
-        try:
-            await call.wrote(event.text)
-        except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
-            log.debug("message_refused", call=call.id, reason=refused.reason.value)
-
-    async def _camera(self, call: RoomCall, event: CameraAsked) -> None:
-        await self.cameras.asked(call, event.action)
-
-    async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
-        await call.line.request_key_frame(event.stream)
-
-    async def _failed(self, call: RoomCall, event: Failed) -> None:
-        log.warning("media_failed", call=call.id, reason=event.reason.value, detail=event.detail)
-        await call.hang_up(event.reason)
-
-    async def _silent(self, call: RoomCall, event: Silent) -> None:
-        if 0 < self.rules.no_media_timeout <= event.seconds:
-            await call.hang_up(Reason.NO_MEDIA)
-
-    async def _candidate(self, call: RoomCall, event: CandidateFound) -> None:
-        await call.line.local_candidate(event.stream, event.candidate)
-
-    async def _formats(self, call: RoomCall, event: FormatsChanged) -> None:
-        self.publish(call.room.formats(event))
-
-    async def _shares(self, call: RoomCall, event: Sharing) -> None:
-        await self.presenting.shares(call, event.sharing)
-
-    async def _flowing(self, call: RoomCall, event: Connected) -> None:
-        log.info("media_connected", call=call.id, stream=event.stream)
+        if call is not None:
+            await hear_media(self, call, event)
 
     # What calls tell
 
@@ -574,18 +520,3 @@ class FrontDesk:
     def pressed(self, call: RoomCall, digit: str) -> None:
         """A participant pressed a key."""
         self.publish([KeyPressed(call.room.settings.id, call.participant_id, digit)])
-
-
-_HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
-    Dtmf: FrontDesk._pressed,
-    Played: FrontDesk._played,
-    CameraAsked: FrontDesk._camera,
-    KeyFrameWanted: FrontDesk._key_frame,
-    Failed: FrontDesk._failed,
-    Silent: FrontDesk._silent,
-    CandidateFound: FrontDesk._candidate,
-    FormatsChanged: FrontDesk._formats,
-    Connected: FrontDesk._flowing,
-    Text: FrontDesk._wrote,
-    Sharing: FrontDesk._shares,
-}
