@@ -26,6 +26,7 @@ from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
 from gateway.rooms.model import Greeting, HostLeaves, RoomMode, WhenLocked
 from transcode.media import Layout, SrtpPolicy
+from transcode.settings import Suppression
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Port | None
@@ -93,7 +94,8 @@ class SipOffer(Section):
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
-    realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
+    realm is what accounts' passwords are hashed with, digests which algorithms are offered, auth_int whether they cover
+    the bodies of requests too. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
     client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
     servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
@@ -108,6 +110,7 @@ class Sip(Section):
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
+    auth_int: Literal["off", "offer", "require"] = "off"
     authenticate: Literal["off", "registered", "all"] = "off"
     srtp: SipSrtp = SipSrtp()
     offer: SipOffer = SipOffer()
@@ -116,7 +119,7 @@ class Sip(Section):
     messages: Literal["off", "participants", "accounts"] = "participants"
     send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
+    _off = field_validator("auth_int", "authenticate", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
@@ -192,6 +195,15 @@ class Web(Section):
     key: Path | None = None
     sip: bool = True
     sip_origins: tuple[Origin, ...] = ()
+
+
+class Audio(Section):
+    """How sound is made pleasant: speakers brought to one level, steady noise taken out of phones' or everybody's."""
+
+    levelling: bool = True
+    noise_suppression: Suppression = Suppression.OFF
+
+    _off = field_validator("noise_suppression", mode="before")(_off)
 
 
 class Media(Section):
@@ -310,6 +322,7 @@ class Config(BaseSettings):
     h323: H323 = H323()
     web: Web = Web()
     media: Media = Media()
+    audio: Audio = Audio()
     storage: Storage = Storage()
     rooms: Annotated[tuple[RoomConfig, ...], Field(max_length=MAX_ROOMS)] = (
         RoomConfig(id="100", name="Everyone"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SoundsEnded, SpeakerChanged
 from transcode.audio.player import Voice
 from transcode.audio.sounds import SoundLibrary
-from transcode.events import Dtmf, MediaEvent, Played, Speaker, Talking
+from transcode.events import Dtmf, KeySource, MediaEvent, Played, Speaker, Talking
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
@@ -23,6 +23,7 @@ from transcode.media import (
 )
 from transcode.payload.formats import packetizer
 from transcode.payload.interface import MTU, Packetizer
+from transcode.settings import AudioSettings
 from transcode.video.mixer import VideoMixer
 from transcode.video.pool import WorkerPool
 
@@ -35,12 +36,19 @@ _SLOW = frozenset({Codec.H263, Codec.H263P, Codec.H261})
 class Conference:
     """A room as the media plane knows it."""
 
-    def __init__(self, id: RoomId, pool: WorkerPool, emit: Callable[[MediaEvent], None], sounds: SoundLibrary) -> None:
+    def __init__(
+        self,
+        id: RoomId,
+        pool: WorkerPool,
+        emit: Callable[[MediaEvent], None],
+        sounds: SoundLibrary,
+        audio: AudioSettings,
+    ) -> None:
         self.id = id
         self.pool = pool
         self.sounds = sounds
         self.clock = time.monotonic
-        self.mixer = Mixer()
+        self.mixer = Mixer(audio)
         self.video = VideoMixer(id, pool)
         self._cutting = pool.strand()
         self.legs: set[LegId] = set()
@@ -111,8 +119,8 @@ class Conference:
                 case SpeakerChanged(leg=leg):
                     self.video.speaker(leg)
                     self._emit(Speaker(self.id, leg))
-                case KeyPressed(leg=leg, digit=digit, duration=duration):
-                    self._emit(Dtmf(leg, digit, duration))
+                case KeyPressed(leg=leg, digit=digit, duration=duration, by_tone=by_tone):
+                    self._emit(Dtmf(leg, digit, duration, KeySource.TONE if by_tone else KeySource.EVENT))
                 case SoundsEnded(leg=leg, number=number):
                     self._emit(Played(leg, number))
 

@@ -186,7 +186,7 @@ class Plane:
     def _room(self, id: RoomId) -> Conference:
         conference = self._rooms.get(id)
         if conference is None:
-            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds)
+            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds, self._settings.audio)
         return conference
 
     def _leg(self, id: LegId) -> Leg:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +19,7 @@ from gateway.rooms.model import (
     Rank,
     Ringing,
     RoomEvent,
+    Stage,
     TransferGoes,
 )
 from gateway.rooms.room import Room
@@ -97,6 +98,25 @@ class RoomCall:
         self._living()
         if self.bridge is not None:
             await self.bridge.put_through(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits before a room, to be let in."""
+        return self._desk.lobby.place_of(self) is not None
+
+    async def waiting(self) -> AsyncIterator[tuple[Stage, str]]:
+        """Iterate over what it waits for and before which room, with each change, until it may come in or is over."""
+        async for stage in self._desk.lobby.follow(self):
+            wish = None if self.visitor is None else self.visitor.wish
+            yield stage, "" if wish is None else wish.settings.title
+
+    async def promote(self, pin: str) -> None:
+        """Make a host of whoever knows the host PIN. Raises `Refused`: see `Hosts.promote`."""
+        await self._desk.hosts.promote(self, pin)
+
+    async def decide(self, id: str, admitted: bool) -> None:
+        """Let somebody in who waits, or turn it away. Raises `Refused`: see `Hosts.decide`."""
+        await self._desk.hosts.decide(self, id, admitted)
 
     async def ringing(self) -> None:
         """The peer of a call that we place is being rung; a second time does nothing."""

@@ -21,10 +21,15 @@ class Rank(Enum):
 
 
 class Stage(Enum):
-    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+    """What a call that stands outside is at.
+
+    It is asked for a room, or for the PIN of one; it waits for a host, or knocks at a locked room.
+    """
 
     MENU = "menu"
     PIN = "pin"
+    LOBBY = "lobby"
+    KNOCKING = "knocking"
 
 
 class RoomMode(Enum):
@@ -87,6 +92,11 @@ class RoomSettings:
     def apart(self) -> bool:
         """Whether everybody in it is alone: they neither hear, see nor read of each other."""
         return self.mode is RoomMode.ECHO
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether anything but people ends a meeting in it."""
+        return self.host_leaves is HostLeaves.END or self.lone_timeout > 0 or self.idle_timeout > 0
 
     @property
     def title(self) -> str:
@@ -293,6 +303,38 @@ class TransferGoes:
     over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody who waited before a room is let in; `Joined` follows. by is who let it in, empty: the room itself."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """Somebody who waited before a room is not let in; `CallFailed` follows. by is who refused, empty: the house."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    reason: Reason
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEnding:
+    """A meeting ends by itself in so many seconds, 0: now. None: it was called off, the meeting goes on."""
+
+    room: RoomId
+    reason: Reason
+    seconds: float | None
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -308,5 +350,8 @@ RoomEvent = (
     | StandsOutside
     | CallFailed
     | TransferGoes
+    | Admitted
+    | NotAdmitted
+    | RoomEnding
     | Said
 )

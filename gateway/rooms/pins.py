@@ -87,6 +87,19 @@ class PinGuard:
             self._of(facts).passed(source_of(facts))
         return rank
 
+    def prove_host(self, room: Room, facts: CallFacts, pin: str) -> None:
+        """Take the PIN of hosts from somebody who is in the room or waits before it.
+
+        Raises `Refused`: NOT_ALLOWED where there is none, WRONG_PIN, LOCKED_OUT.
+        """
+        if room.settings.host_pin is None:
+            raise Refused(Reason.NOT_ALLOWED, "this room has no host PIN")
+        self._check(room, facts)
+        if not room.is_host_pin(pin):
+            self._wrong_pin(room, facts)
+            raise Refused(Reason.WRONG_PIN)
+        self._of(facts).passed(source_of(facts))
+
     def wrong_room(self, facts: CallFacts) -> None:
         """Count a room number that leads nowhere."""
         self.counts["wrong_room"] += 1

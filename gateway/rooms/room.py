@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from gateway.calls import CallProtocol
 from gateway.reasons import Reason, Refused
 from gateway.rooms.chat import Chat
 from gateway.rooms.floor import PresentationFloor
@@ -20,6 +21,8 @@ from gateway.rooms.model import (
     RoomEvent,
     RoomSettings,
     SpeakerChanged,
+    Stage,
+    WhenLocked,
 )
 from transcode.events import FormatsChanged
 from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
@@ -38,6 +41,8 @@ class Room:
         self.settings = settings
         self.private = private
         self.speaker: ParticipantId | None = None
+        self.notice = ""
+        """What those read who may let others in."""
         self.chat = Chat(settings.id)
         self.floor = PresentationFloor()
         self._participants: dict[ParticipantId, Participant] = {}
@@ -64,16 +69,34 @@ class Room:
         Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
         """
         rank = rank or self._rank(pin)
-        if self.settings.locked and rank is not Rank.HOST:
+        if self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE and rank is not Rank.HOST:
             raise Refused(Reason.ROOM_LOCKED)
         if len(self._participants) + waiting >= (most or self.settings.max_participants):
             raise Refused(Reason.ROOM_FULL)
         return rank
 
+    def holds_back(self, rank: Rank) -> Stage | None:
+        """Return what a newcomer waits at before it may come in, None where it need not wait."""
+        settings = self.settings
+        if rank is Rank.HOST or self.private:
+            return None
+        if settings.locked:
+            return Stage.KNOCKING
+        return Stage.LOBBY if settings.lobby and not any(one.rank is Rank.HOST for one in self.participants) else None
+
+    def may_admit(self, one: Participant) -> bool:
+        """Whether a participant may let others in: hosts, and everybody where there are none."""
+        return one.rank is Rank.HOST or (self.settings.host_pin is None and not self.settings.apart)
+
+    def is_host_pin(self, pin: str) -> bool:
+        """Whether this is the PIN of hosts."""
+        known = self.settings.host_pin
+        return known is not None and hmac.compare_digest(pin.encode(), known.encode())
+
     def _rank(self, pin: str | None) -> Rank:
         settings = self.settings
         given = (pin or "").encode()
-        if settings.host_pin is not None and hmac.compare_digest(given, settings.host_pin.encode()):
+        if self.is_host_pin(pin or ""):
             return Rank.HOST
         if settings.guest_pin is not None:
             if not pin:
@@ -167,6 +190,10 @@ class Room:
         self.settings = settings
         return [RoomChanged(settings.id, settings)]
 
+    def _reads_notice(self, one: Participant) -> bool:
+        """Whether the notice is written into somebody's picture: a browser shows on its page what it tells."""
+        return bool(self.notice) and one.protocol is not CallProtocol.WEBRTC and self.may_admit(one)
+
     def plan(self, dial: str = "") -> ViewPlan:
         """Return who hears whom and who sees what; dial says on the slate how others get in.
 
@@ -179,6 +206,7 @@ class Room:
                 heard=not one.muted,
                 seen=not one.camera_off,
                 layout=None,
+                notice=self.notice if self._reads_notice(one) else "",
             )
             for one in self._participants.values()
         )

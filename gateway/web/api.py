@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 
@@ -162,13 +162,15 @@ async def show_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -> 
 async def change_participant(
     office: InOffice, room: RoomKey, id: SomebodyKey, asked: ParticipantChange
 ) -> ParticipantDetail:
-    """Mute a participant for all, lift that again, or show it under another name."""
+    """Mute a participant for all, lift that again, show it under another name, or make a host or guest of it."""
     found = office.desk.room(room)
     one = _somebody(found, id)
     if asked.muted is not None:
         await office.desk.mute(found, one.id, asked.muted)
     if asked.name is not None:
         await office.desk.rename(found, one.id, asked.name)
+    if asked.rank is not None:
+        await office.desk.hosts.set_rank(found, one.id, asked.rank)
     return await _detail(office, _somebody(found, id))
 
 
@@ -234,7 +236,8 @@ async def _gone(request: Request) -> None:
 
 
 def _tell(office: Office, room: Room) -> RoomShape:
-    return room_shape(room, "api" if room.settings.id in office.made else "configuration")
+    source: Literal["api", "configuration"] = "api" if room.settings.id in office.made else "configuration"
+    return room_shape(room, source, len(office.desk.lobby.waiting(room)))
 
 
 def _message(said: Said) -> MessageShape:

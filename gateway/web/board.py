@@ -11,22 +11,28 @@ import asyncio
 import datetime
 import json
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
+from gateway.rooms.lobby import Place
 from gateway.rooms.model import (
+    Admitted,
+    CallFailed,
     Changed,
     Joined,
     Left,
+    NotAdmitted,
     Participant,
+    ParticipantId,
     PresenterChanged,
     RoomChanged,
     RoomEvent,
     Said,
     SpeakerChanged,
+    StandsOutside,
 )
 from gateway.rooms.room import Room
 from transcode.media import RoomId
@@ -35,6 +41,9 @@ INTERVAL = 0.1
 """Seconds between two lists of one room: 10 a second look immediate, and talking marks change far more often."""
 MAX_WAITING = 100
 """Short messages that wait for one slow browser; the oldest is dropped, the list that follows tells all that counts."""
+
+_LISTED = (Joined, Changed, Left, RoomChanged, StandsOutside, Admitted, NotAdmitted, CallFailed)
+"""Events that change what a room's list holds, or that of those who wait before it."""
 
 SendText = Callable[[str], Awaitable[None]]
 
@@ -48,6 +57,9 @@ class Viewer:
         self._me = json.dumps(me)
         self._send = send
         self._list: str | None = None
+        self._door: str | None = None
+        self.door = "[]"
+        """What it was shown last of those who wait."""
         self._short: deque[str] = deque(maxlen=MAX_WAITING)
         self._said: deque[str] = deque(maxlen=MAX_HISTORY)
         self._wake = asyncio.Event()
@@ -57,6 +69,12 @@ class Viewer:
         """Put a new list before this viewer; one that was not sent yet is replaced."""
         self._list = shared
         self._wake.set()
+
+    def show_door(self, waiting: str) -> None:
+        """Put the list of those who wait before this viewer, where it is another one than it knows."""
+        if waiting != self.door:
+            self.door = self._door = waiting
+            self._wake.set()
 
     def say(self, text: str) -> None:
         """Put a short message before this viewer."""
@@ -76,6 +94,9 @@ class Viewer:
                 shared, self._list = self._list, None
                 if shared is not None:
                     await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
+                door, self._door = self._door, None
+                if door is not None:
+                    await self._send(f'{{"type":"door","waiting":{door}}}')
                 while self._short:
                     await self._send(self._short.popleft())
                 if self._said:
@@ -119,7 +140,7 @@ class Board:
         if text is not None and not self._apart(event.room):
             for viewer in viewers:
                 viewer.say(text)
-        if isinstance(event, Joined | Changed | Left | RoomChanged):
+        if isinstance(event, _LISTED):
             self._mark(event.room)
 
     def _mark(self, room: RoomId) -> None:
@@ -141,8 +162,16 @@ class Board:
                 viewer.show(shared_list(room, viewer.me))
             return
         shared = shared_list(room)
+        waiting = waiting_list(self._desk.lobby.waiting(room))
         for viewer in viewers:
             viewer.show(shared)
+            viewer.show_door(waiting if self._may_admit(room, viewer.me) else "[]")
+
+    @staticmethod
+    def _may_admit(room: Room, me: str) -> bool:
+        """Whether a viewer reads who waits: those who may let others in."""
+        one = room.participant(ParticipantId(me))
+        return one is not None and room.may_admit(one)
 
     def _apart(self, id: RoomId) -> bool:
         """Whether those in a room are told of nobody but themselves."""
@@ -191,6 +220,15 @@ def shared_list(room: Room, only: str | None = None) -> str:
     }
     people = [shown(one) for one in room.participants if only in (None, one.id)]
     return f'"room":{json.dumps(about)},"participants":{json.dumps(people)}'
+
+
+def waiting_list(places: Iterable[Place]) -> str:
+    """Return the list of those who wait before a room, as those read it who may let them in."""
+    told = (
+        {"id": one.id, "name": one.name, "protocol": one.call.facts.protocol.value, "stage": one.stage.value}
+        for one in places
+    )
+    return json.dumps(list(told))
 
 
 def shown(one: Participant) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import (
+    Admitted,
     CallFailed,
     CallRefused,
     Changed,
@@ -20,10 +21,12 @@ from gateway.rooms.model import (
     KeyPressed,
     Left,
     LockedOut,
+    NotAdmitted,
     PresenterChanged,
     Ringing,
     RoomChanged,
     RoomDeleted,
+    RoomEnding,
     RoomEvent,
     Said,
     SpeakerChanged,
@@ -57,8 +60,8 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    call-failed, transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is read too
-    slowly loses the oldest events.
+    admitted, not-admitted, call-failed, room-ending, transfer, said, key-pressed. The data of each is a JSON object
+    with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -128,6 +131,12 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
         case StandsOutside():
             about = {"call": event.call, "participant": event.participant, "stage": event.stage.value}
             return "outside", {**_who(event.facts), **about}
+        case Admitted():
+            return "admitted", {**_who(event.facts), **_waited(event), "by": event.by}
+        case NotAdmitted():
+            return "not-admitted", {**_who(event.facts), **_waited(event), "by": event.by, "reason": event.reason.value}
+        case RoomEnding():
+            return "room-ending", {"reason": event.reason.value, "seconds": event.seconds}
         case CallFailed():
             return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
         case TransferGoes():
@@ -138,6 +147,10 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "said", told_message(event)
         case KeyPressed():
             return "key-pressed", {"participant": event.participant, "digit": event.digit}
+
+
+def _waited(event: Admitted | NotAdmitted) -> dict[str, Any]:
+    return {"call": event.call, "participant": event.participant}
 
 
 def _who(facts: CallFacts) -> dict[str, Any]:

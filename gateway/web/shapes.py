@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.rooms.chat import MAX_LENGTH
-from gateway.rooms.model import Formats, Greeting, HostLeaves, Participant, RoomMode, Stage, WhenLocked
+from gateway.rooms.model import Formats, Greeting, HostLeaves, Participant, Rank, RoomMode, Stage, WhenLocked
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
 from transcode.interface import LegStatistics
@@ -125,6 +125,29 @@ class RoomChange(RoomWish):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
+class WaitingShape(Shape):
+    """Somebody who waits before a room: for a host (lobby), or for somebody to answer its knock (knocking).
+
+    id is what it will have as a participant; since is when it came.
+    """
+
+    id: str
+    call: str
+    name: str
+    stage: Stage
+    since: datetime.datetime
+    protocol: str
+    secure: bool
+    source: str
+    agent: str
+
+
+class WaitingList(Shape):
+    """Everybody who waits before a room, in the order they came."""
+
+    waiting: list[WaitingShape]
+
+
 class NewMessage(Asked):
     """A message to a room; name is who the others read that it comes from."""
 
@@ -231,9 +254,13 @@ class ParticipantDetail(ParticipantShape):
 
 
 class ParticipantChange(Asked):
-    """What is to be different of a participant; what is left out stays. muted mutes it for all, whatever it wants."""
+    """What is to be different of a participant; what is left out stays.
+
+    muted mutes it for all, whatever it wants; rank makes a host or a guest of it.
+    """
 
     muted: bool | None = None
+    rank: Rank | None = None
     name: Called | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.reasons import Reason, Refused
@@ -29,6 +29,8 @@ MAX_TEXT = 4_000
 """Characters of a message to the room; the room takes fewer and says how many."""
 MAX_TOKEN = 256
 """Characters of a resume token."""
+MAX_ID = 64
+"""Characters of a participant's id."""
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -87,6 +89,21 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Decide:
+    """Let somebody in who waits before the room, or turn it away."""
+
+    participant: str
+    admitted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The PIN of hosts, from somebody who is in the room or waits before it."""
+
+    pin: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """The participant leaves."""
 
@@ -96,7 +113,7 @@ class Ping:
     """Is anybody there?"""
 
 
-Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Leave | Ping
+Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Decide | Promote | Leave | Ping
 
 
 def decode(text: str | bytes) -> dict[str, Any]:
@@ -184,6 +201,9 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "mute": lambda message: Mute(_flag(message, "audio"), _flag(message, "video")),
     "dtmf": _digit,
     "say": lambda message: Say(_text(message, "text", MAX_TEXT)),
+    "admit": lambda message: Decide(_text(message, "participant", MAX_ID), True),
+    "refuse": lambda message: Decide(_text(message, "participant", MAX_ID), False),
+    "promote": lambda message: Promote(_text(message, "pin", MAX_PIN)),
     "leave": lambda _: Leave(),
     "ping": lambda _: Ping(),
 }

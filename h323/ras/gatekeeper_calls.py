@@ -106,7 +106,7 @@ def _grant(gk: Gatekeeper, request: Request, endpoint: Registration, called: tup
     if not gk.admissions.put(admission):
         return _reject(gk, request, called, "resourceUnavailable", endpoint)
     gk.counters["admissions.granted"] += 1
-    gk.tell(Admitted(endpoint.name, ", ".join(called), way.model))
+    gk.tell(Admitted(endpoint.name, _without_pin(called), way.model))
     model = "gatekeeperRouted" if way.model == "gatekeeperRouted" else "direct"
     return Reply(
         "admissionConfirm",
@@ -121,12 +121,17 @@ def _grant(gk: Gatekeeper, request: Request, endpoint: Registration, called: tup
     )
 
 
+def _without_pin(called: tuple[str, ...]) -> str:
+    """Return what was dialled, for the log: the PIN of a room may stand behind its name."""
+    return ", ".join(read_dialled(alias).alias for alias in called)
+
+
 def _reject(
     gk: Gatekeeper, request: Request, called: tuple[str, ...], reason: str, endpoint: Registration | None = None
 ) -> Reply:
     gk.counters[f"admissions.{reason}"] += 1
     name = endpoint.name if endpoint is not None else f"{request.source.host}:{request.source.port}"
-    gk.tell(AdmissionRefused(name, ", ".join(called), reason))
+    gk.tell(AdmissionRefused(name, _without_pin(called), reason))
     return Reply("admissionReject", {"rejectReason": (reason, None)})
 
 

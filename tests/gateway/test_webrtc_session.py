@@ -40,6 +40,7 @@ class FakeCall:
     participant_id: str = "p1"
     resume_token: str = "token-1"
     room_name: str = "Everyone"
+    waits: bool = False
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     refuse: Refused | None = None
 

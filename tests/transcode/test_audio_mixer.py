@@ -17,6 +17,9 @@ from transcode.audio.receiver import AudioReceiver
 from transcode.media import Codec, Format, LegId
 from transcode.rtp.packet import RtpPacket
 
+FAINT = 60
+"""Samples that comfort noise stays under: -65 dBov of evenly spread noise reaches 32, coding adds to that."""
+
 
 def test_everyone_hears_all_others_and_never_itself() -> None:
     phones = [Phone(PCMU, 400), Phone(G722, 700), Phone(OPUS, 1000)]
@@ -234,7 +237,7 @@ def test_a_muted_leg_is_not_heard_and_its_talking_is_still_seen() -> None:
     events = room.run(1.0)
     assert LegTalks(LegId("a"), True) in events
     assert not any(isinstance(event, SpeakerChanged) for event in events)
-    assert np.abs(listener.sound(0.9)).max() < 10
+    assert np.abs(listener.sound(0.9)).max() < FAINT
     room.mixer.plan({LegId("a"): True}, {})
     assert SpeakerChanged(LegId("a")) in room.run(1.0)
     assert hears(listener, 400)
@@ -246,14 +249,14 @@ def test_a_leg_that_does_not_listen_gets_silence_in_packets() -> None:
     room.mixer.plan({}, {LegId("b"): False})
     room.run(1.0)
     assert len(deaf.sent) == 50
-    assert np.abs(deaf.sound(0.9)).max() == 0
+    assert np.abs(deaf.sound(0.9)).max() < FAINT
 
 
 def test_a_leg_that_is_alone_hears_silence() -> None:
     room = Room(Phone(G722, 400))
     room.run(1.0)
     assert len(room.phones["a"].sent) == 50
-    assert np.abs(room.phones["a"].sound(0.5)).max() < 20
+    assert np.abs(room.phones["a"].sound(0.5)).max() < FAINT
 
 
 def test_telephones_leave_wide_band_legs_their_band() -> None:

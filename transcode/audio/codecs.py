@@ -28,21 +28,26 @@ OPUS_EXPECTED_LOSS = 10
 """Per cent of loss that encoders prepare for: makes libopus put FEC data in; shared encoders know no one's own."""
 OPUS_COMPLEXITY = 5
 """libopus complexity 0 to 10: 5 costs 30 % less than 10 and differs little for speech."""
-SID_LEVEL = -62.0
-"""dBov of the noise that a G.729 or G.723.1 silence descriptor stands for where its gain is not known."""
+SID_COLOUR = 6.0
+"""dB by which the noise of a G.729 silence descriptor is louder than its excitation: what the synthesis filter of
+common room noise adds."""
+LEAST_SID, MOST_SID = -75.0, -40.0
+"""dBov between which that noise is kept."""
 
 
 class Decoder(Protocol):
     """One stream's decoder; rate is that of its samples, clock_rate that of RTP, both in Hz.
 
     native tells that `conceal` knows more than the samples already played, redundant that the stream carries what
-    `recover` needs.
+    `recover` needs. silent tells that the packet last decoded ended in a silence descriptor, or was one: until the
+    next one, noise like its sound goes on.
     """
 
     rate: int
     clock_rate: int
     native: bool
     redundant: bool
+    silent: bool
 
     def ticks(self, payload: bytes) -> int:
         """Return the payload's duration in RTP ticks; 0: it is malformed."""
@@ -62,6 +67,7 @@ class _Plain:
 
     native = False
     redundant = False
+    silent = False
 
     def recover(self, following: bytes, ticks: int) -> Pcm | None:
         return None
@@ -143,13 +149,26 @@ class G729Decoder(_AvDecoder):
             if samples is None:
                 return None
             parts.append(samples)
-        if len(speech) < len(payload):
-            parts.append(noise(80, SID_LEVEL))
+        self.silent = len(speech) < len(payload)
+        if self.silent:
+            parts.append(noise(80, sid_level(payload[-2:])))
         return np.concatenate(parts)
+
+
+def sid_level(descriptor: bytes) -> float:
+    """Return the level in dBov of the noise that a G.729 silence descriptor of two octets stands for (Annex B §B.4.2).
+
+    The last five of its 15 bits are the excitation's gain: 2 dB a step up to 66 dB over one bit, wider steps at the
+    lower end.
+    """
+    index = (descriptor[1] >> 1) & 0x1F
+    gain = 16 + 2 * (index - 6) if index >= 6 else 4 * index - 8
+    return max(LEAST_SID, min(MOST_SID, gain - 90.3 + SID_COLOUR))
 
 
 _G723_OCTETS = (24, 20, 4, 1)
 """Frame sizes by the two lowest bits of the first octet: 6.3 and 5.3 kbit/s, SID, untransmitted (RFC 3551 §4.5.3)."""
+_G723_SILENCE = 4
 
 
 class G723Decoder(_AvDecoder):
@@ -174,8 +193,10 @@ class G723Decoder(_AvDecoder):
         return 240 * len(self._frames(payload))
 
     def decode(self, payload: bytes) -> Pcm | None:
-        parts = [self._decode(frame) for frame in self._frames(payload)]
+        frames = self._frames(payload)
+        parts = [self._decode(frame) for frame in frames]
         good = [part for part in parts if part is not None]
+        self.silent = bool(frames) and len(frames[-1]) <= _G723_SILENCE
         return np.concatenate(good) if good and len(good) == len(parts) else None
 
 

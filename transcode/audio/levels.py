@@ -64,7 +64,7 @@ class Activity:
         names: tuple[tuple[str, float, type], ...] = (
             ("level", SILENCE, np.float32),
             ("loudness", SILENCE, np.float32),
-            ("_floor", FIRST_FLOOR, np.float32),
+            ("floor", FIRST_FLOOR, np.float32),
             ("idle", HANG_TICKS, np.int32),
             ("_run", 0, np.int32),
             ("talking", False, np.bool_),
@@ -76,9 +76,10 @@ class Activity:
 
     level: Levels
     loudness: Levels
+    floor: Levels
+    """Each leg's noise in dBov."""
     idle: NDArray[np.int32]
     talking: NDArray[np.bool_]
-    _floor: Levels
     _run: NDArray[np.int32]
 
     def open(self) -> int:
@@ -90,7 +91,7 @@ class Activity:
     def close(self, slot: int) -> None:
         """Give a slot back."""
         self.level[slot] = self.loudness[slot] = SILENCE
-        self._floor[slot] = FIRST_FLOOR
+        self.floor[slot] = FIRST_FLOOR
         self.idle[slot], self._run[slot], self.talking[slot] = HANG_TICKS, 0, False
         self._free.append(slot)
 
@@ -103,11 +104,11 @@ class Activity:
         """Take one tick's levels in dBov for all slots; return the slots that began or ceased to talk."""
         self.level = level
         np.maximum(level, self.loudness - np.float32(RELEASE), out=self.loudness)
-        active = level > np.maximum(self._floor + np.float32(ABOVE_FLOOR), np.float32(LEAST_SPEECH))
+        active = level > np.maximum(self.floor + np.float32(ABOVE_FLOOR), np.float32(LEAST_SPEECH))
         speech = active & (level > np.float32(PLAIN_SPEECH))
         rise = np.where(speech, np.float32(FLOOR_RISE_TALKING), np.float32(FLOOR_RISE))
-        floor = np.minimum(np.maximum(level, np.float32(-90)), self._floor + rise)
-        self._floor = np.where(level > np.float32(-100), floor, self._floor)
+        floor = np.minimum(np.maximum(level, np.float32(-90)), self.floor + rise)
+        self.floor = np.where(level > np.float32(-100), floor, self.floor)
         self.idle = np.where(active, 0, self.idle + 1)
         self._run = np.where(active, self._run + 1, np.where(self.idle > 2, 0, self._run))
         before = self.talking

@@ -8,6 +8,8 @@ Theory of operation. Each tick (20 ms):
    them; the bus of a seated leg is the full one less itself. So resampling is done for three sources and not for a
    hundred listeners, and a narrow-band telephone takes no band from wide-band legs. A leg that takes a seat comes in
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
+   Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
+   that are pressed as tones are found in the sound of all legs, and taken out of it (listening.py).
 3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
 4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
 
@@ -28,10 +30,12 @@ from numpy.typing import NDArray
 
 from transcode.audio import g711
 from transcode.audio.codecs import ENCODES
+from transcode.audio.comfort import Comfort
 from transcode.audio.fades import falling, rising
 from transcode.audio.floor import Floor
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
+from transcode.audio.listening import ToneListener
 from transcode.audio.player import Voice
 from transcode.audio.receiver import AudioReceiver
 from transcode.audio.resample import Floats, Resampler
@@ -39,6 +43,7 @@ from transcode.audio.senders import FULL, OWN, QUIET, Send, Sender, Senders
 from transcode.audio.streams import CodedStream, packet_time, stream_key
 from transcode.echo import SoundEcho
 from transcode.media import Codec, Format, LegId
+from transcode.settings import AudioSettings
 
 MAX_LEGS = 1000
 """Legs of one mixer: ten times the largest room that is promised on one machine."""
@@ -63,11 +68,12 @@ class SpeakerChanged:
 
 @dataclass(frozen=True, slots=True)
 class KeyPressed:
-    """A leg pressed a key, once for each press; duration in ms."""
+    """A leg pressed a key, once for each press; duration in ms. by_tone: its tones were heard."""
 
     leg: LegId
     digit: str
     duration: int
+    by_tone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +102,20 @@ class _Leg:
     echo: SoundEcho | None = None
     echoed: Floats | None = None
     voice: Voice | None = None
+    gain: float = 1.0
 
 
 class Mixer:
     """Mixes one room; the owner calls `tick` each 20 ms. encodes counts calls of encoders since the beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, audio: AudioSettings | None = None) -> None:
         self.encodes = 0
         self._legs: dict[LegId, _Leg] = {}
         self._by_slot: dict[int, _Leg] = {}
         self._activity = Activity()
         self._floor = Floor()
+        self._tones = ToneListener()
+        self._comfort = Comfort(audio or AudioSettings())
         self._speaker = ActiveSpeaker()
         self._seated: list[_Leg] = []
         self._gone: list[_Leg] = []
@@ -160,6 +169,8 @@ class Mixer:
         self._heard[gone.slot] = False
         self._floor.leave(gone.slot)
         self._activity.close(gone.slot)
+        self._tones.forget(gone.slot)
+        self._comfort.forget(gone.slot)
         if self._speaker.slot == gone.slot:
             self._left.append(SpeakerChanged(None))
         self._speaker.forget(gone.slot)
@@ -266,11 +277,16 @@ class Mixer:
     def tick(self, now: float) -> list[MixerEvent]:
         """Pull, mix, encode and send 20 ms; now in seconds of the clock that stamps arrivals. Return what happened."""
         events, self._left = self._left, []
-        changed = self._activity.update(self._pull(now, events))
+        level = self._pull(now, events)
+        for press in self._tones.listen(self._by_slot, level):
+            events.append(KeyPressed(self._by_slot[press.slot].id, press.digit, press.duration, by_tone=True))
+        changed = self._activity.update(level)
+        self._comfort.update(self._activity, self._heard)
         events.extend(LegTalks(self._by_slot[slot].id, bool(self._activity.talking[slot])) for slot in changed)
         if self._speaker.update(self._activity, np.flatnonzero(self._activity.talking & self._heard).tolist()):
             events.append(SpeakerChanged(self.speaker))
-        sources = self._seat()
+        gone = self._gone
+        sources = self._comfort.treat(self._seat(), gone)
         if self._played or self._beside:
             self._advance(events)
         for leg in self._legs.values():
@@ -375,7 +391,7 @@ class Mixer:
             total = sum(parts.values(), np.zeros(rate // 50, np.float32))
             full = limit(self._with_played(total, rate))
             self._senders.remember(rate, full)
-            quiet = _zeros(rate // 50)
+            quiet = limit(self._comfort.fill(np.zeros(rate // 50, np.float32)))
             for (bus, _), stream in self._senders.shared.items():
                 if stream.rate == rate:
                     self._feed(stream, full if bus == FULL else quiet)
@@ -403,7 +419,8 @@ class Mixer:
         return self._with_played(total if mine is None else total - mine, rate)
 
     def _with_played(self, people: Floats, rate: int) -> Floats:
-        """Return a room's sound with what all are played."""
+        """Return a room's sound with what all are played; faint noise stands for silence."""
+        people = self._comfort.fill(people)
         for voice in self._beside:
             people = voice.over(people, rate)
         return people
@@ -467,10 +484,6 @@ def limit(sound: Floats) -> Pcm:
         bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
         sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
     return np.asarray(np.rint(sound * np.float32(32767)), np.int16)
-
-
-def _zeros(count: int) -> Pcm:
-    return np.zeros(count, np.int16)
 
 
 def _sound(leg: _Leg) -> Floats:

@@ -22,6 +22,8 @@ from transcode.audio.g711 import Pcm
 RATE = 48000
 MAX_PACKET_SAMPLES = 5760
 """120 ms at 48 kHz, the longest packet (RFC 6716 §3.2.5); also the size of the decoding buffer."""
+DTX_OCTETS = 2
+"""A packet that is no longer carries no sound: libopus sends it for silence (DTX), and then for 400 ms nothing."""
 MAX_PACKET_OCTETS = 48 * 1276
 """48 frames of the largest size: more than any UDP datagram of sense; a larger payload is not looked at."""
 
@@ -97,6 +99,7 @@ class OpusDecoder:
     rate = RATE
     clock_rate = RATE
     native = True
+    silent = False
 
     def __init__(self, plain: bool = False) -> None:
         """Make a decoder. plain: use PyAV's, as where libopus cannot be found."""
@@ -135,6 +138,7 @@ class OpusDecoder:
         if not self.ticks(payload):
             return None
         self._toc = payload[0]
+        self.silent = len(payload) <= DTX_OCTETS
         if self._library is not None:
             self.redundant = self._library.opus_packet_has_lbrr(payload, len(payload)) > 0
         return self._run(payload)

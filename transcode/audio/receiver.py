@@ -23,7 +23,7 @@ from transcode.audio.codecs import DECODES, Decoder, comfort_noise_level, make_d
 from transcode.audio.dtmf import EventReceiver, looks_like_event
 from transcode.audio.g711 import Pcm
 from transcode.audio.jitter import JitterBuffer
-from transcode.audio.plc import HISTORY_MS, MAX_GAP_MS, Concealer, lengthen, shorten, to_pcm
+from transcode.audio.plc import HISTORY_MS, MAX_GAP_MS, MAX_NOISE, MIN_NOISE, Concealer, lengthen, shorten, to_pcm
 from transcode.media import Codec, Format
 from transcode.rtp.packet import RtpPacket
 
@@ -36,10 +36,13 @@ MAX_SUSPECTS = 4
 MAX_EMPTY_TAKES = 64
 """Packets without sound (comfort noise) taken in one pull; a flood of them waits."""
 
+SILENT_MS = 1000
+"""For which a decoder makes its own comfort noise after a silence descriptor: those come every 400 ms."""
 FADE_OUT_MS = 20
 """Over which a decoder's own concealment is faded out at the end of the longest gap."""
 
 _FRAME = 160
+_WIDE = (Codec.G722, Codec.OPUS)
 _PAUSE = np.zeros(0, np.int16)
 
 
@@ -81,6 +84,7 @@ class AudioReceiver:
         self._counters = ReceiverCounters()
         self._suspects: dict[int, list[RtpPacket]] = {}
         self._events = EventReceiver()
+        self._events_came = False
         self.set_formats(formats)
 
     def set_formats(self, formats: tuple[Format, ...]) -> None:
@@ -132,7 +136,15 @@ class AudioReceiver:
             decoder = self._decoders[payload_type] = make_decoder(codec)
         return decoder
 
+    @property
+    def tones(self) -> bool:
+        """Whether keys may come as tones in the sound that is played now; see listening.py."""
+        if self._events_came:
+            return False
+        return self.codec in g711.LAWS or (self.codec in _WIDE and not self._negotiated_events)
+
     def _push_event(self, packet: RtpPacket) -> None:
+        self._events_came = True
         if self._jitter is not None:
             self._jitter.note(packet)
         self._events.push(packet)
@@ -298,7 +310,7 @@ class AudioReceiver:
         if sound is None or not len(sound):
             self._counters.malformed += 1
             return self._conceal(decoder.ticks(packet.payload) * self._ratio)
-        self._comfort = None
+        self._comfort = _level(sound) if decoder.silent else None
         self._gap = 0
         self._dead = False
         jitter = self._jitter
@@ -348,14 +360,18 @@ class AudioReceiver:
     def _conceal(self, count: int) -> Pcm:
         """Return concealment: the decoder's own where it has one, else repetition, then comfort noise or silence."""
         limit = self.rate * MAX_GAP_MS // 1000
+        decoder = self._decoder
         begun, self._gap = self._gap, self._gap + count
         self._counters.concealed += count * 1000 // self.rate
-        if begun >= limit:
+        silent = decoder is not None and decoder.native and decoder.silent and begun < self.rate * SILENT_MS // 1000
+        silent = silent and self._comfort is not None and self._comfort < MAX_NOISE
+        if begun >= limit and not silent:
             self._dead = self._comfort is None
             return noise(count, self._comfort) if self._comfort is not None else np.zeros(count, np.int16)
-        decoder = self._decoder
         if decoder is not None and decoder.native:
             sound = decoder.conceal(-(-count // 480) * 480)
+            if sound is not None and silent:
+                return sound  # its own comfort noise goes on
             if sound is not None:
                 self._gap = begun + len(sound)
                 left = np.arange(limit - begun, limit - begun - len(sound), -1, dtype=np.float32)
@@ -388,6 +404,12 @@ class AudioReceiver:
         most = min(-jitter.correction * self._ratio, spare)
         self._pending, done = shorten(self._pending, self.rate, most - most % self._ratio)
         jitter.corrected(-(done // self._ratio))
+
+
+def _level(sound: Pcm) -> float:
+    """Return the level in dBov of the end of a packet's sound, as far as comfort noise may be loud."""
+    last = sound[-(len(sound) // 2) :].astype(np.float32) / 32768
+    return max(MIN_NOISE, min(MAX_NOISE, 10 * float(np.log10(np.mean(last**2) + 1e-12))))
 
 
 def _add(total: ReceiverCounters, jitter: JitterBuffer) -> None:
