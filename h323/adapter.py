@@ -321,6 +321,10 @@ class H323Adapter:
             return facts
         return await self.ras.screen(facts, line.core.facts, line.core.reference, connection.peer)
 
+    async def drop_other(self, line: H323Line, who: str) -> None:
+        """Drop another participant of a call's room. Raises Refused."""
+        await self._conferences.drop(line, who)
+
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""
         for line in [one for one in self._legs if one.core.facts.call == call]:
