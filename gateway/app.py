@@ -19,25 +19,21 @@ import structlog
 import uvloop
 
 from gateway import dialling, gatekeeper
-from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.ivr.guide import menu
 from gateway.ivr.speech import Speaker
 from gateway.ivr.texts import PROMPTS, Texts, with_own
+from gateway.ivr.voice import Voice
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
-from gateway.rooms.model import RoomSettings
-from gateway.rooms.outbound import Asker, Role
+from gateway.rooms.model import RoomSettings, Stage
+from gateway.sip_parts import QOPS, sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
-from gateway.store.tables import StoredAccount
-from sip.accounts import Account, AccountsUnfit
-from sip.adapter_media import MediaPolicy
+from sip.accounts import AccountsUnfit
 from sip.digest import Algorithm
-from sip.events import Transport
-from sip.trunk import TrunkInfo
 from transcode.interface import MediaPlane, Sample
 from transcode.lag import LagMeter
 from transcode.media import Abilities, RoomId
@@ -115,8 +111,11 @@ class House:
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
+        self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
+        self.desk.commands.table = config.commands.table()
+        self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -129,6 +128,7 @@ class House:
         await self._start_sip(started, *pairs["sip"])
         await self._start_h323(started, *pairs["h323"])
         await self._start_web(started, *pairs["web"])
+        self.desk.lists.start()
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
@@ -149,6 +149,7 @@ class House:
             public_address=config.listen.public_address,
             low=config.media.ports[0],
             high=config.media.ports[1],
+            multiplex_port=config.h323.multiplex_port,
             audio=AudioSettings(config.audio.levelling, config.audio.noise_suppression),
             sounds=tuple(str(one) for one in self._sounds()),
         )
@@ -206,6 +207,7 @@ class House:
                 domain=sip.domain,
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
+                qops=QOPS[sip.auth_int],
                 accounts=accounts,
                 trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),
@@ -258,6 +260,7 @@ class House:
                 fast_start=h323.fast_start,
                 bandwidth=self.config.media.bandwidth * 1000,
                 ras=ras,
+                h245_ports=h323.h245_ports,
             ),
             self.desk,
             plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),
@@ -291,7 +294,6 @@ class House:
             ),
             self.desk,
             self.metrics,
-            dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
             lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
@@ -301,12 +303,6 @@ class House:
         except OSError as error:
             raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
-
-    async def _dial(self, target: str, room: str, name: str) -> Call:
-        """Call somebody into a room for one with a token of the API."""
-        found = self.desk.room(room)
-        order = Order(target, display=found.settings.title)
-        return await self.desk.switchboard.place(Asker(Role.API, found.settings.id), order, found, name)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -336,6 +332,8 @@ class House:
         found += dialling.samples(self.desk.switchboard)
         found += self.desk.pins.samples()
         found.append(Sample("calls_outside", (), len(self.desk.entrance)))
+        for stage in (Stage.LOBBY, Stage.KNOCKING):
+            found.append(Sample("calls_waiting", (("at", stage.value),), self.desk.lobby.count(stage)))
         if hasattr(self, "h323"):
             found += gatekeeper.ras_samples(self.h323.ras.counters())
         found += [Sample("sip_open", (("what", what),), count) for what, count in self.sip.stack.sizes().items()]
@@ -371,64 +369,6 @@ class House:
             await self.book.stop()
         if hasattr(self, "store"):
             await self.store.close()
-
-
-SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
-"""Words in the names of SIP counters that tell of input that was dropped or refused."""
-
-
-def sip_samples(counters: dict[str, int]) -> list[Sample]:
-    """Return the SIP adapter's counts as samples: what was dropped as bad input, the rest as messages and events."""
-    found = []
-    for name, count in counters.items():
-        if any(word in name for word in SIP_BAD_INPUT):
-            found.append(Sample("bad_input_total", (("what", name), ("where", "sip")), count))
-        elif name == "registrations":
-            found.append(Sample("sip_registrations", (), count))
-        elif name != "calls":
-            found.append(Sample("sip_messages_total", (("kind", name),), count))
-    return found
-
-
-def trunk_samples(trunks: Iterable[TrunkInfo]) -> list[Sample]:
-    """Return how trunks are as samples."""
-    found = []
-    for one in trunks:
-        label = (("trunk", one.name),)
-        if one.state != "unknown":
-            found.append(Sample("trunk_up", label, one.state == "up"))
-        if one.registration:
-            found.append(Sample("trunk_registered", label, one.registered))
-        found.append(Sample("trunk_calls", label, one.calls))
-    return found
-
-
-def sip_accounts(config: Config, stored: Iterable[StoredAccount]) -> tuple[Account, ...]:
-    """Return the accounts that may register over SIP; those of the configuration win over those of the database."""
-    found = [
-        Account(one.user, one.password, {Algorithm(name): key for name, key in one.ha1.items()}, one.display_name)
-        for one in config.accounts
-        if "sip" in one.protocols
-    ]
-    configured = {one.user for one in config.accounts}
-    for account in stored:
-        keys = {
-            Algorithm.MD5: account.md5,
-            Algorithm.SHA_256: account.sha_256,
-            Algorithm.SHA_512_256: account.sha_512_256,
-        }
-        if account.sip and account.user not in configured:
-            known = {name: key for name, key in keys.items() if key}
-            found.append(Account(account.user, None, known, account.display_name))
-    return tuple(found)
-
-
-def sip_media(config: Config) -> MediaPolicy:
-    """Return what media of SIP calls must be."""
-    sip = config.sip
-    named = {Transport.UDP: sip.srtp.udp, Transport.TCP: sip.srtp.tcp, Transport.TLS: sip.srtp.tls}
-    srtp = {transport: policy for transport, policy in named.items() if policy is not None}
-    return MediaPolicy(srtp, sip.offer.dtls, sip.offer.ice)
 
 
 def _dial_hint(started: Started) -> str:
@@ -490,6 +430,8 @@ def room_settings(room: Any) -> RoomSettings:
         lone_timeout=room.lone_timeout,
         idle_timeout=room.idle_timeout,
         entry=room.entry,
+        commands=None if room.commands is None else room.commands.table(),
+        auto_dial=tuple(entry.entry() for entry in room.auto_dial),
         language=room.language or "",
     )
 

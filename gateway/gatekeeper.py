@@ -36,6 +36,7 @@ def ras_config(config: Config) -> RasConfig:
         prefixes=h323.prefixes,
         user=h323.user,
         password=h323.password or "",
+        traversal=h323.traversal,
     )
 
 

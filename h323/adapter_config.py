@@ -20,6 +20,9 @@ class RasConfig:
     host[:port] of other zones' gatekeepers.
 
     As somebody else's endpoint: aliases and prefixes are what we register, user and password prove it.
+
+    traversal (H.460.17, .18, .19): as a gatekeeper we serve endpoints behind translators; as an endpoint we ask to be
+    served.
     """
 
     gatekeeper: str = "off"
@@ -37,6 +40,7 @@ class RasConfig:
     prefixes: tuple[str, ...] = ()
     user: str = ""
     password: str = field(default="", repr=False)
+    traversal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class H323Config:
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns one off, 0
     takes any free one; signalling is TCP, tls the same inside TLS, with certificate and key as PEM files. tunnelling
     says whether H.245 goes inside call signalling where the peer does so too; fast_start whether we propose it.
-    bandwidth is what calls that we place ask for, in bit/s of picture.
+    bandwidth is what calls that we place ask for, in bit/s of picture. h245_ports are the first and last port for
+    separate H.245 connections, None for any.
     """
 
     address: str = "0.0.0.0"
@@ -59,4 +64,5 @@ class H323Config:
     fast_start: bool = False
     display: str = "Roombridge"
     bandwidth: int = 1_920_000
+    h245_ports: tuple[int, int] | None = None
     ras: RasConfig = RasConfig()

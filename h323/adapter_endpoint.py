@@ -14,6 +14,8 @@ from gateway.calls import CallFacts
 from h323.adapter_config import H323Config
 from h323.adapter_facts import source as source_of
 from h323.adapter_ras import Pump, RegistrationInfo, Route, denied
+from h323.h460.incoming import WaitingCall
+from h323.h460.tunnel import TunnelAddress
 from h323.ras.endpoint import (
     MULTICAST,
     DropCall,
@@ -23,6 +25,7 @@ from h323.ras.endpoint import (
     LimitCall,
     NotJoined,
     State,
+    Summoned,
 )
 from h323.ras.endpoint_calls import Asked, Denied, EndpointCalls, Granted
 from h323.ras.events import SendRas
@@ -49,7 +52,10 @@ class EndpointZone:
         signalling_port: int,
         place: Address | None,
         drop: Callable[[bytes], None],
+        summoned: Callable[[WaitingCall], None] = lambda waiting: None,
     ) -> None:
+        """summoned is told of calls for which we are to connect to the gatekeeper."""
+        self._summoned = summoned
         self._config = config
         self._rng = rng
         self._signalling_port = signalling_port
@@ -83,6 +89,7 @@ class EndpointZone:
             ras.password,
             ras.ttl,
             LocalParty(display=self._config.display, product=self._config.display),
+            ras.traversal,
         )
         signalling = Address(host, self._signalling_port)
         self._core = Endpoint(told, Address(host, self.port), signalling, self._rng, time.time)
@@ -143,6 +150,8 @@ class EndpointZone:
                     log.warning("h323_left_gatekeeper" if was else "h323_gatekeeper_refused", reason=reason)
                 case DropCall(call):
                     self._drop(call)
+                case Summoned(waiting):
+                    self._summoned(waiting)
                 case LimitCall(call, bandwidth):
                     log.info("h323_bandwidth_limited", h323_call_id=call.hex(), bandwidth=bandwidth)
         if core.state is State.GONE:
@@ -203,6 +212,27 @@ class EndpointZone:
         if self._core is not None:
             self._calls.leave(call, self._loop.time())
             self._flush()
+
+    # through translators
+
+    @property
+    def traverses(self) -> bool:
+        """See `Zone.traverses`."""
+        return self._core is not None and self._core.registered and self._core.zone.traverses
+
+    def summon(self, address: Address, call: bytes, failed: Callable[[], None]) -> None:
+        """Nobody is registered with us."""
+        failed()
+
+    def tunnelled(self, data: bytes, source: TunnelAddress, local: Address) -> None:
+        """Nobody registers with us."""
+
+    def holds(self, address: TunnelAddress) -> bool:
+        """Nobody is registered with us."""
+        return False
+
+    def tunnel_closed(self, address: TunnelAddress) -> None:
+        """Nobody was registered with us."""
 
     # what others want to know
 

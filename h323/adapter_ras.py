@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from h323.adapter_config import H323Config, RasConfig
+from h323.h460.incoming import WaitingCall
+from h323.h460.tunnel import TunnelAddress
 from h323.ras.endpoint_calls import Asked
 from h323.ras.events import Leads
 from h323.ras.names import LOCATION, SIGNALLING, Names, SystemNames, look_up
@@ -47,10 +49,11 @@ class RegistrationInfo:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a call goes, and what is dialled there."""
+    """Where a call goes, and what is dialled there. hidden: nobody can connect there, it must be summoned."""
 
     address: Address
     alias: str
+    hidden: bool = False
 
 
 class Plan(Protocol):
@@ -100,6 +103,22 @@ class Zone(Protocol):
     def over(self, call: bytes) -> None:
         """A call is over."""
 
+    @property
+    def traverses(self) -> bool:
+        """Whether somebody else's gatekeeper lets us through a translator (H.460.18)."""
+
+    def summon(self, address: Address, call: bytes, failed: Callable[[], None]) -> None:
+        """Tell an endpoint of ours that a call waits for it; failed is called if it cannot be told."""
+
+    def tunnelled(self, data: bytes, source: TunnelAddress, local: Address) -> None:
+        """Take a RAS message out of a signalling connection (H.460.17); local is our end of that."""
+
+    def holds(self, address: TunnelAddress) -> bool:
+        """Tell whether an endpoint is registered by this connection."""
+
+    def tunnel_closed(self, address: TunnelAddress) -> None:
+        """A connection that carried RAS is gone."""
+
     def has(self, alias: str) -> bool:
         """Tell whether an endpoint of ours has this alias."""
 
@@ -136,6 +155,22 @@ class NoZone:
     def over(self, call: bytes) -> None:
         """Nobody wants to know."""
 
+    traverses = False
+
+    def summon(self, address: Address, call: bytes, failed: Callable[[], None]) -> None:
+        """Nobody is registered."""
+        failed()
+
+    def tunnelled(self, data: bytes, source: TunnelAddress, local: Address) -> None:
+        """Nobody is here to take it."""
+
+    def holds(self, address: TunnelAddress) -> bool:
+        """Nobody is registered."""
+        return False
+
+    def tunnel_closed(self, address: TunnelAddress) -> None:
+        """Nobody was registered."""
+
     def has(self, alias: str) -> bool:
         """Nobody is registered."""
         return False
@@ -150,9 +185,15 @@ class NoZone:
 
 
 class Ras:
-    """One for the adapter. drop ends a call of ours by its identifier."""
+    """One for the adapter. drop ends a call of ours by its identifier.
+
+    send and summoned are to be set before `start`: they send RAS by an endpoint's connection, and connect to a
+    gatekeeper that has a call for us.
+    """
 
     def __init__(self, config: H323Config, rng: Random, plan: Plan | None, drop: Callable[[bytes], None]) -> None:
+        self.send: Callable[[bytes, TunnelAddress], None] = lambda data, to: None
+        self.summoned: Callable[[WaitingCall], None] = lambda waiting: None
         self._config = config
         self._rng = rng
         self._plan = plan or NoPlan()
@@ -170,10 +211,12 @@ class Ras:
         if ras.gatekeeper == "embedded" and ras.port is not None:
             neighbours = [await self._place(one) for one in ras.neighbours]
             found = tuple(one for one in neighbours if one is not None)
-            self._zone = OwnZone(self._config, reactor, self._rng, self._plan, signalling_port, found)
+            self._zone = OwnZone(self._config, reactor, self._rng, self._plan, signalling_port, found, self.send)
         elif ras.gatekeeper not in ("embedded", "off"):
             place = None if ras.gatekeeper == "auto" else await self._place(ras.gatekeeper)
-            self._zone = EndpointZone(self._config, reactor, self._rng, signalling_port, place, self._drop)
+            self._zone = EndpointZone(
+                self._config, reactor, self._rng, signalling_port, place, self._drop, self.summoned
+            )
         await self._zone.start()
         return self._zone.port or None
 
@@ -254,6 +297,29 @@ class Ras:
     def over(self, call: bytes) -> None:
         """A call is over."""
         self._zone.over(call)
+
+    # through translators
+
+    @property
+    def traverses(self) -> bool:
+        """Whether somebody else's gatekeeper lets us through a translator (H.460.18)."""
+        return self._zone.traverses
+
+    def summon(self, address: Address, call: bytes, failed: Callable[[], None]) -> None:
+        """Tell an endpoint of ours that a call waits for it; failed is called if it cannot be told."""
+        self._zone.summon(address, call, failed)
+
+    def tunnelled(self, data: bytes, source: TunnelAddress, local: Address) -> None:
+        """Take a RAS message out of a signalling connection (H.460.17)."""
+        self._zone.tunnelled(data, source, local)
+
+    def holds(self, address: TunnelAddress) -> bool:
+        """Tell whether an endpoint is registered by this connection."""
+        return self._zone.holds(address)
+
+    def tunnel_closed(self, address: TunnelAddress) -> None:
+        """A connection that carried RAS is gone."""
+        self._zone.tunnel_closed(address)
 
     # what others want to know
 

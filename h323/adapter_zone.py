@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from h323.adapter_config import H323Config
 from h323.adapter_facts import MAX_ADDRESS, MAX_AGENT
 from h323.adapter_facts import source as source_of
 from h323.adapter_ras import Plan, Pump, RegistrationInfo, Route
+from h323.h460.tunnel import TunnelAddress
 from h323.ras.endpoint_calls import Asked
 from h323.ras.events import (
     AdmissionRefused,
@@ -30,6 +32,7 @@ from h323.ras.events import (
 )
 from h323.ras.gatekeeper import Gatekeeper
 from h323.ras.gatekeeper_calls import search
+from h323.ras.gatekeeper_traversal import summon
 from h323.ras.guard import Guard, Policy
 from h323.ras.registry import Registration, bare
 from h323.ras.transport import RasSocket
@@ -49,14 +52,24 @@ class OwnZone:
         plan: Plan,
         signalling_port: int,
         neighbours: tuple[Address, ...],
+        send: Callable[[bytes, TunnelAddress], None] = lambda data, to: None,
     ) -> None:
+        """send sends RAS by the connection of an endpoint that is registered by one."""
         ras = config.ras
+        self._send = send
         self._config = ras
         self._plan = plan
         self._loop = asyncio.get_running_loop()
         self._guard = Guard(ras.accounts, Policy(ras.authenticate))
         told = GatekeeperConfig(
-            ras.name, ras.routed, ras.pregranted, ras.ttl, ras.call_bandwidth, ras.total_bandwidth, neighbours
+            ras.name,
+            ras.routed,
+            ras.pregranted,
+            ras.ttl,
+            ras.call_bandwidth,
+            ras.total_bandwidth,
+            neighbours,
+            ras.traversal,
         )
         self._core = Gatekeeper(told, self, self._guard, rng, signalling_port)
         self._socket = RasSocket(reactor, config.address, config.public_address, self._received)
@@ -90,7 +103,15 @@ class OwnZone:
     def _received(self, data: bytes, source: Address, multicast: bool) -> None:
         if not self._running:
             return
-        local = self._socket.towards(source.host)
+        self._take(data, source, self._socket.towards(source.host), multicast)
+
+    def tunnelled(self, data: bytes, source: TunnelAddress, local: Address) -> None:
+        """See `Zone.tunnelled`."""
+        if self._running and self._config.traversal:
+            host = self._socket.public or local.host
+            self._take(data, source, Address(host, self._socket.port), False)
+
+    def _take(self, data: bytes, source: Address, local: Address, multicast: bool) -> None:
         try:
             self._core.receive(data, source, local, self._loop.time(), time.time(), multicast)
         except Exception as error:
@@ -107,7 +128,10 @@ class OwnZone:
             match item:
                 case SendRas(data, to, name):
                     self._core.counters[f"sent.{name}"] += 1
-                    self._socket.send(data, to)
+                    if isinstance(to, TunnelAddress):
+                        self._send(data, to)
+                    else:
+                        self._socket.send(data, to)
                 case Registered(one, fresh):
                     log.info("h323_registered", **_named(one), fresh=fresh, proof=one.scheme, product=one.product)
                 case Unregistered(one, cause):
@@ -182,7 +206,7 @@ class OwnZone:
             return Route(asked.address, "".join(asked.called[:1]))
         (alias,) = asked.called
         one = self._core.registry.find(alias)
-        return Route(one.signalling, bare(alias)) if one is not None else None
+        return Route(one.signalling, bare(alias), one.hidden) if one is not None else None
 
     async def locate(self, alias: str, places: list[Address]) -> Address | None:
         """Ask the neighbours, or others that DNS names."""
@@ -200,6 +224,30 @@ class OwnZone:
 
     def over(self, call: bytes) -> None:
         """Endpoints disengage by themselves."""
+
+    # through translators
+
+    traverses = False
+
+    def summon(self, address: Address, call: bytes, failed: Callable[[], None]) -> None:
+        """See `Zone.summon`."""
+        one = self._core.registry.at(address)
+        if one is None:
+            failed()
+            return
+        summon(self._core, one, call, failed, self._loop.time())
+        self._flush()
+
+    def holds(self, address: TunnelAddress) -> bool:
+        """See `Zone.holds`."""
+        return self._core.registry.at(address) is not None
+
+    def tunnel_closed(self, address: TunnelAddress) -> None:
+        """See `Zone.tunnel_closed`: who was registered by it cannot be reached any more."""
+        one = self._core.registry.at(address)
+        if one is not None:
+            self._core.forget(one, "connection closed")
+            self._flush()
 
     # what others want to know
 

@@ -11,7 +11,7 @@ Pure: channels in, requests and descriptions out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from h323.describe import fast_start
@@ -20,66 +20,27 @@ from h323.describe.channels import SESSIONS, AnswerFacts, ChannelFacts, open_req
 from h323.describe.fast_start import Place
 from h323.describe.modes import read_mode
 from h323.h235.channels import ChannelSecurity
+from h323.h460.media import MediaWays, read_way
+from h323.session import DYNAMIC, Half, Key, Session, numbered, rank
 from h323.signalling.events import Address
 from transcode.media import (
     Codec,
     Format,
     H235Cipher,
     H235Key,
-    H235Keys,
     Kind,
     MediaDescription,
     Role,
     StreamDescription,
     Transport,
 )
-from transcode.payload import h264_profile
 
 Value = dict[str, Any]
-Key = tuple[Kind, Role]
-
-DISCARD = 9
-"""A port that stands for one not known yet (RFC 863); 0 would end the stream."""
-NOBODY = "0.0.0.0"
 FIRST_FREE_SESSION = 32
 """Session number that we give to slides as master; others are seen to begin there too."""
-DYNAMIC = 96
-"""Payload type of what we send where the codec has no static one."""
+UNNAMED = (None, "0.0.0.0", "::")
 SLIDES: Key = (Kind.VIDEO, Role.SLIDES)
 _ORDER: tuple[Key, ...] = ((Kind.AUDIO, Role.MAIN), (Kind.VIDEO, Role.MAIN), SLIDES, (Kind.CAMERA, Role.MAIN))
-
-
-@dataclass(slots=True)
-class _Half:
-    """One direction of a session: its channel and what it carries; open says that it was agreed on.
-
-    cipher is None for a clear channel; key is known once the master has told it.
-    """
-
-    number: int
-    format: Format
-    entry: Entry | None = None
-    open: bool = False
-    cipher: H235Cipher | None = None
-    key: H235Key | None = None
-
-
-@dataclass(slots=True)
-class _Session:
-    """One RTP session. media and control are the peer's addresses, as far as they are known."""
-
-    stream: StreamDescription
-    number: int
-    place: Place
-    sending: _Half | None = None
-    receiving: _Half | None = None
-    media: Address | None = None
-    control: Address | None = None
-    limit: int | None = None
-    asked: Codec | None = None
-    """The codec that the peer asked for (requestMode), None for our own choice."""
-    tried: set[int] = field(default_factory=set)
-    """Entries of the peer's that it refused as channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +58,20 @@ class Opening:
 class Sessions:
     """All sessions of a call. local is the house's offer; ours are told by address, which it may not name itself."""
 
-    def __init__(self, local: MediaDescription, address: str, picture: int | None = None) -> None:
+    def __init__(
+        self, local: MediaDescription, address: str, picture: int | None = None, ways: MediaWays | None = None
+    ) -> None:
         """address is the IP literal that the peer is told where a description names none.
 
-        picture is what the call as a whole leaves for the picture, in bit/s.
+        picture is what the call as a whole leaves for the picture, in bit/s. ways says how media pass a translator.
         """
         self.local = MediaDescription(())
         self._address = address
         self._picture = picture
-        self._sessions: dict[Key, _Session] = {}
+        self._sessions: dict[Key, Session] = {}
         self._peer: PeerAbilities | None = None
         self.security = ChannelSecurity()
+        self.ways = ways or MediaWays()
         self.change(local)
 
     def change(self, local: MediaDescription) -> tuple[list[int], list[int]]:
@@ -119,7 +83,8 @@ class Sessions:
             if stream.refused or key not in _ORDER:
                 continue
             transport = stream.transport
-            host = transport.address or self._address
+            # Bound to all addresses, the media plane does not know by which one the peer sees us.
+            host = self._address if transport.address in UNNAMED else str(transport.address)
             port = transport.rtcp_port or transport.port + 1
             place = Place(Address(host, transport.port), Address(transport.rtcp_address or host, port))
             known = gone.pop(key, None)
@@ -129,7 +94,7 @@ class Sessions:
             if known is not None:
                 gone[key] = known  # it has other ports now: its channels are to be opened again
             number = SESSIONS[stream.kind] if stream.role is Role.MAIN else 0
-            self._sessions[key] = _Session(stream, number, place)
+            self._sessions[key] = Session(stream, number, place)
         ours = [one.sending.number for one in gone.values() if one.sending is not None]
         theirs = [one.receiving.number for one in gone.values() if one.receiving is not None]
         for key, one in gone.items():
@@ -149,7 +114,7 @@ class Sessions:
             half = session.sending
             if half is None:
                 continue
-            same = [one for one in peer.entries if _same(one, session, half.format)]
+            same = [one for one in peer.entries if session.fits(one, half.format)]
             if same:
                 half.entry = same[0]
             else:
@@ -164,12 +129,12 @@ class Sessions:
     def ask(self, modes: Iterable[Any]) -> bool | None:
         """Take the peer's request for a mode: the first that we can send in. None if there is none, else if it is the
         one that the peer likes best. `unasked` tells what is to be closed then."""
-        for rank, mode in enumerate(modes):
+        for place, mode in enumerate(modes):
             wanted = read_mode(mode)
             if wanted and all(self._could_send(kind, codec) for kind, codec in wanted.items()):
                 for kind, codec in wanted.items():
                     self._sessions[kind, Role.MAIN].asked = codec
-                return rank == 0
+                return place == 0
         return None
 
     def _could_send(self, kind: Kind, codec: Codec | None) -> bool:
@@ -230,13 +195,15 @@ class Sessions:
         if entry is None:
             return None
         cipher, secret = self.security.cipher(entry.number), None
-        format, control = _numbered(entry.format, cipher is not None), session.place.control
-        request = open_request(format, key[1], session.number, control, entry.bandwidth, entry.capability)
+        format, multiplex = numbered(entry.format, cipher is not None), session.stream.transport.multiplex
+        place = self.ways.place(session.place, multiplex)
+        request = open_request(format, key[1], session.number, place.control, entry.bandwidth, entry.capability)
         if cipher is not None:
             request, secret = self.security.seal(request, cipher, format.payload_type)
+        request = self.ways.request(request, place, multiplex)
         return Opening(key, entry, format, request, cipher, secret)
 
-    def _choose(self, session: _Session, key: Key, beside: list[int]) -> Entry | None:
+    def _choose(self, session: Session, key: Key, beside: list[int]) -> Entry | None:
         """Return the peer's entry to send in: our order of codecs, then the most that it takes."""
         assert self._peer is not None
         codecs = [one.codec for one in session.stream.send if session.asked in (None, one.codec)]
@@ -248,11 +215,11 @@ class Sessions:
             and self.security.usable(one.number)
             and self._peer.fits([*beside, one.number])
         ]
-        return min(usable, key=lambda one: (codecs.index(one.format.codec), _rank(one)), default=None)
+        return min(usable, key=lambda one: (codecs.index(one.format.codec), rank(one)), default=None)
 
     def opened(self, opening: Opening, number: int) -> None:
         """Note that a channel was asked for."""
-        self._sessions[opening.key].sending = _Half(
+        self._sessions[opening.key].sending = Half(
             number, opening.format, opening.entry, cipher=opening.cipher, key=opening.secret
         )
 
@@ -264,9 +231,11 @@ class Sessions:
                 session.media = facts.media or session.media
                 session.control = facts.control or session.control
                 session.number = facts.session or session.number
+                session.way.hear(read_way(facts.information), self.ways.role)
                 if half.cipher is not None and half.key is None:
                     half.key = self.security.read(facts.sync, half.cipher)
-                half.open = session.media is not None and (half.cipher is None or half.key is not None)
+                placed = session.media is not None or self.ways.hidden
+                half.open = placed and (half.cipher is None or half.key is not None)
                 if not half.open and half.entry is not None:
                     session.tried.add(half.entry.number)
                 return half.open
@@ -298,10 +267,13 @@ class Sessions:
             return judged
         if facts.role is Role.SLIDES and not session.number:
             session.number = facts.session or FIRST_FREE_SESSION
-        session.receiving = _Half(facts.number, facts.format, open=True, key=judged.key)
+        session.receiving = Half(facts.number, facts.format, open=True, key=judged.key)
         session.control = facts.control or session.control
-        number = facts.format.payload_type
-        answer = write_answer(session.number, session.place.media, session.place.control, number)
+        session.way.hear(read_way(facts.information), self.ways.role)
+        number, multiplex = facts.format.payload_type, session.stream.transport.multiplex
+        place = self.ways.place(session.place, multiplex)
+        answer = write_answer(session.number, place.media, place.control, number)
+        answer = self.ways.answer(answer, place, multiplex)
         return answer if judged.sync is None else {**answer, "encryptionSync": judged.sync}
 
     def receives(self, format: Format, kind: Kind, role: Role = Role.MAIN) -> bool:
@@ -380,7 +352,7 @@ class Sessions:
         half.key, half.format = made[0], replace(half.format, payload_type=following)
         return made[1]
 
-    def _half(self, number: int, ours: bool) -> tuple[_Session | None, _Half | None]:
+    def _half(self, number: int, ours: bool) -> tuple[Session | None, Half | None]:
         for session in self._sessions.values():
             half = session.sending if ours else session.receiving
             if half is not None and half.number == number and half.open:
@@ -408,36 +380,8 @@ class Sessions:
         session = self._sessions.get((stream.kind, stream.role))
         if session is None:
             return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
-        receive: tuple[Format, ...] = ()
-        send: tuple[Format, ...] = ()
-        if session.sending is not None and session.sending.open and session.limit != 0:
-            receive = (session.sending.format, *self._keys(stream.kind))
-        if session.receiving is not None:
-            pressed = tuple(one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)
-            send = (session.receiving.format, *pressed)
-        media = session.media
-        entry = session.sending.entry if session.sending is not None else None
         whole = self._picture if stream.kind is Kind.VIDEO else None
-        limits = [one for one in (session.limit, whole, entry.bandwidth if entry is not None else None) if one]
-        control = session.control
-        transport = Transport(
-            NOBODY if media is None else media.host,
-            DISCARD if media is None else media.port,
-            rtcp_address=None if control is None else control.host,
-            rtcp_port=None if control is None else control.port,
-            h235=_keys(session) if self.security.active else None,
-        )
-        return StreamDescription(
-            stream.id,
-            stream.kind,
-            receive,
-            send,
-            transport,
-            stream.role,
-            bandwidth=min(limits) if limits else None,
-            packet_time=stream.packet_time,
-            separate=True,
-        )
+        return session.describe(whole, self._keys(stream.kind), self.security.active, self.ways)
 
     def _keys(self, kind: Kind) -> tuple[Format, ...]:
         """Return telephone-event as the peer takes it."""
@@ -455,7 +399,7 @@ class Sessions:
     def proposals(self, bandwidth: int | None) -> list[Value]:
         """Return what we propose in a SETUP of ours: each format that goes both ways."""
         formats = [
-            (_numbered(format), kind)
+            (numbered(format), kind)
             for (kind, role), session in self._sessions.items()
             for format in session.stream.send
             if role is Role.MAIN and format.codec not in (Codec.TELEPHONE_EVENT, Codec.H224)
@@ -486,41 +430,10 @@ class Sessions:
         if facts.kind is None or facts.format is None:
             return
         session = self._sessions[facts.kind, Role.MAIN]
-        half = _Half(facts.number, facts.format, open=True)
+        half = Half(facts.number, facts.format, open=True)
         if ours:
             session.sending = half
             session.media = facts.media or session.media
         else:
             session.receiving = half
         session.control = facts.control or session.control
-
-
-def _same(entry: Entry, session: _Session, format: Format) -> bool:
-    kind = (entry.kind, entry.role) == (session.stream.kind, session.stream.role)
-    return kind and entry.format.codec is format.codec
-
-
-def _keys(session: _Session) -> H235Keys:
-    """Return the keys of a session as the peer's side has them."""
-    sending, receiving = session.sending, session.receiving
-    return H235Keys(
-        None if receiving is None else receiving.key, sending.key if sending is not None and sending.open else None
-    )
-
-
-def _numbered(format: Format, encrypted: bool = False) -> Format:
-    """Return a format with the payload type that we send it on.
-
-    Encrypted media never use a static one (H.235.6 §8.5).
-    """
-    if format.payload_type < DYNAMIC and not encrypted:
-        return format
-    return Format(format.codec, DYNAMIC, format.clock_rate, format.channels, format.parameters, format.feedback)
-
-
-def _rank(entry: Entry) -> tuple[int, int]:
-    """Rank entries of one codec, the best least: larger pictures first, then more bit/s."""
-    size = 0
-    if entry.format.codec is Codec.H264:
-        size = h264_profile.limits(entry.format).frame_macroblocks
-    return (-size, -(entry.bandwidth or 0))

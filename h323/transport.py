@@ -83,6 +83,8 @@ class Connection(TwistedProtocol):
         secure: bool = False,
     ) -> None:
         self.secure = secure
+        self.kept = False
+        """Whether it stays without a call: an endpoint is registered by it (H.460.17)."""
         self.peer = Address("", 0)
         self.local = Address("", 0)
         self._receiver = receiver

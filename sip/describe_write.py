@@ -53,12 +53,13 @@ def offer_line(stream: StreamDescription, address: str, mid: str | None, last: t
     return line
 
 
-def bundled(line: Media) -> Media:
-    """Return a line of a bundle as all but its first one are written: it says nothing of the transport.
+def bundled(line: Media, *kept: str) -> Media:
+    """Return a line of a bundle as all but its first one are written: of the transport it says only what is kept.
 
     rtcp-mux is left, which says the same everywhere: browsers look for it in each line.
     """
-    return replace(line, attributes=tuple(one for one in line.attributes if one.name not in _TRANSPORT))
+    left_out = _TRANSPORT - set(kept)
+    return replace(line, attributes=tuple(one for one in line.attributes if one.name not in left_out))
 
 
 def bundle_only(line: Media) -> Media:

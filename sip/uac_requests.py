@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from gateway.reasons import Reason
 from sip.building import HeaderList
 from sip.dialog import Dialog
 from sip.digest_client import Attempt, Login
-from sip.events import Flow, InfoAnswered, MessageAnswered, RequestAnswered, RequestId, Target
+from sip.events import Event, Flow, InfoAnswered, MessageAnswered, RequestAnswered, RequestId, Target
 from sip.message import Request, Response
 from sip.sessions import Core, Phase, Session
 from sip.transaction import OnFailure, OnResponse
@@ -26,26 +27,34 @@ class Requests:
 
     def info(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
         """Send an INFO (RFC 6086 §4.1, and the older use that names no package)."""
-        number = RequestId(self._core.number())
-
-        def done(response: Response | None, status: int, when: float) -> None:
-            if session.phase is not Phase.ENDED:
-                self._core.emit(InfoAnswered(session.id, number, status, response))
-
-        if session.dialog is not None:
-            self._ask(session, session.dialog, "INFO", body, content_type, (), done, now)
-        return number
+        return self._in_call(session, "INFO", body, content_type, partial(InfoAnswered, session.id), now)
 
     def message(self, session: Session, body: bytes, content_type: str, now: float) -> RequestId:
         """Send a MESSAGE in a call (RFC 3428 §4)."""
+
+        def answered(number: RequestId, status: int, response: Response | None) -> Event:
+            return MessageAnswered(session.id, number, status)
+
+        return self._in_call(session, "MESSAGE", body, content_type, answered, now)
+
+    def _in_call(
+        self,
+        session: Session,
+        method: str,
+        body: bytes,
+        content_type: str,
+        answered: Callable[[RequestId, int, Response | None], Event],
+        now: float,
+    ) -> RequestId:
+        """Send a request within a call; what became of it is told while the call lasts."""
         number = RequestId(self._core.number())
 
         def done(response: Response | None, status: int, when: float) -> None:
             if session.phase is not Phase.ENDED:
-                self._core.emit(MessageAnswered(session.id, number, status))
+                self._core.emit(answered(number, status, response))
 
         if session.dialog is not None:
-            self._ask(session, session.dialog, "MESSAGE", body, content_type, (), done, now)
+            self._ask(session, session.dialog, method, body, content_type, (), done, now)
         return number
 
     def request(self, request: Request, way: Flow | Target, now: float, login: Login | None = None) -> RequestId:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.reasons import Reason, Refused
 from transcode.carrier import Riders
@@ -20,15 +21,19 @@ from transcode.media import (
     Candidate,
     Dtls,
     LegId,
+    Multiplex,
     Setup,
     SrtpKey,
     SrtpPolicy,
     StreamDescription,
     Suite,
     Transport,
+    Traversal,
     Wanted,
 )
 from transcode.negotiate import NOBODY, choose_keying
+from transcode.rtp.keep_alive import KeptOpen
+from transcode.rtp.multiplex import SharedPorts
 from transcode.rtp.source import Source
 from transcode.rtp.srtp import SUPPORTED, check_key, make_key
 from transcode.rtp.udp import UdpTransport
@@ -46,9 +51,14 @@ class UdpCarrier(Riders):
         leg: LegId,
         emit: Callable[[MediaEvent], None],
         public_address: str | None = None,
+        shared: SharedPorts | None = None,
     ) -> None:
+        """shared are the ports that streams of many calls may share, None where there are none."""
         super().__init__(transport)
         self.udp = transport
+        self._shared = shared
+        self._multiplex: Multiplex | None = None
+        self._kept_open: KeptOpen | None = None
         self._leg = leg
         self._emit = emit
         self._public_address = public_address
@@ -140,7 +150,10 @@ class UdpCarrier(Riders):
         if demanded and fresh:
             self.udp.set_keys(None, None)  # shut until the answer brings keys: nothing clear may lock the source
         optional = bool(keys or setup) and not demanded
-        return self._describe(abilities, own, mux, keys, optional, setup)
+        described = self._describe(abilities, own, mux, keys, optional, setup)
+        if wanted.separate and self._shared is not None and self._multiplex is None:
+            self._multiplex = Multiplex(self._shared.port, self._shared.new_id())
+        return replace(described, multiplex=self._multiplex)
 
     def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
         """See `Carrier.check_accepted`."""
@@ -203,6 +216,21 @@ class UdpCarrier(Riders):
             self.udp.unprove()
         if remote.address is not None and remote.port:
             self.udp.set_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port, mux=remote.rtcp_mux)
+        if remote.traversal is not None:
+            self._take_traversal(remote.traversal)
+
+    def _take_traversal(self, traversal: Traversal) -> None:
+        """Do what it takes that packets pass a translator (H.460.19)."""
+        self.udp.expect_from(traversal.host if traversal.hidden else None)
+        if traversal.prefixed and self._shared is not None and self._multiplex is not None:
+            self.udp.share(self._shared, self._multiplex.id)
+        self.udp.set_prefix(traversal.prefix)
+        wanted, going = traversal.keep_alive, self._kept_open
+        if going is not None and going.wanted != wanted:
+            going.close()
+            self._kept_open = None
+        if wanted is not None and self._kept_open is None:
+            self._kept_open = KeptOpen(self.udp, wanted, self.udp.resolve(wanted.address, wanted.port))
 
     def _ice_ready(self) -> None:
         if self._dtls is not None:
@@ -328,6 +356,8 @@ class UdpCarrier(Riders):
 
     def close(self) -> None:
         """See `Carrier.close`: a peer with DTLS is told first."""
+        if self._kept_open is not None:
+            self._kept_open.close()
         parts = [part for part in (self._dtls, self._ice) if part is not None]
         if not parts:
             self.udp.close()

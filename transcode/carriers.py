@@ -11,6 +11,7 @@ from transcode.events import MediaEvent
 from transcode.ice.transport import IceTransport
 from transcode.media import Abilities, Kind, LegId, Transport
 from transcode.negotiate import NOBODY
+from transcode.rtp.multiplex import SharedPorts
 from transcode.rtp.ports import PortPool
 from transcode.rtp.udp import UdpTransport
 
@@ -25,12 +26,14 @@ class Carriers:
         ports: tuple[int, int],
         public_address: str | None,
         emit: Callable[[MediaEvent], None],
+        multiplex_port: int | None = None,
     ) -> None:
         self._pool = pool
         self._address = address
         self._ports = ports
         self._public_address = public_address
         self._emit = emit
+        self._shared = None if multiplex_port is None else SharedPorts(address, multiplex_port)
 
     def suits(self, carrier: Carrier, abilities: Abilities, remote: Transport) -> bool:
         """Whether a carrier that is there can go on with what the peer describes now."""
@@ -51,7 +54,7 @@ class Carriers:
             bind = None if self._address in NOBODY else [self._address]
             ice = IceTransport(False, bind, self._public_address, ports=self._ports)
             return IceCarrier(ice, leg, self._emit)
-        return UdpCarrier(UdpTransport(self._pool, kind), leg, self._emit, self._public_address)
+        return UdpCarrier(UdpTransport(self._pool, kind), leg, self._emit, self._public_address, self._shared)
 
     @staticmethod
     def _by_ice(abilities: Abilities, remote: Transport) -> bool:

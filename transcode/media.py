@@ -201,6 +201,41 @@ class Ice:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Where empty RTP packets go that keep a translator's way open, each interval seconds (H.460.19 §7)."""
+
+    address: str
+    port: int
+    interval: int
+    payload_type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Multiplex:
+    """A port, with RTCP on the next one, where packets of many streams come, those of this one with its id before
+    them (H.460.19 §7.3)."""
+
+    port: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Traversal:
+    """How packets to and from the describing side pass a translator (H.460.19).
+
+    hidden says that this side stands behind one: packets go where its own come from, and not where it says; host is
+    the address that they are likely to come from. keep_alive is what it asks for. prefix is what it wants before each
+    packet, as a number of four octets; prefixed says that it was asked to do the same, and sends to our `Multiplex`.
+    """
+
+    hidden: bool = False
+    host: str | None = None
+    keep_alive: KeepAlive | None = None
+    prefix: int | None = None
+    prefixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Transport:
     """Where and how one stream's packets travel.
 
@@ -208,7 +243,7 @@ class Transport:
     profile is one with RTP/AVPF. Encryption is SDES if keys are given, DTLS-SRTP if dtls is, none otherwise; a
     description that offers encryption without demanding it (RFC 8643) has `optional` set. sctp_port is that of a data
     stream's association inside DTLS (RFC 8841). h235 encrypts payloads as H.323 does; signalling agrees on its keys, so
-    none of our offers holds them.
+    none of our offers holds them. multiplex stands in our offers alone, traversal in what is told of the peer.
     """
 
     address: str | None
@@ -223,6 +258,8 @@ class Transport:
     ice: Ice | None = None
     sctp_port: int | None = None
     h235: H235Keys | None = None
+    multiplex: Multiplex | None = None
+    traversal: Traversal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +434,8 @@ class LegPlan:
     """What the room decided for one leg: its name, whether it is heard and seen, and what it sees.
 
     layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
-    gives it silence. notice is a line that is written over what this leg alone sees, empty for none.
+    gives it silence. notice is a line that is written over what this leg alone sees, empty for none. slides False
+    leaves those of others out of its one picture; a second video brings them all the same.
     """
 
     leg: LegId
@@ -407,6 +445,7 @@ class LegPlan:
     listens: bool = True
     layout: Layout | None = None
     notice: str = ""
+    slides: bool = True
 
 
 @dataclass(frozen=True, slots=True)

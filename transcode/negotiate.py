@@ -157,8 +157,10 @@ def _repeats_only(red: Format, plain: Format) -> bool:
 
 
 def on_hold(stream: StreamDescription) -> bool:
-    """Whether a description names nobody's address: it asks us to send nothing."""
-    return stream.transport.ice is None and stream.transport.address in NOBODY
+    """Whether a description names nobody's address: it asks us to send nothing, if its packets do not tell where."""
+    transport = stream.transport
+    hidden = transport.traversal is not None and transport.traversal.hidden
+    return transport.ice is None and not hidden and transport.address in NOBODY
 
 
 def best(formats: tuple[Format, ...], kind: Kind, abilities: Abilities) -> Format | None:

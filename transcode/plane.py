@@ -104,6 +104,7 @@ class Plane:
             (settings.low, settings.high),
             settings.public_address,
             self._emit,
+            settings.multiplex_port,
         )
         self._lag.start()
         # A full collection of a heap with thousands of packets stops the loop for longer than a tick may wait; what is

@@ -28,7 +28,8 @@ class PlaneSettings:
 
     address is where media sockets are bound; public_address what peers are told instead, behind NAT. low and high
     bound the UDP ports. max_legs bounds the legs at once. sounds are the directories in which sounds are looked for,
-    the first one first. audio says how sound is treated.
+    the first one first. multiplex_port is that of H.323 media which share one pair of ports (H.460.19), None for none;
+    the next port is RTCP's. audio says how sound is treated.
     """
 
     address: str = "0.0.0.0"
@@ -36,5 +37,6 @@ class PlaneSettings:
     low: int = 40000
     high: int = 49999
     max_legs: int = 2_000
+    multiplex_port: int | None = None
     sounds: tuple[str, ...] = ()
     audio: AudioSettings = AudioSettings()

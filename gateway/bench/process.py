@@ -16,6 +16,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,21 @@ def free_range(count: int) -> tuple[int, int]:
 
 
 class GatewayProcess:
-    """The gateway; `changes` are merged over the loopback configuration, section by section."""
+    """The gateway; `changes` are merged over the loopback configuration, section by section.
 
-    def __init__(self, directory: Path, changes: dict[str, Any] | None = None) -> None:
+    behind is what its command begins with where it runs in another network, and reached the address that it is then
+    asked at.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        changes: dict[str, Any] | None = None,
+        behind: Sequence[str] = (),
+        reached: str = _HOST,
+    ) -> None:
         self.directory = directory
+        self._behind, self._reached = behind, reached
         udp = free_ports(1, socket.SOCK_DGRAM)[0]
         tcp, self.tls, self.web, self.h323, self.h323_tls = free_ports(5, socket.SOCK_STREAM)
         self.udp, self.tcp, self.host = udp, tcp, _HOST
@@ -83,6 +95,7 @@ class GatewayProcess:
         }
         for section, value in (changes or {}).items():
             settings[section] = {**settings.get(section, {}), **value} if isinstance(value, dict) else value
+        self.web = int(settings["web"]["port"])
         self.config = directory / "roombridge.yaml"
         self.config.write_text(yaml.safe_dump(settings))
         self.log = directory / "gateway.log"
@@ -94,7 +107,7 @@ class GatewayProcess:
     @property
     def url(self) -> str:
         """The address of its pages."""
-        return f"https://{_HOST}:{self.web}"
+        return f"https://{self._reached}:{self.web}"
 
     @property
     def running(self) -> bool:
@@ -103,7 +116,7 @@ class GatewayProcess:
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises RuntimeError with the end of its log if it is not."""
-        command = [sys.executable, "-c", "from gateway.cli import main; main()", "serve"]
+        command = [*self._behind, sys.executable, "-c", "from gateway.cli import main; main()", "serve"]
         command += ["--config", str(self.config), "--state", str(self.state)]
         with self.log.open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(

@@ -80,8 +80,9 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Show these lines, which have the names of the prompts, and what was typed (None: nothing is asked for)."""
+    """Show a title and lines, which have the names of texts, and what was typed (None: nothing is asked for)."""
 
+    title: str
     lines: tuple[str, ...]
     entry: str | None = None
 
@@ -175,17 +176,21 @@ class Menu:
     def _question(self) -> str:
         return "enter-pin" if self.room else "enter-room"
 
+    @property
+    def _title(self) -> str:
+        return "pin" if self.room else "room-number"
+
     def _greet(self) -> list[Output]:
         if self._fault is not None:
             return self._wrong_pin()
-        return [Show((self._question,), ""), Play(("welcome",)), Wait(PROMPT, Input.PLAYED)]
+        return [Show("welcome", (self._question,), ""), Play(("welcome",)), Wait(PROMPT, Input.PLAYED)]
 
     def _ask(self, *before: str) -> list[Output]:
         """Put the question that is open, after what is to be said before it."""
         self.state = State.PIN if self.room else State.ROOM
         self._typed = ""
         lines = (*before, self._question)
-        return [Show(lines, ""), Play(lines), Wait(PROMPT, Input.PLAYED)]
+        return [Show(self._title, lines, ""), Play(lines), Wait(PROMPT, Input.PLAYED)]
 
     def _skip_greeting(self) -> list[Output]:
         return self._ask()
@@ -206,7 +211,7 @@ class Menu:
         if len(self._typed) < (MAX_PIN if self.room else MAX_ROOM):
             self._typed += self._last
         pause = PIN_PAUSE if self.room else KNOWN_PAUSE if self._is_room(self._typed) else UNKNOWN_PAUSE
-        return [Play(), Show((self._question,), self._shown), Wait(pause, Input.PAUSED)]
+        return [Play(), Show(self._title, (self._question,), self._shown), Wait(pause, Input.PAUSED)]
 
     @property
     def _shown(self) -> str:
@@ -280,8 +285,7 @@ class Menu:
 
     def _goodbye(self, said: tuple[str, ...]) -> list[Output]:
         self.state, self._typed = State.GOODBYE, ""
-        lines = (*said, "goodbye")
-        return [Show(lines), Play(lines), Wait(PROMPT, Input.PLAYED)]
+        return [Show("goodbye", said), Play((*said, "goodbye")), Wait(PROMPT, Input.PLAYED)]
 
     def _hang_up(self) -> list[Output]:
         self.state = State.OVER

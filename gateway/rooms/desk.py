@@ -10,22 +10,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
+from gateway.ivr.voice import Voice
 from gateway.reasons import Reason, Refused
+from gateway.rooms.behaviour import Behaviour
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
+from gateway.rooms.commanding import Commands
+from gateway.rooms.dial_lists import DialLists
+from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
-from gateway.rooms.entrance import ASKED_FOR, Entrance
+from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
+from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
+from gateway.rooms.lobby import Lobby
+from gateway.rooms.media_news import take_news
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -39,6 +47,7 @@ from gateway.rooms.model import (
     Said,
     Stage,
 )
+from gateway.rooms.notices import Notices
 from gateway.rooms.outbound import Asker
 from gateway.rooms.pins import PinGuard
 from gateway.rooms.policy import NOTHING_SAID, Decision
@@ -46,22 +55,7 @@ from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
-from transcode.events import (
-    CameraAsked,
-    CandidateFound,
-    Connected,
-    Dtmf,
-    Failed,
-    FormatsChanged,
-    KeyFrameWanted,
-    MediaEvent,
-    Played,
-    Sharing,
-    Silent,
-    Speaker,
-    Talking,
-    Text,
-)
+from transcode.events import MediaEvent
 from transcode.interface import MediaPlane
 from transcode.media import LegId, RoomId
 
@@ -88,7 +82,15 @@ class FrontDesk:
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
         self.cameras = Cameras(plane)
+        self.dial_out = DialOut(self)
+        self.lists = DialLists(self)
+        self.notices = Notices(self)
+        self.commands = Commands(self)
+        self.voice = Voice()
         self.entrance = Entrance(self)
+        self.lobby = Lobby(self)
+        self.hosts = Hosts(self)
+        self.behaviour = Behaviour(self)
         self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
@@ -101,7 +103,7 @@ class FrontDesk:
         self._same: dict[str, list[RoomCall]] = {}
         self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing = Directing(self, self._anywhere)
+        self._directing = Directing(self, self.anywhere)
         self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
@@ -147,6 +149,10 @@ class FrontDesk:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
 
+    def language_of(self, room: Room) -> str:
+        """Return the language that a room is spoken to in."""
+        return self.voice.language(room.settings.language)
+
     def knows(self, id: str) -> bool:
         """Tell whether there is a room of this id or alias."""
         return RoomId(id) in self.rooms or id in self._aliases
@@ -163,9 +169,14 @@ class FrontDesk:
 
     def has(self, room: Room) -> bool:
         """Tell whether a room is there still."""
-        return self._anywhere(room.settings.id) is room
+        return self.anywhere(room.settings.id) is room
 
-    def _anywhere(self, id: RoomId) -> Room | None:
+    def by_leg(self, leg: LegId) -> RoomCall | None:
+        """Return the call whose media a leg is."""
+        return self._legs.get(leg)
+
+    def anywhere(self, id: RoomId) -> Room | None:
+        """Return a room that is there, one that nobody can dial too."""
         return self.rooms.get(id) or self._private.get(id)
 
     # Participants
@@ -265,7 +276,9 @@ class FrontDesk:
     async def message(self, facts: CallFacts, text: str) -> None:
         """Take a message of somebody who has no call in the room (see `gateway.calls.Desk`)."""
         room = self.room(facts.called)
-        self.pins.admit(room, facts, facts.pin)
+        stage = room.holds_back(self.pins.admit(room, facts, facts.pin))
+        if stage is not None:
+            raise Refused(Reason.ROOM_LOCKED if stage is Stage.KNOCKING else Reason.NO_HOST)
         self.say(room, None, text, facts.name, by=facts.account or facts.source)
 
     # Calls
@@ -289,7 +302,7 @@ class FrontDesk:
 
     async def _arrive(self, facts: CallFacts, line: Line) -> RoomCall:
         if facts.direction is Direction.OUTGOING:  # the house placed it and knows where it belongs
-            found = self._anywhere(RoomId(facts.called))
+            found = self.anywhere(RoomId(facts.called))
             if found is None:
                 raise Refused(Reason.CANCELLED, "the room is gone")
             return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
@@ -308,12 +321,14 @@ class FrontDesk:
     async def _let_in(self, room: Room, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         """Take a call into a room; one that can be asked for its PIN is."""
         try:
-            return await self._admit(room, facts, line, decision)
+            return await self._admit(room, facts, line, decision, newcomer=True)
+        except HeldBack as held:
+            waits = held
         except Refused as refused:
             if refused.reason not in ASKED_FOR or not self.entrance.leads(facts):
                 raise
-            fault = refused.reason
-        return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, fault)
+            return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, refused.reason)
+        return await self.lobby.arrive(room, facts, line, decision, waits)
 
     async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
         bridge = self.switchboard.bridge(facts, to)
@@ -324,14 +339,27 @@ class FrontDesk:
             raise
 
     async def _admit(
-        self, room: Room, facts: CallFacts, line: Line, decision: Decision, bridge: Bridge | None = None
+        self,
+        room: Room,
+        facts: CallFacts,
+        line: Line,
+        decision: Decision,
+        bridge: Bridge | None = None,
+        newcomer: bool = False,
     ) -> RoomCall:
+        """Take a call into a room. A newcomer, whom nobody called and who takes nobody's place, may have to wait.
+
+        Raises `Refused`; HeldBack.
+        """
         earlier = self._resumable.get(facts.resume) if facts.resume else None
         if earlier is not None and earlier.room is room and not earlier.over:
             call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
         else:
             self._bear()
             rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
+            stage = room.holds_back(rank) if newcomer else None
+            if stage is not None:
+                raise HeldBack(rank, stage)
             call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
         await self._open(call, decision)
         if bridge is not None:
@@ -417,6 +445,7 @@ class FrontDesk:
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
+        await self.dial_out.close()
         await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
 
     @staticmethod
@@ -433,6 +462,11 @@ class FrontDesk:
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(event)
+        for event in events:
+            self.lobby.take(event)
+            self.behaviour.take(event)
+            self.dial_out.take(event)
+            self.lists.take(event)
 
     async def subscribe(self) -> AsyncIterator[RoomEvent]:
         """Iterate over all that happens in the house from now on. Raises `Refused` with OVERLOAD."""
@@ -455,56 +489,7 @@ class FrontDesk:
                 log.warning("media_event_failed", media=type(event).__name__, reason=refusal.reason.value)
 
     async def _media_event(self, event: MediaEvent) -> None:
-        if isinstance(event, Talking | Speaker):
-            room = self._anywhere(event.room)
-            if room is None:
-                return
-            changed = room.talking(event.leg, event.talking) if isinstance(event, Talking) else room.speaks(event.leg)
-            self.publish(changed)
-            return
-        call = self._legs.get(event.leg)
-        handler = _HANDLERS.get(type(event))
-        if call is not None and handler is not None:
-            await handler(self, call, event)
-
-    async def _pressed(self, call: RoomCall, event: Dtmf) -> None:
-        await call.dtmf(event.digit, event.duration)
-
-    async def _played(self, call: RoomCall, event: Played) -> None:
-        if call.visitor is not None:
-            call.visitor.played(event.number)
-
-    async def _wrote(self, call: RoomCall, event: Text) -> None:
-        try:
-            await call.wrote(event.text)
-        except Refused as refused:  # the peer cannot be told; at debug, for one that writes too fast does so for long
-            log.debug("message_refused", call=call.id, reason=refused.reason.value)
-
-    async def _camera(self, call: RoomCall, event: CameraAsked) -> None:
-        await self.cameras.asked(call, event.action)
-
-    async def _key_frame(self, call: RoomCall, event: KeyFrameWanted) -> None:
-        await call.line.request_key_frame(event.stream)
-
-    async def _failed(self, call: RoomCall, event: Failed) -> None:
-        log.warning("media_failed", call=call.id, reason=event.reason.value, detail=event.detail)
-        await call.hang_up(event.reason)
-
-    async def _silent(self, call: RoomCall, event: Silent) -> None:
-        if 0 < self.rules.no_media_timeout <= event.seconds:
-            await call.hang_up(Reason.NO_MEDIA)
-
-    async def _candidate(self, call: RoomCall, event: CandidateFound) -> None:
-        await call.line.local_candidate(event.stream, event.candidate)
-
-    async def _formats(self, call: RoomCall, event: FormatsChanged) -> None:
-        self.publish(call.room.formats(event))
-
-    async def _shares(self, call: RoomCall, event: Sharing) -> None:
-        await self.presenting.shares(call, event.sharing)
-
-    async def _flowing(self, call: RoomCall, event: Connected) -> None:
-        log.info("media_connected", call=call.id, stream=event.stream)
+        await take_news(self, event)
 
     # What calls tell
 
@@ -531,18 +516,3 @@ class FrontDesk:
     def pressed(self, call: RoomCall, digit: str) -> None:
         """A participant pressed a key."""
         self.publish([KeyPressed(call.room.settings.id, call.participant_id, digit)])
-
-
-_HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
-    Dtmf: FrontDesk._pressed,
-    Played: FrontDesk._played,
-    CameraAsked: FrontDesk._camera,
-    KeyFrameWanted: FrontDesk._key_frame,
-    Failed: FrontDesk._failed,
-    Silent: FrontDesk._silent,
-    CandidateFound: FrontDesk._candidate,
-    FormatsChanged: FrontDesk._formats,
-    Connected: FrontDesk._flowing,
-    Text: FrontDesk._wrote,
-    Sharing: FrontDesk._shares,
-}

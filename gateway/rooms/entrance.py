@@ -51,6 +51,15 @@ ASKED_FOR = frozenset({Reason.PIN_NEEDED, Reason.WRONG_PIN})
 """Why a call is not let in that can be asked for what is wrong."""
 
 
+class HeldBack(Exception):
+    """Somebody may come in with this rank, but has to wait at a stage."""
+
+    def __init__(self, rank: Rank, stage: Stage) -> None:
+        super().__init__(rank, stage)
+        self.rank = rank
+        self.stage = stage
+
+
 class Porch(Room):
     """The private room of one visitor. What happens in it is nobody's business, so its changes make no events."""
 
@@ -119,6 +128,8 @@ class Visitor:
         self.fault: Reason | None = None
         self.language = ""
         self.guide: Guide | None = None
+        self.told = False
+        """Whether the others were told of it."""
         self._entrance = entrance
         self._playing = 0
         self._begun = False
@@ -157,7 +168,7 @@ class Visitor:
         """Note what it is at, and where it wants to go."""
         before = self.stage, self.wish
         self.stage, self.wish = stage, wish or self.wish
-        if self._begun and not self.over and (self.stage, self.wish) != before:
+        if self.told and not self.over and (self.stage, self.wish) != before:
             self._entrance.tell(self)
 
     async def play(self, sounds: tuple[Sound, ...]) -> int:
@@ -221,9 +232,14 @@ class Entrance:
         wish: Room | None = None,
         fault: Reason | None = None,
         language: str = "",
+        guide: Callable[[Visitor], Guide] | None = None,
     ) -> RoomCall:
-        """Take a call that cannot go into a room yet. Raises `Refused`: OVERLOAD, LOCKED_OUT."""
-        if self.leader is None:
+        """Take a call that cannot go into a room yet; guide gives it its guide instead of the house's leader.
+
+        Raises `Refused`: OVERLOAD, LOCKED_OUT.
+        """
+        leader = guide or self.leader
+        if leader is None:
             raise Refused(fault or Reason.NO_SUCH_ROOM)
         if wish is None:
             self._desk.pins.check_seeker(facts)
@@ -239,7 +255,7 @@ class Entrance:
         self._visitors[porch.settings.id] = visitor
         self._desk.keep_private(porch)
         try:
-            visitor.guide = self.leader(visitor)
+            visitor.guide = leader(visitor)
             await self._desk.take(call, decision)
         except BaseException:
             self._forget(visitor)
@@ -259,7 +275,7 @@ class Entrance:
         return str(spelled.pop().settings.id) if len(spelled) == 1 else digits
 
     async def enter(self, call: RoomCall, room_id: str, pin: str | None = None) -> None:
-        """Let a visitor into a room if it may go in, as if it had called that one.
+        """Let a visitor into a room if it may go in, as if it had called that one; it may have to wait in the lobby.
 
         Raises `Refused` and leaves it where it is: NO_SUCH_ROOM, PIN_NEEDED, WRONG_PIN, LOCKED_OUT, ROOM_LOCKED,
         ROOM_FULL; CANCELLED where it stands outside no more.
@@ -270,7 +286,11 @@ class Entrance:
         room = self._find(call.facts, room_id)
         visitor.at(visitor.stage, room)
         rank = self._desk.pins.admit(room, call.facts, pin, self._desk.waiting(room), visitor.decision)
-        await self.bring_in(visitor, room, rank)
+        stage = room.holds_back(rank)
+        if stage is None:
+            await self.bring_in(visitor, room, rank)
+        else:
+            self._desk.lobby.hold(visitor, room, HeldBack(rank, stage))
 
     def _find(self, facts: CallFacts, room_id: str) -> Room:
         try:
@@ -321,6 +341,7 @@ class Entrance:
     def tell(self, visitor: Visitor) -> None:
         """Publish what a visitor is at."""
         call, wish = visitor.call, visitor.wish.settings.id if visitor.wish else RoomId("")
+        visitor.told = True
         log.info("call_stands_outside", call=call.id, room=wish, stage=visitor.stage.value)
         self._desk.publish([StandsOutside(wish, call.id, call.participant_id, call.facts, visitor.stage)])
 

@@ -8,6 +8,7 @@ from typing import NewType
 
 from gateway.calls import CallFacts, CallId, CallProtocol
 from gateway.reasons import Reason
+from gateway.rooms.key_commands import CommandTable
 from transcode.media import Layout, LegId, RoomId
 
 ParticipantId = NewType("ParticipantId", str)
@@ -21,10 +22,15 @@ class Rank(Enum):
 
 
 class Stage(Enum):
-    """What a call that stands outside is at: it is asked for a room, or for the PIN of one."""
+    """What a call that stands outside is at.
+
+    It is asked for a room, or for the PIN of one; it waits for a host, or knocks at a locked room.
+    """
 
     MENU = "menu"
     PIN = "pin"
+    LOBBY = "lobby"
+    KNOCKING = "knocking"
 
 
 class RoomMode(Enum):
@@ -56,13 +62,50 @@ class WhenLocked(Enum):
     REFUSE = "refuse"
 
 
+class DialTime(Enum):
+    """When somebody on a room's list is called: when the first one joins, or for as long as the room is there."""
+
+    FIRST_JOINS = "first_joins"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoDial:
+    """Somebody whom the house calls into a room by itself.
+
+    trunk is the one that the call goes through, empty for none or the outbound rule's; name what the others read, empty
+    for the number. retries, pause (s) and keep_connected are as in `redialling.Tries`.
+    """
+
+    target: str
+    trunk: str = ""
+    name: str = ""
+    when: DialTime = DialTime.FIRST_JOINS
+    keep_connected: bool = False
+    retries: int = 0
+    pause: float = 30.0
+
+
+class DialState(Enum):
+    """Where a dialled call stands: being called, in, waiting for another try, or over in one of three ways."""
+
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    WAITING = "waiting"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
     lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
     host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
-    0: never. language is what callers are spoken to in, empty for the house's.
+    0: never. language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls
+    into it by itself; commands is what keys mean in it, None for the house's table.
     """
 
     id: RoomId
@@ -82,11 +125,18 @@ class RoomSettings:
     idle_timeout: int = 0
     entry: Greeting = Greeting.NONE
     language: str = ""
+    auto_dial: tuple[AutoDial, ...] = ()
+    commands: CommandTable | None = None
 
     @property
     def apart(self) -> bool:
         """Whether everybody in it is alone: they neither hear, see nor read of each other."""
         return self.mode is RoomMode.ECHO
+
+    @property
+    def ends_itself(self) -> bool:
+        """Whether anything but people ends a meeting in it."""
+        return self.host_leaves is HostLeaves.END or self.lone_timeout > 0 or self.idle_timeout > 0
 
     @property
     def title(self) -> str:
@@ -110,7 +160,7 @@ class Formats:
 class Participant:
     """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
 
-    joined is in seconds since 1970.
+    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone.
     """
 
     id: ParticipantId
@@ -125,6 +175,7 @@ class Participant:
     muted_by_self: bool = False
     muted_by_host: bool = False
     camera_off: bool = False
+    sees_slides: bool = True
     audio: Formats = Formats()
     video: Formats = Formats()
     slides: Formats = Formats()
@@ -227,6 +278,20 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandGiven:
+    """A participant gave a command by keys, or tried to: reason is NORMAL where it was done, else why it was not.
+
+    command is empty where there is no such command. keys are hidden where they may be a PIN.
+    """
+
+    room: RoomId
+    participant: ParticipantId
+    command: str
+    keys: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """Somebody wrote a message to the room: participant None is nobody in it, a program or an account.
 
@@ -269,8 +334,8 @@ class StandsOutside:
 class CallFailed:
     """A call ended before it was put through to anybody or let into a room.
 
-    Of a gateway call: nobody answered, busy, the caller gave up; of one that stood outside: it hung up, or could not
-    give a room and its PIN.
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that the house placed the same; of one that
+    stood outside: it hung up, or could not give a room and its PIN.
     """
 
     room: RoomId
@@ -293,6 +358,71 @@ class TransferGoes:
     over: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that the house was asked to make into a room, from then until some time after its end.
+
+    by is the role of who asked. number counts tries, of tries at most, None where that is not bounded. reason says why
+    the last one failed or ended, None while that is open. call and participant are those of the call that was answered.
+    due is when the next try is, since when it is in this state, in seconds since 1970.
+    """
+
+    id: str
+    room: RoomId
+    target: str
+    name: str
+    by: str
+    state: DialState
+    since: float
+    number: int = 1
+    tries: int | None = 1
+    keep_connected: bool = False
+    reason: Reason | None = None
+    call: CallId | None = None
+    participant: ParticipantId | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialChanged:
+    """A dialled call came to another state."""
+
+    room: RoomId
+    dialled: Dialled
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody who waited before a room is let in; `Joined` follows. by is who let it in, empty: the room itself."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """Somebody who waited before a room is not let in; `CallFailed` follows. by is who refused, empty: the house."""
+
+    room: RoomId
+    call: CallId
+    participant: ParticipantId
+    facts: CallFacts
+    reason: Reason
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEnding:
+    """A meeting ends by itself in so many seconds, 0: now. None: it was called off, the meeting goes on."""
+
+    room: RoomId
+    reason: Reason
+    seconds: float | None
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -308,5 +438,10 @@ RoomEvent = (
     | StandsOutside
     | CallFailed
     | TransferGoes
+    | Admitted
+    | NotAdmitted
+    | RoomEnding
+    | DialChanged
+    | CommandGiven
     | Said
 )

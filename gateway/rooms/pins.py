@@ -72,7 +72,7 @@ class PinGuard:
         secret = room.settings.host_pin is not None or room.settings.guest_pin is not None
         placed = facts.direction is Direction.OUTGOING  # by the house, which knows the PIN
         if placed or decision.rank is not None or not secret:
-            return room.admit(pin, waiting, decision.rank, decision.participants)
+            return room.admit(pin, waiting, decision.rank, decision.participants, invited=placed)
         if pin:
             self._check(room, facts)
         try:
@@ -86,6 +86,19 @@ class PinGuard:
         if pin:
             self._of(facts).passed(source_of(facts))
         return rank
+
+    def prove_host(self, room: Room, facts: CallFacts, pin: str) -> None:
+        """Take the PIN of hosts from somebody who is in the room or waits before it.
+
+        Raises `Refused`: NOT_ALLOWED where there is none, WRONG_PIN, LOCKED_OUT.
+        """
+        if room.settings.host_pin is None:
+            raise Refused(Reason.NOT_ALLOWED, "this room has no host PIN")
+        self._check(room, facts)
+        if not room.is_host_pin(pin):
+            self._wrong_pin(room, facts)
+            raise Refused(Reason.WRONG_PIN)
+        self._of(facts).passed(source_of(facts))
 
     def wrong_room(self, facts: CallFacts) -> None:
         """Count a room number that leads nowhere."""

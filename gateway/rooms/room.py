@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 
+from gateway.calls import CallProtocol
 from gateway.reasons import Reason, Refused
 from gateway.rooms.chat import Chat
 from gateway.rooms.floor import PresentationFloor
@@ -20,10 +21,14 @@ from gateway.rooms.model import (
     RoomEvent,
     RoomSettings,
     SpeakerChanged,
+    Stage,
+    WhenLocked,
 )
 from transcode.events import FormatsChanged
-from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
+from transcode.media import Kind, LegId, LegPlan, Role, Sound, ViewPlan
 
+RINGBACK = (Sound("tones/ringback"),)
+"""What one who is alone hears while somebody is being called into the room."""
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
 
@@ -38,8 +43,14 @@ class Room:
         self.settings = settings
         self.private = private
         self.speaker: ParticipantId | None = None
+        self.notice = ""
+        """What those read who may let others in."""
         self.chat = Chat(settings.id)
         self.floor = PresentationFloor()
+        self.rings = False
+        """Whether somebody is being called into it."""
+        self.notices: dict[ParticipantId, str] = {}
+        """What is written over somebody's picture."""
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -57,23 +68,50 @@ class Room:
         id = self._legs.get(leg)
         return None if id is None else self._participants[id]
 
-    def admit(self, pin: str | None, waiting: int = 0, rank: Rank | None = None, most: int | None = None) -> Rank:
+    def admit(
+        self,
+        pin: str | None,
+        waiting: int = 0,
+        rank: Rank | None = None,
+        most: int | None = None,
+        invited: bool = False,
+    ) -> Rank:
         """Say as what a caller with this PIN may enter; waiting counts those admitted but not in yet.
 
-        rank was decided elsewhere and needs no PIN; most is another bound than the room's.
+        rank was decided elsewhere and needs no PIN; most is another bound than the room's. invited: it was called
+        from inside, and comes in though the room is locked.
         Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
         """
         rank = rank or self._rank(pin)
-        if self.settings.locked and rank is not Rank.HOST:
+        shut = self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE
+        if shut and rank is not Rank.HOST and not invited:
             raise Refused(Reason.ROOM_LOCKED)
         if len(self._participants) + waiting >= (most or self.settings.max_participants):
             raise Refused(Reason.ROOM_FULL)
         return rank
 
+    def holds_back(self, rank: Rank) -> Stage | None:
+        """Return what a newcomer waits at before it may come in, None where it need not wait."""
+        settings = self.settings
+        if rank is Rank.HOST or self.private:
+            return None
+        if settings.locked:
+            return Stage.KNOCKING
+        return Stage.LOBBY if settings.lobby and not any(one.rank is Rank.HOST for one in self.participants) else None
+
+    def may_admit(self, one: Participant) -> bool:
+        """Whether a participant may let others in: hosts, and everybody where there are none."""
+        return one.rank is Rank.HOST or (self.settings.host_pin is None and not self.settings.apart)
+
+    def is_host_pin(self, pin: str) -> bool:
+        """Whether this is the PIN of hosts."""
+        known = self.settings.host_pin
+        return known is not None and hmac.compare_digest(pin.encode(), known.encode())
+
     def _rank(self, pin: str | None) -> Rank:
         settings = self.settings
         given = (pin or "").encode()
-        if settings.host_pin is not None and hmac.compare_digest(given, settings.host_pin.encode()):
+        if self.is_host_pin(pin or ""):
             return Rank.HOST
         if settings.guest_pin is not None:
             if not pin:
@@ -100,6 +138,7 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        self.notices.pop(id, None)
         if not self._participants:
             self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
@@ -167,6 +206,10 @@ class Room:
         self.settings = settings
         return [RoomChanged(settings.id, settings)]
 
+    def _reads_notice(self, one: Participant) -> bool:
+        """Whether the notice is written into somebody's picture: a browser shows on its page what it tells."""
+        return bool(self.notice) and one.protocol is not CallProtocol.WEBRTC and self.may_admit(one)
+
     def plan(self, dial: str = "") -> ViewPlan:
         """Return who hears whom and who sees what; dial says on the slate how others get in.
 
@@ -179,6 +222,8 @@ class Room:
                 heard=not one.muted,
                 seen=not one.camera_off,
                 layout=None,
+                notice=self.notices.get(one.id) or (self.notice if self._reads_notice(one) else ""),
+                slides=one.sees_slides,
             )
             for one in self._participants.values()
         )
@@ -187,6 +232,10 @@ class Room:
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter, forward=True)
         echo = self.settings.apart
+        rings = self.rings and not echo and len(self._participants) == 1
+        background = RINGBACK if rings else ()
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
-        return ViewPlan(legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter)
+        return ViewPlan(
+            legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter, background=background
+        )

@@ -13,17 +13,22 @@ from fastapi.responses import StreamingResponse
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import (
+    Admitted,
     CallFailed,
     CallRefused,
     Changed,
+    CommandGiven,
+    DialChanged,
     Joined,
     KeyPressed,
     Left,
     LockedOut,
+    NotAdmitted,
     PresenterChanged,
     Ringing,
     RoomChanged,
     RoomDeleted,
+    RoomEnding,
     RoomEvent,
     Said,
     SpeakerChanged,
@@ -32,6 +37,7 @@ from gateway.rooms.model import (
 )
 from gateway.web.access import READ, REFUSALS, InOffice
 from gateway.web.board import told_message
+from gateway.web.dialled_shapes import dialled_shape
 from gateway.web.office import Office
 from gateway.web.shapes import participant_shape
 
@@ -57,8 +63,8 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    call-failed, transfer, said, key-pressed. The data of each is a JSON object with "room". A stream that is read too
-    slowly loses the oldest events.
+    admitted, not-admitted, call-failed, dialled, room-ending, transfer, said, key-pressed, command. The data of each is
+    a JSON object with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -128,16 +134,32 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
         case StandsOutside():
             about = {"call": event.call, "participant": event.participant, "stage": event.stage.value}
             return "outside", {**_who(event.facts), **about}
+        case Admitted():
+            return "admitted", {**_who(event.facts), **_waited(event), "by": event.by}
+        case NotAdmitted():
+            return "not-admitted", {**_who(event.facts), **_waited(event), "by": event.by, "reason": event.reason.value}
+        case RoomEnding():
+            return "room-ending", {"reason": event.reason.value, "seconds": event.seconds}
         case CallFailed():
             return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
         case TransferGoes():
             state = "trying" if event.reason is None else "done" if event.reason is Reason.NORMAL else "failed"
             about = {"participant": event.participant, "target": event.target, "state": state, "over": event.over}
             return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
+        case DialChanged():
+            return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
+        case CommandGiven():
+            command = event.command or None
+            about = {"participant": event.participant, "keys": event.keys, "reason": event.reason.value}
+            return "command", {**about, "command": command}
         case Said():
             return "said", told_message(event)
         case KeyPressed():
             return "key-pressed", {"participant": event.participant, "digit": event.digit}
+
+
+def _waited(event: Admitted | NotAdmitted) -> dict[str, Any]:
+    return {"call": event.call, "participant": event.participant}
 
 
 def _who(facts: CallFacts) -> dict[str, Any]:

@@ -22,17 +22,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any, Protocol, cast
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, Line
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish
+from gateway.rooms.model import Stage
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
-from gateway.webrtc.messages import Answer, Digit, Join, Leave, Message, Mute, Offer, Ping, Say, Trickle
+from gateway.webrtc.messages import (
+    Answer,
+    Decide,
+    Digit,
+    Join,
+    Leave,
+    Message,
+    Mute,
+    Offer,
+    Ping,
+    Promote,
+    Say,
+    Trickle,
+    Wish,
+)
 from gateway.webrtc.negotiation import Negotiation, Turn
 from transcode.media import Candidate, Wanted
 
@@ -61,7 +77,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Member(Protocol):
-    """What a room's call tells beyond `Call`: who the participant is, and the token to come back with."""
+    """What a room's call tells beyond `Call`: who the participant is, how it comes back, what it waits for."""
 
     @property
     def participant_id(self) -> str:
@@ -71,12 +87,29 @@ class Member(Protocol):
     def resume_token(self) -> str:
         """What a returning browser shows."""
 
+    async def fulfil(self, wish: HostWish) -> None:
+        """Do what a host wants of calls. Raises `Refused`."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits before the room, to be let in."""
+
+    def waiting(self) -> AsyncIterator[tuple[Stage, str]]:
+        """Iterate over what it waits for, and the room's name, with each change, until it may come in or is over."""
+
+    async def promote(self, pin: str) -> None:
+        """Make a host of whoever knows the host PIN. Raises `Refused`."""
+
+    async def decide(self, id: str, admitted: bool) -> None:
+        """Let somebody in who waits, or turn it away. Raises `Refused`."""
+
 
 class State(Enum):
     """Where a session stands."""
 
     NEW = "new"
     JOINING = "joining"
+    WAITING = "waiting"
     JOINED = "joined"
     AWAY = "away"
     ENDED = "ended"
@@ -85,7 +118,8 @@ class State(Enum):
 _ALLOWED: dict[State, tuple[type[Message], ...]] = {
     State.NEW: (Join, Leave, Ping),
     State.JOINING: (Leave, Ping),
-    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Leave, Ping),
+    State.WAITING: (Promote, Leave, Ping),
+    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Wish, Decide, Promote, Leave, Ping),
     State.AWAY: (),
     State.ENDED: (Ping, Leave),
 }
@@ -129,6 +163,7 @@ class BrowserSession:
         self._credit = MESSAGE_BURST
         self._credited = clock()
         self._waiting: asyncio.Task[None] | None = None
+        self._admission: asyncio.Task[None] | None = None
 
     # From the browser
 
@@ -164,6 +199,8 @@ class BrowserSession:
         if self.state is State.JOINED:
             self.state = State.AWAY
             self._wait(self._resume_time, State.AWAY, Reason.TRANSPORT_FAILED)
+        elif self.state is State.WAITING:
+            await self._end(Reason.CANCELLED)
         elif self.state is not State.AWAY:
             # While joining, `_join` finds this state when the desk has decided and ends the call.
             self.state = State.ENDED
@@ -195,9 +232,15 @@ class BrowserSession:
             case Mute():
                 await self._joined_call().mute(said.audio, said.video)
             case Digit():
-                await self._joined_call().dtmf(said.digit, DTMF_DURATION)
+                await self._joined_call().dtmf(said.digit, DTMF_DURATION, KeyWay.PAGE)
             case Say():
                 await self._write(said.text)
+            case Wish():
+                await self._fulfil(said)
+            case Decide():
+                await self._decide(said)
+            case Promote():
+                await self._promote(said.pin)
             case Leave():
                 await self._end(Reason.NORMAL)
             case Ping():
@@ -209,6 +252,29 @@ class BrowserSession:
             await self._joined_call().wrote(text)
         except Refused as refused:
             await self._say({"type": "unsaid", "reason": refused.reason.value, "message": str(refused)})
+
+    async def _fulfil(self, wish: Wish) -> None:
+        """Do what a host wants; what cannot be done is told apart from errors of its own call."""
+        try:
+            await cast(Member, self._joined_call()).fulfil(wish.what)
+        except Refused as refused:
+            await self._say(
+                {"type": "undone", "what": wish.kind, "reason": refused.reason.value, "message": str(refused)}
+            )
+
+    async def _decide(self, said: Decide) -> None:
+        """Let somebody in or turn it away; where another was quicker, the list of those who wait tells."""
+        try:
+            await cast(Member, self._joined_call()).decide(said.participant, said.admitted)
+        except Refused as refused:
+            if refused.reason is not Reason.NO_SUCH_USER:
+                await self._say({"type": "undecided", "reason": refused.reason.value, "message": str(refused)})
+
+    async def _promote(self, pin: str) -> None:
+        try:
+            await cast(Member, self._joined_call()).promote(pin)
+        except Refused as refused:
+            await self._say({"type": "unpromoted", "reason": refused.reason.value, "message": str(refused)})
 
     def _joined_call(self) -> Call:
         if self.call is None:
@@ -245,6 +311,23 @@ class BrowserSession:
             return
         member = cast(Member, call)
         self.call, self.room, self.participant_id = call, said.room, member.participant_id
+        if member.waits:
+            self.state = State.WAITING
+            self._admission = asyncio.get_running_loop().create_task(self._wait_outside(call))
+        else:
+            await self._enter(call)
+
+    async def _wait_outside(self, call: Call) -> None:
+        """Tell the browser what it waits for, until it may come in; if it may not, the house hangs up."""
+        async for stage, name in cast(Member, call).waiting():
+            room = {"id": self.room, "name": name or self.room}
+            await self._say({"type": "waiting", "for": stage.value, "room": room})
+        if self._is(State.WAITING):
+            self._admission = None
+            await self._enter(call)
+
+    async def _enter(self, call: Call) -> None:
+        member = cast(Member, call)
         self.state = State.JOINED
         self._wait(OFFER_TIME, State.JOINED, Reason.TIMEOUT)
         await self._say(
@@ -252,7 +335,7 @@ class BrowserSession:
                 "type": "joined",
                 "participant": member.participant_id,
                 "resume": member.resume_token,
-                "room": {"id": said.room, "name": str(getattr(call, "room_name", "") or said.room)},
+                "room": {"id": self.room, "name": str(getattr(call, "room_name", "") or self.room)},
             }
         )
 
@@ -376,6 +459,9 @@ class BrowserSession:
         if before is State.ENDED:
             return
         self._stop_waiting()
+        if self._admission is not None:
+            self._admission.cancel()
+            self._admission = None
         if before is not State.AWAY and tell == "ended":
             await self._say({"type": "ended", "reason": reason.value, "message": reason.text})
         elif before is not State.AWAY and tell == "error":

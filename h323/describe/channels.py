@@ -33,7 +33,7 @@ class ChannelFacts:
     format is None where the data type is not spoken here; its payload type is the one that the packets carry. media
     is where the proposer of a fast start takes packets of a channel that we are to send on, control where it takes
     RTCP. reverse says that the proposer offers to receive. ciphers are those that it may be encrypted with, None for a
-    clear channel; sync is the EncryptionSync that tells its key.
+    clear channel; sync is the EncryptionSync that tells its key. information is its genericInformation.
     """
 
     number: int
@@ -47,6 +47,7 @@ class ChannelFacts:
     reverse: bool = False
     ciphers: tuple[H235Cipher, ...] | None = None
     sync: Value | None = None
+    information: tuple[Value, ...] = ()
 
 
 def write_unicast(address: Address) -> Any:
@@ -162,6 +163,7 @@ def read_request(request: Value) -> ChannelFacts:
         backwards,
         ciphers,
         request.get("encryptionSync"),
+        tuple(request.get("genericInformation") or ()),
     )
 
 
@@ -211,7 +213,7 @@ def write_answer(session: int, media: Address, control: Address, payload_type: i
 class AnswerFacts:
     """What an openLogicalChannelAck says: session, where the packets go, where RTCP goes, 0 where it does not say.
 
-    sync is the EncryptionSync that tells the channel's key.
+    sync is the EncryptionSync that tells the channel's key. information is its genericInformation.
     """
 
     session: int
@@ -219,6 +221,7 @@ class AnswerFacts:
     control: Address | None
     payload_type: int | None
     sync: Value | None = None
+    information: tuple[Value, ...] = ()
 
 
 def read_answer(answer: Value) -> AnswerFacts:
@@ -230,4 +233,5 @@ def read_answer(answer: Value) -> AnswerFacts:
         read_unicast(parameters.get("mediaControlChannel")),
         parameters.get("dynamicRTPPayloadType"),
         answer.get("encryptionSync"),
+        tuple(answer.get("genericInformation") or ()),
     )

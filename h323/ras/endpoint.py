@@ -14,6 +14,8 @@ from enum import Enum
 from random import Random
 from typing import Any
 
+from h323.h460.features import SIGNALLING, find, told, write_feature, write_supported
+from h323.h460.incoming import WaitingCall, read_waiting
 from h323.messages import EncodeError
 from h323.ras import messages
 from h323.ras.events import SendRas
@@ -33,6 +35,7 @@ EARLY = 20.0
 """Seconds before its end that a registration is refreshed: three tries of 3 s fit in, and alternates."""
 DEFAULT_TTL = 300
 MAX_ALTERNATES = 8
+MAX_SUMMONS = 64
 
 
 class State(Enum):
@@ -50,7 +53,10 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """What we register as. gatekeepers are tried in turn; user and password prove who we are, empty for no proof."""
+    """What we register as. gatekeepers are tried in turn; user and password prove who we are, empty for no proof.
+
+    traversal: we may stand behind a translator, and ask the gatekeeper to serve us as such (H.460.18).
+    """
 
     gatekeepers: tuple[Address, ...]
     aliases: tuple[str, ...]
@@ -59,6 +65,7 @@ class EndpointConfig:
     password: str = ""
     ttl: int = DEFAULT_TTL
     local: LocalParty = field(default_factory=LocalParty)
+    traversal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,15 @@ class LimitCall:
     bandwidth: int
 
 
+@dataclass(frozen=True, slots=True)
+class Summoned:
+    """A call waits at the gatekeeper's, who wants us to connect there (H.460.18)."""
+
+    waiting: WaitingCall
+
+
 Handler = Callable[[Message, Address, float], None]
-EndpointItem = SendRas | Joined | NotJoined | DropCall | LimitCall
+EndpointItem = SendRas | Joined | NotJoined | DropCall | LimitCall | Summoned
 
 
 @dataclass(slots=True)
@@ -110,6 +124,7 @@ class Zone:
     makes: bool = False
     makes_routed: bool = False
     answers: bool = False
+    traverses: bool = False
 
 
 class Endpoint:
@@ -125,11 +140,16 @@ class Endpoint:
         self.zone = Zone(config.gatekeepers[0])
         self.counters: Counter[str] = Counter()
         self.requests = Requests(self._send_request, rng.randrange(1, 65_535))
-        self.handlers: dict[str, Handler] = {"unregistrationRequest": self._unregistered}
+        self.handlers: dict[str, Handler] = {
+            "unregistrationRequest": self._unregistered,
+            "serviceControlIndication": self._summoned,
+        }
         """What answers the gatekeeper's requests; `endpoint_calls` adds those of calls."""
         self._rng = rng
         self._wall = wall
         self._out: deque[EndpointItem] = deque()
+        self._summons: deque[bytes] = deque(maxlen=MAX_SUMMONS)
+        """Calls of the last summons: what is sent again summons nobody twice."""
         self._places: deque[Address] = deque()
         self._alternates: tuple[Address, ...] = ()
         self._wait = FIRST_WAIT
@@ -210,6 +230,20 @@ class Endpoint:
         self._learn_alternates(message.body)
         self._event("lost", message, now)
 
+    def _summoned(self, message: Message, source: Address, now: float) -> None:
+        waiting = read_waiting(message.body)
+        # Nobody may have us connect elsewhere: datagrams are easily forged.
+        places = {self.zone.address.host, self.zone.signalling.host if self.zone.signalling is not None else ""}
+        if waiting is None or not self.zone.traverses or waiting.address.host not in places:
+            self.counters["summons_refused"] += 1
+            self.reply(message, source, "serviceControlResponse", {"result": ("notAvailable", None)})
+            return
+        self.reply(message, source, "serviceControlResponse", {"result": ("started", None)})
+        if waiting.call not in self._summons:
+            self._summons.append(waiting.call)
+            self.counters["summons"] += 1
+            self.tell(Summoned(waiting))
+
     def _believed(self, message: Message) -> bool:
         """Tell whether an answer proves our password, where the gatekeeper chose a kind that does so."""
         if self.zone.scheme is not Scheme.HMAC or not self.config.password:
@@ -279,6 +313,7 @@ class Endpoint:
             "endpointType": self._type(),
             "endpointAlias": messages.written(self.config.aliases),
             "supportsAltGK": None,
+            **self._features(),
         }
         if self.config.password:
             body["authenticationCapability"] = [("pwdHash", None), ("authenticationBES", ("radius", None))]
@@ -324,10 +359,14 @@ class Endpoint:
             "endpointVendor": kind["vendor"],
             "timeToLive": self.config.ttl,
             "supportsAltGK": None,
+            **self._features(),
         }
         if self.zone.name:
             body["gatekeeperIdentifier"] = self.zone.name
         return body
+
+    def _features(self) -> Value:
+        return {"featureSet": write_supported(write_feature(SIGNALLING))} if self.config.traversal else {}
 
     def _type(self) -> Value:
         """Return our EndpointType, with the prefixes that we serve."""
@@ -351,6 +390,8 @@ class Endpoint:
         granted = body.get("preGrantedARQ") or {}
         zone.makes, zone.answers = bool(granted.get("makeCall")), bool(granted.get("answerCall"))
         zone.makes_routed = bool(granted.get("useGKCallSignalAddressToMakeCall"))
+        if fresh or "featureSet" in body:
+            zone.traverses = self.config.traversal and find(told(body), SIGNALLING) is not None
         self._learn_alternates(body)
         self._due = now + max(zone.ttl - EARLY, zone.ttl / 2)
         if fresh:

@@ -98,7 +98,8 @@ class GatekeeperConfig:
     """What the gatekeeper is told. name is its identifier; bandwidths are in bit/s.
 
     routed: signalling of calls between endpoints goes through the house. pregranted: endpoints of a routed
-    gatekeeper need not ask for each call. neighbours are other zones' gatekeepers.
+    gatekeeper need not ask for each call. neighbours are other zones' gatekeepers. traversal serves endpoints behind
+    translators (H.460.18).
     """
 
     name: str = "Roombridge"
@@ -108,6 +109,7 @@ class GatekeeperConfig:
     call_bandwidth: int | None = None
     total_bandwidth: int | None = None
     neighbours: tuple[Address, ...] = ()
+    traversal: bool = True
 
 
 @dataclass(frozen=True, slots=True)

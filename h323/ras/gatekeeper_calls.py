@@ -51,7 +51,7 @@ def admit(gk: Gatekeeper, request: Request) -> Reply | None:
     if identified is None or identified.endpoint is None:
         return _reject(gk, request, called, "callerNotRegistered")
     endpoint = identified.endpoint
-    way: Way | None = Way(endpoint.signalling, "answered")
+    way: Way | None = Way(gk.signalling(request.local) if endpoint.hidden else endpoint.signalling, "answered")
     if not body["answerCall"]:
         way = _way(gk, called, messages.address(body.get("destCallSignalAddress")), endpoint, request)
     if way is not None:
@@ -82,7 +82,9 @@ def _way(
             return Way(None, reason="requestDenied")
         one = gk.registry.find(alias)
         if one is not None:
-            return here if gk.config.routed else Way(one.signalling)
+            # A call from or to somebody behind a translator passes here, signalling and media.
+            behind = one.hidden or (caller is not None and caller.hidden)
+            return here if gk.config.routed or behind else Way(one.signalling)
     if address is not None and not called:
         routed = gk.config.routed and gk.registry.at(address) is not None
         return here if routed or address == here.address else Way(address)
@@ -104,7 +106,7 @@ def _grant(gk: Gatekeeper, request: Request, endpoint: Registration, called: tup
     if not gk.admissions.put(admission):
         return _reject(gk, request, called, "resourceUnavailable", endpoint)
     gk.counters["admissions.granted"] += 1
-    gk.tell(Admitted(endpoint.name, ", ".join(called), way.model))
+    gk.tell(Admitted(endpoint.name, _without_pin(called), way.model))
     model = "gatekeeperRouted" if way.model == "gatekeeperRouted" else "direct"
     return Reply(
         "admissionConfirm",
@@ -119,12 +121,17 @@ def _grant(gk: Gatekeeper, request: Request, endpoint: Registration, called: tup
     )
 
 
+def _without_pin(called: tuple[str, ...]) -> str:
+    """Return what was dialled, for the log: the PIN of a room may stand behind its name."""
+    return ", ".join(read_dialled(alias).alias for alias in called)
+
+
 def _reject(
     gk: Gatekeeper, request: Request, called: tuple[str, ...], reason: str, endpoint: Registration | None = None
 ) -> Reply:
     gk.counters[f"admissions.{reason}"] += 1
     name = endpoint.name if endpoint is not None else f"{request.source.host}:{request.source.port}"
-    gk.tell(AdmissionRefused(name, ", ".join(called), reason))
+    gk.tell(AdmissionRefused(name, _without_pin(called), reason))
     return Reply("admissionReject", {"rejectReason": (reason, None)})
 
 

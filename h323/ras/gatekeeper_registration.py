@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from h323.ras import messages
 from h323.ras.events import Registered, RegistrationRefused, Reply, Request
+from h323.ras.gatekeeper_traversal import REFRESH_TIME, features, hidden, missing, tunnelled
 from h323.ras.guard import Policy, Problem
 from h323.ras.messages import PROTOCOL, Value
 from h323.ras.registry import Registration, bare
@@ -38,7 +39,9 @@ def discover(gk: Gatekeeper, request: Request) -> Reply | None:
         if request.multicast:
             return None  # another one is meant, and hears it too
         return Reply("gatekeeperReject", {**_identity(gk), "rejectReason": ("terminalExcluded", None)}, to)
-    answer = {**_identity(gk), "rasAddress": write_address(request.local)}
+    if missing(request):
+        return Reply("gatekeeperReject", {**_identity(gk), "rejectReason": ("neededFeatureNotSupported", None)}, to)
+    answer = {**_identity(gk), "rasAddress": write_address(request.local), **features(gk, request)}
     if gk.guard.asks:
         answer |= _mechanism(body)
     return Reply("gatekeeperConfirm", answer, to)
@@ -55,6 +58,8 @@ def register(gk: Gatekeeper, request: Request) -> Reply | None:
     if body.get("keepAlive") and body.get("endpointIdentifier"):
         return _refresh(gk, request, known)
     names = messages.aliases(body.get("terminalAlias"))
+    if missing(request):
+        return _refuse(gk, request, names, ("neededFeatureNotSupported", None), "a feature that it demands")
     checked = _proved(gk, request, names, known)
     if isinstance(checked, Problem):
         return _refuse(gk, request, names, ("securityDenial", None), checked.value)
@@ -88,6 +93,8 @@ def _refresh(gk: Gatekeeper, request: Request, known: Registration | None) -> Re
     if identified is None:
         return _refuse(gk, request, (), ("fullRegistrationRequired", None), "refresh from elsewhere", True)
     one = replace(known, ras=request.source, expires=request.now + known.ttl)
+    if known.hidden:
+        one = replace(one, signalling=request.source, local=request.local)
     gk.registry.put(one)
     gk.counters["registrations_refreshed"] += 1
     gk.finish(identified, _confirm(gk, identified, one))
@@ -107,7 +114,8 @@ def _add(gk: Gatekeeper, request: Request, names: tuple[str, ...], known: Regist
 
 def _register(gk: Gatekeeper, request: Request, names: tuple[str, ...], known: Registration | None) -> Reply:
     body, source = request.body, request.source
-    signalling = messages.first_address(body["callSignalAddress"])
+    behind = hidden(gk, request)
+    signalling = source if behind else messages.first_address(body["callSignalAddress"])
     if signalling is None or (signalling.host != source.host and not request.verdict.account):
         return _refuse(gk, request, names, ("invalidCallSignalAddress", None), "not the source's own")
     if known is not None and known.ras.host != source.host and known.account != request.verdict.account:
@@ -120,6 +128,8 @@ def _register(gk: Gatekeeper, request: Request, names: tuple[str, ...], known: R
     if problem is not None:
         return _refuse(gk, request, names, problem, "")
     ttl = min(max(body.get("timeToLive") or gk.config.ttl, MIN_TTL), gk.config.ttl)
+    if behind and not tunnelled(source):
+        ttl = min(ttl, REFRESH_TIME)
     verdict = request.verdict
     one = Registration(
         id=id,
@@ -133,6 +143,8 @@ def _register(gk: Gatekeeper, request: Request, names: tuple[str, ...], known: R
         product=product(body["terminalType"]) or product({"vendor": body["endpointVendor"]}),
         ttl=ttl,
         expires=request.now + ttl,
+        hidden=behind,
+        local=request.local,
     )
     return _keep(gk, request, one, known)
 
@@ -192,6 +204,10 @@ def _confirm(gk: Gatekeeper, request: Request, one: Registration) -> Reply:
         "willRespondToIRR": True,
         "supportsAdditiveRegistration": None,
     }
+    if one.hidden and not tunnelled(one.ras):
+        body |= features(gk, request)
+    if tunnelled(one.ras):
+        body["maintainConnection"] = True
     if one.aliases:
         body["terminalAlias"] = messages.written(one.aliases)
     if gk.config.routed and gk.config.pregranted:

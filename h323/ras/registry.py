@@ -22,6 +22,9 @@ class Registration:
 
     account is whose password it proved, empty for none. expires is a time of the loop, ttl in seconds.
     prefixes are the beginnings of numbers that it serves. scheme names the proof, busy that it said so (RAI).
+
+    hidden says that it stands behind a translator and is called by connections that it opens itself (H.460.17, .18);
+    signalling is then where its requests come from, which tells it from others, and local our address as it sees it.
     """
 
     id: str
@@ -36,6 +39,8 @@ class Registration:
     ttl: int = 0
     expires: float = 0.0
     busy: bool = False
+    hidden: bool = False
+    local: Address | None = None
 
     @property
     def name(self) -> str:

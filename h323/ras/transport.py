@@ -42,7 +42,7 @@ class RasSocket:
     def __init__(self, reactor: Any, address: str, public: str | None, received: Received) -> None:
         self._reactor = reactor
         self._address = address
-        self._public = public
+        self.public = public
         self._received = received
         self._known: OrderedDict[str, str] = OrderedDict()
         self._ports: list[Any] = []
@@ -84,8 +84,8 @@ class RasSocket:
 
     def host_towards(self, peer: str) -> str:
         """Return the IP literal of `towards`."""
-        if self._public:
-            return self._public
+        if self.public:
+            return self.public
         if not ip_address(self._address).is_unspecified:
             return self._address
         local = self._known.get(peer)

@@ -3,7 +3,7 @@
 Theory of operation. The table `TABLE` says for each state and message what happens (H.225.0 §7.4 on Q.931 §5); what
 stands in no row changes nothing. Whatever the message, the same things are taken out of it first: whether the peer
 tunnels, tunnelled H.245 messages, its H.245 address, and its answer to fast start. The H.245 session is a
-`Control` inside; what it wants sent goes by `ControlWay`. The same class is caller and callee.
+`Control` inside, and `call_control` is about it. The same class is caller and callee.
 
 The one above calls `place`, or answers `CallArrived` with `ring`, `connect` or `release`; it opens and accepts logical
 channels at `control` and calls `flush` after having spoken to it. `take` returns everything in order.
@@ -11,33 +11,28 @@ channels at `control` and calls `flush` after having spoken to it. `take` return
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from gateway.reasons import Reason
-from h323.h235.security import MediaSecurity
-from h323.h245.control import Control
-from h323.h245.events import ControlFailed, Pdu, SessionEnded
+from h323.h460.call import CallTraversal
+from h323.h460.features import refused, told, write_supported
 from h323.q931 import Type
 from h323.signalling import messages
 from h323.signalling.aliases import read_address, read_aliases
-from h323.signalling.control_way import ControlCodec, ControlWay, Separate
+from h323.signalling.call_control import ControlledCall
+from h323.signalling.control_way import ControlCodec, Separate
 from h323.signalling.events import (
-    Address,
     CallArrived,
     CallConnected,
     CallEnded,
     CallItem,
     CloseSignalling,
-    ConnectControl,
-    ControlReported,
     FastStartAnswered,
     Forwarded,
     KeypadPressed,
-    ListenControl,
     Proceeding,
     Ringing,
     SendControl,
@@ -47,7 +42,8 @@ from h323.signalling.events import (
     SupplementaryService,
     Value,
 )
-from h323.signalling.states import EXPIRED, LEAVE_TIME, ROUND_TRIP_INTERVAL, TIMES, State
+from h323.signalling.fast_start import FastStart
+from h323.signalling.states import EXPIRED, ROUND_TRIP_INTERVAL, TIMES, State
 
 MAX_DIALLED = 32
 """Digits of a number that is dialled one by one."""
@@ -57,11 +53,11 @@ STATUS_ENQUIRY_CAUSE = 30
 """Cause of a STATUS that answers an inquiry (Q.850)."""
 
 
-_CALLING = (State.INITIATED, State.PROCEEDING, State.DELIVERED)
+_CALLING = (State.INITIATED, State.OVERLAP_SENDING, State.PROCEEDING, State.DELIVERED)
 _CALLED = (State.PRESENT, State.INCOMING_PROCEEDING, State.RECEIVED)
 
 
-class H323Call:
+class H323Call(ControlledCall):
     """One call. local says who we are; reference is the call reference value, 1 to 32767."""
 
     def __init__(
@@ -72,30 +68,21 @@ class H323Call:
         rng: Random,
         tunnelling: bool = True,
         early_control: bool = False,
+        traversal: CallTraversal | None = None,
     ) -> None:
-        """tunnelling: whether we tunnel H.245; early_control: whether our SETUP carries it already."""
+        """tunnelling: whether we tunnel H.245; early_control: whether our SETUP carries it already.
+
+        traversal says how the call may pass a translator; without it nothing is offered or taken.
+        """
+        super().__init__(codec, rng, tunnelling, traversal or CallTraversal())
         self.reference = reference
-        self.state = State.NULL
-        self.caller = False
-        self.control = Control(rng)
-        self.facts = SetupFacts()
         self.rng = rng
-        self.security: MediaSecurity | None = None
-        """The call's media encryption; None where there is to be none."""
         self._local = local
-        self._codec = codec
-        self._way = ControlWay(codec, tunnelling)
         self._early = early_control
-        self._out: deque[CallItem] = deque()
-        self._capabilities: Value | None = None
-        self._started = False
-        self._fast_start: tuple[Value, ...] | None = None
-        """What we answer fast start with; None as long as nobody decided."""
-        self._proposed = False
-        self._answered_fast_start = False
+        self._fast_start = FastStart(codec)
         self._rang = False
-        self._due: float | None = None
-        self._round_trip: float | None = None
+        self._later = ""
+        self._whole = True
 
     # what goes out
 
@@ -109,19 +96,6 @@ class H323Call:
         """Return when `tick` is wanted."""
         due = [self._due, self._round_trip, self.control.next_timeout()]
         return min((one for one in due if one is not None), default=None)
-
-    @property
-    def over(self) -> bool:
-        """Whether the call is at its end."""
-        return self.state is State.RELEASED
-
-    @property
-    def controlled(self) -> bool:
-        """Whether the H.245 session has been started by us."""
-        return self._started
-
-    def _report(self, item: CallItem) -> None:
-        self._out.append(item)
 
     def _send(self, kind: Type, body: Value | None = None, early: bool = False, **more: Any) -> None:
         signal = Signal(
@@ -142,46 +116,78 @@ class H323Call:
 
     # what comes from above
 
-    def place(self, facts: SetupFacts, capabilities: Value, now: float) -> None:
-        """Call somebody. facts.conference and facts.call are the ids to use; capabilities our first set."""
+    def place(self, facts: SetupFacts, capabilities: Value, now: float, overlap: bool = False) -> None:
+        """Call somebody. facts.conference and facts.call are the ids to use; capabilities our first set.
+
+        overlap: the number is not whole yet, and `dial` will add to it.
+        """
         self.caller = True
+        self._whole = not (overlap or facts.body.get("canOverlapSend"))
         self.facts = facts
         self._capabilities = capabilities
-        self._proposed = bool(facts.fast_start)
         if self._early and self._way.offered:
             self._start_control(now)
             self._pump_control()
-        encoded = [self._codec.encode_channel(one) for one in facts.fast_start]
-        body = messages.setup(self._local, facts, encoded)
+        body = messages.setup(self._local, facts, self._fast_start.propose(facts.fast_start))
+        features = self.traversal.offer()
+        if features:
+            body["supportedFeatures"] = features
+        if overlap:
+            body["canOverlapSend"] = True
         more: dict[str, Any] = {"display": facts.display, "number": facts.called_number, "caller": facts.caller_number}
         if self.security is not None:
             body["tokens"] = self.security.offer()
         self._become(State.INITIATED, now)
         self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
 
+    def dial(self, digits: str, now: float, whole: bool = False) -> None:
+        """Add digits to the number of a call that was placed with overlap; whole says that these are the last."""
+        if not self._whole:
+            self._later = (self._later + digits)[:MAX_DIALLED]
+            self._whole = whole
+            self._send_digits(now)
+
+    def _send_digits(self, now: float) -> None:
+        """Send what has been dialled since the last time, once the peer wants it (Q.931 §5.1.3)."""
+        if self.state is not State.OVERLAP_SENDING or not (self._later or self._whole):
+            return
+        digits, self._later = self._later, ""
+        self._become(State.OVERLAP_SENDING, now)
+        self._send(Type.INFORMATION, messages.information(self.facts.call), number=digits, complete=self._whole)
+
+    def _wanted_more(self, signal: Signal, now: float) -> None:
+        """The peer wants more digits (SETUP ACKNOWLEDGE), or to hear that there are none."""
+        self._become(State.OVERLAP_SENDING, now)
+        self._send_digits(now)
+
     def proceed(self, now: float) -> None:
         """Say that the call is being worked on; done of itself when a SETUP comes."""
         if self.state is State.PRESENT:
             self._become(State.INCOMING_PROCEEDING, now)
-            self._send(Type.CALL_PROCEEDING, messages.call_proceeding(self._local, self.facts.call))
+            self._send(Type.CALL_PROCEEDING, self._featured(messages.call_proceeding(self._local, self.facts.call)))
+
+    def _featured(self, body: Value) -> Value:
+        """Put the features that hold for the call into an answer to the SETUP."""
+        features = self.traversal.answer()
+        return {**body, "featureSet": write_supported(*features)} if features else body
 
     def ring(self, now: float, channels: tuple[Value, ...] | None = None) -> None:
         """Say that the one called is being rung; channels answers fast start already here."""
         if self.state in _CALLED and self.state is not State.RECEIVED:
-            self._choose(channels)
+            self._fast_start.choose(channels)
             self._become(State.RECEIVED, now)
-            body = messages.alerting(self._local, self.facts.call)
+            body = self._featured(messages.alerting(self._local, self.facts.call))
             self._send(Type.ALERTING, self._with_fast_start(body, final=False))
 
     def connect(self, capabilities: Value, now: float, channels: tuple[Value, ...] | None = None) -> None:
         """Answer the call. channels are those of the fast start that we take, () or None refuses it."""
         if self.state not in _CALLED:
             return
-        self._choose(channels)
+        self._fast_start.choose(channels)
         self._capabilities = capabilities
         self._become(State.ACTIVE, now)
         self._begin_control(now)
-        body = messages.connect(self._local, self.facts)
+        body = self._featured(messages.connect(self._local, self.facts))
         if self.security is not None and self.security.agreed:
             body["tokens"] = self.security.answer()
         if not self._way.tunnels and self._way.own_address is not None and self._way.separate is Separate.LISTENING:
@@ -208,137 +214,21 @@ class H323Call:
         """Ask whether the peer still has the call (STATUS INQUIRY)."""
         self._send(Type.STATUS_INQUIRY, messages.bare(self.facts.call))
 
+    def writable(self, channel: Value) -> bool:
+        """Whether a channel of the peer's can be repeated in an answer to fast start."""
+        return self._fast_start.writable(channel)
+
+    def _with_fast_start(self, body: Value, final: bool) -> Value:
+        return self._fast_start.answer(body, final) if self.facts.fast_start else body
+
+    def _hear_fast_start(self, body: Value, final: bool) -> None:
+        taken = self._fast_start.hear(body, final)
+        if taken is not None:
+            self._report(FastStartAnswered(taken))
+
     def facility(self, body: Value | None, extra: Value | None = None) -> None:
         """Send a FACILITY with this body, for services that live above."""
         self._send(Type.FACILITY, body, extra=extra or {})
-
-    def flush(self) -> None:
-        """Put out what the H.245 session has to say; to be called after speaking to `control`."""
-        self._pump_control()
-        self._way.flush(lambda data: self._out.append(SendControl(data)))
-        while self._way.waiting and self._way.tunnels and not self.over:
-            self._send(Type.FACILITY)
-
-    def _pump_control(self) -> None:
-        while items := self.control.take():
-            for item in items:
-                if isinstance(item, tuple):
-                    self._queue(item)
-                elif not (isinstance(item, SessionEnded) and self.over):
-                    self._report(ControlReported(item))
-
-    def _queue(self, pdu: Pdu) -> None:
-        try:
-            self._way.queue(pdu)
-        except ValueError:
-            # It repeats something of the peer's that holds parts of a later version, which cannot be written.
-            _, (name, value) = pdu
-            if name == "openLogicalChannel":
-                self.control.give_up(value["forwardLogicalChannelNumber"])
-            elif name == "functionNotUnderstood":
-                self._way.queue(("indication", ("functionNotSupported", {"cause": ("unknownFunction", None)})))
-
-    # fast start
-
-    def writable(self, channel: Value) -> bool:
-        """Whether a channel of the peer's can be repeated in an answer: it may hold parts of a later version."""
-        try:
-            self._codec.encode_channel(channel)
-        except ValueError:
-            return False
-        return True
-
-    def _choose(self, channels: tuple[Value, ...] | None) -> None:
-        if channels is not None and self._fast_start is None:
-            self._fast_start = channels
-
-    def _with_fast_start(self, body: Value, final: bool) -> Value:
-        """Put our answer to the peer's fast start into a message; the last one refuses what was not taken."""
-        if not self.facts.fast_start or self._answered_fast_start:
-            return body
-        if self._fast_start:
-            body["fastStart"] = [self._codec.encode_channel(one) for one in self._fast_start]
-            self._answered_fast_start = True
-        elif final:
-            body["fastConnectRefused"] = None
-            self._answered_fast_start = True
-        return body
-
-    def _hear_fast_start(self, body: Value, final: bool) -> None:
-        if not self._proposed:
-            return
-        taken = messages.read_channels(body.get("fastStart") or (), self._codec)
-        if taken or final or "fastConnectRefused" in body:
-            self._proposed = False
-            self._report(FastStartAnswered(taken))
-
-    # H.245
-
-    def _begin_control(self, now: float) -> None:
-        """Start the session, and see that there is a way for it."""
-        self._start_control(now)
-        self._pump_control()
-        if not self._way.decided:
-            self._way.separate = Separate.LISTENING
-            self._report(ListenControl())
-
-    def _start_control(self, now: float) -> None:
-        if not self._started and self._capabilities is not None:
-            self._started = True
-            self._round_trip = now + ROUND_TRIP_INTERVAL
-            if self.security is not None:
-                self.control.dress = self.security.dress
-            self.control.start(self._capabilities, now)
-
-    def listening(self, address: Address, now: float) -> None:
-        """The shell listens for the peer's H.245 connection; the peer is told, in CONNECT or by FACILITY."""
-        self._way.own_address = address
-        if self.state is State.ACTIVE and self._way.separate is Separate.LISTENING:
-            self._send(Type.FACILITY, messages.start_h245(self.facts, address))
-
-    def control_connected(self, now: float) -> None:
-        """The separate H.245 connection is there, whoever opened it."""
-        if self._way.separate is Separate.OPEN or self.over:
-            return
-        self._way.separate = Separate.OPEN
-        self._start_control(now)
-        self.flush()
-
-    def control_received(self, data: bytes, now: float) -> None:
-        """Take one message of the separate H.245 connection."""
-        if not self.over:
-            self._take_control(data, now)
-            self.flush()
-
-    def control_closed(self, now: float) -> None:
-        """The separate connection is gone; without it the session cannot go on."""
-        if self._way.separate in (Separate.OPEN, Separate.CONNECTING):
-            self._way.separate = Separate.CLOSED
-            if not self.over and not self.control.ended:
-                self._report(ControlReported(ControlFailed(Reason.TRANSPORT_FAILED, "the H.245 connection is gone")))
-
-    def _take_control(self, data: bytes, now: float) -> None:
-        try:
-            pdu = self._way.decode(data)
-        except ValueError:
-            self.control.unreadable()
-        else:
-            self.control.receive(pdu, now)
-        self._pump_control()
-        if self.control.ended and self.state is State.ACTIVE and self._due is None:
-            self._due = now + LEAVE_TIME
-
-    def _hear_control(self, signal: Signal, now: float) -> None:
-        """Take whether the peer tunnels, and where it listens for H.245."""
-        if signal.kind is not Type.RELEASE_COMPLETE:
-            self._way.heard(signal.tunnelling)
-        for data in signal.control:
-            self._take_control(data, now)
-        address = read_address((signal.body or {}).get("h245Address"))
-        free = self._way.separate in (Separate.NONE, Separate.LISTENING)
-        if address is not None and free and not self._way.tunnels and not self.over:
-            self._way.separate = Separate.CONNECTING
-            self._report(ConnectControl(address))
 
     # what comes from the peer
 
@@ -363,6 +253,13 @@ class H323Call:
         if self.state is not State.NULL:
             return
         self.facts = messages.read_setup(signal, self._codec)
+        if refused(signal.body):
+            body = messages.release_complete(self.facts.call, Reason.UNSUPPORTED)
+            body["reason"] = ("neededFeatureNotSupported", None)
+            self._send(Type.RELEASE_COMPLETE, body, cause=Reason.UNSUPPORTED.meaning.q850)
+            self._finish(Reason.UNSUPPORTED, now)
+            return
+        self.traversal.take_offer(told(signal.body))
         self._hear_control(signal, now)
         named = self.facts.called_aliases or self.facts.called_number or signal.complete
         if not named and self.facts.body.get("canOverlapSend"):
@@ -384,37 +281,38 @@ class H323Call:
         """The call is known: tell of it."""
         self._become(State.PRESENT, now)
         self.proceed(now)
-        if not self._way.offered and self._way.separate is Separate.NONE:
-            self._way.separate = Separate.LISTENING
-            self._report(ListenControl())
+        if not self._way.offered and self._way.separate is Separate.NONE and not self.traversal.connects:
+            self._seek_way()
         self._report(CallArrived(self.facts))
 
-    def _hear_security(self, signal: Signal) -> None:
-        """Take the callee's half of our key agreement; any message before CONNECT may bring it too."""
+    def _hear_agreed(self, signal: Signal) -> None:
+        """Take the callee's half of our key agreement, and its features; any message up to CONNECT may bring them."""
+        self.traversal.take_answer(told(signal.body))
         if self.security is not None and signal.body is not None:
             self.security.take_answer(signal.body.get("tokens"))
 
     def _worked_on(self, signal: Signal, now: float) -> None:
         self._become(State.PROCEEDING, now)
-        self._hear_security(signal)
+        self._hear_agreed(signal)
         self._hear_fast_start(signal.body or {}, final=False)
         self._report(Proceeding())
 
     def _rung(self, signal: Signal, now: float) -> None:
         self._become(State.DELIVERED, now)
-        self._hear_security(signal)
+        self._hear_agreed(signal)
         self._hear_fast_start(signal.body or {}, final=False)
         if not self._rang:
             self._rang = True
             self._report(Ringing())
 
     def _progressed(self, signal: Signal, now: float) -> None:
+        self._hear_agreed(signal)
         self._hear_fast_start(signal.body or {}, final=False)
 
     def _answered(self, signal: Signal, now: float) -> None:
         self._become(State.ACTIVE, now)
         body = signal.body or {}
-        self._hear_security(signal)
+        self._hear_agreed(signal)
         if self.security is not None and self.security.required and not self.security.agreed:
             self.release(Reason.ENCRYPTION_NEEDED, now)
             return
@@ -435,6 +333,8 @@ class H323Call:
             return
         self._hear_fast_start(body, final=False)
         why = messages.facility_reason(body)
+        if why == "startH245" and "h245Address" not in body:
+            self._asked_to_listen()
         if why in ("callForwarded", "routeCallToMC", "routeCallToGatekeeper"):
             aliases = read_aliases(body.get("alternativeAliasAddress"))
             address = read_address(body.get("alternativeAddress"))
@@ -478,7 +378,9 @@ class H323Call:
 Action = Callable[[H323Call, Signal, float], None]
 
 TABLE: dict[tuple[State, Type], Action] = {
+    (State.INITIATED, Type.SETUP_ACKNOWLEDGE): H323Call._wanted_more,
     (State.INITIATED, Type.CALL_PROCEEDING): H323Call._worked_on,
+    (State.OVERLAP_SENDING, Type.CALL_PROCEEDING): H323Call._worked_on,
     **{(state, Type.ALERTING): H323Call._rung for state in _CALLING},
     **{(state, Type.PROGRESS): H323Call._progressed for state in _CALLING},
     **{(state, Type.CONNECT): H323Call._answered for state in _CALLING},

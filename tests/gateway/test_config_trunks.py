@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.app import trunk_samples
 from gateway.config import ConfigError, load
+from gateway.sip_parts import trunk_samples
 from sip.events import Transport
 from sip.rewriting import rewritten
 from sip.trunk import IdentityHeader, TrunkInfo

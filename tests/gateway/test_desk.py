@@ -21,6 +21,7 @@ from gateway.rooms.model import (
     RoomMode,
     RoomSettings,
     SpeakerChanged,
+    WhenLocked,
 )
 from transcode.events import (
     Dtmf,
@@ -63,6 +64,7 @@ class RecordingPlane:
         self.camera_moves: list[tuple[LegId, CameraAction]] = []
         self.texts: list[tuple[LegId, str]] = []
         self.sounds: list[tuple[LegId, tuple[Sound, ...], int]] = []
+        self.announced: list[tuple[RoomId, tuple[Sound, ...]]] = []
         self.happening: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
 
     async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
@@ -94,6 +96,9 @@ class RecordingPlane:
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         self.sounds.append((leg, sounds, number))
+
+    async def announce(self, room: RoomId, sounds: tuple[Sound, ...]) -> None:
+        self.announced.append((room, sounds))
 
     async def key_frame(self, leg: LegId, role: Role | None = None) -> None: ...
 
@@ -247,7 +252,7 @@ async def test_a_full_room_counts_those_who_are_on_their_way_in() -> None:
 
 
 async def test_a_locked_room_lets_hosts_in_only() -> None:
-    house = House(host_pin="1111")
+    house = House(host_pin="1111", when_locked=WhenLocked.REFUSE)
     await house.desk.lock(RoomId("100"), True)
     with pytest.raises(Refused) as refusal:
         await house.desk.arrive(facts(), RecordingLine())

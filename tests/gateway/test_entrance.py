@@ -13,7 +13,17 @@ from gateway.rooms import entrance as entrance_module
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import DialPlan, Match, Rule, ToMenu
 from gateway.rooms.entrance import Visitor
-from gateway.rooms.model import CallFailed, CallRefused, Joined, KeyPressed, Rank, RoomSettings, Stage, StandsOutside
+from gateway.rooms.model import (
+    CallFailed,
+    CallRefused,
+    Joined,
+    KeyPressed,
+    Rank,
+    RoomSettings,
+    Stage,
+    StandsOutside,
+    WhenLocked,
+)
 from gateway.rooms.policy import Decision
 from transcode.events import Dtmf, FormatsChanged, Played, Speaker, Talking
 from transcode.media import Kind, RoomId, Sound
@@ -145,7 +155,7 @@ async def test_who_may_not_go_in_stays_where_it_is(room: str, pin: str | None, r
 
 
 async def test_a_locked_room_and_a_full_one_keep_visitors_out() -> None:
-    house = Hall(max_participants=1, host_pin="1111")
+    house = Hall(max_participants=1, host_pin="1111", when_locked=WhenLocked.REFUSE)
     call, _, _ = await house.visitor()
     await house.desk.lock(RoomId("100"), True)
     with pytest.raises(Refused) as refused:

@@ -150,13 +150,17 @@ def test_the_cases_above_are_the_whole_table() -> None:
 
 def test_a_caller_is_greeted_and_asked_for_a_room_and_goes_in() -> None:
     menu = Menu(ROOMS.__contains__)
-    assert menu.take(Input.BEGUN) == [Show(("enter-room",), ""), Play(("welcome",)), Wait(PROMPT, Input.PLAYED)]
-    question = [Show(("enter-room",), ""), Play(("enter-room",)), Wait(PROMPT, Input.PLAYED)]
+    assert menu.take(Input.BEGUN) == [
+        Show("welcome", ("enter-room",), ""),
+        Play(("welcome",)),
+        Wait(PROMPT, Input.PLAYED),
+    ]
+    question = [Show("room-number", ("enter-room",), ""), Play(("enter-room",)), Wait(PROMPT, Input.PLAYED)]
     assert menu.take(Input.PLAYED) == question
     assert menu.take(Input.PLAYED) == [Wait(SILENCE, Input.SILENT)]
-    assert menu.press("1") == [Play(), Show(("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
-    assert menu.press("0") == [Play(), Show(("enter-room",), "10"), Wait(KNOWN_PAUSE, Input.PAUSED)]
-    assert menu.press("0") == [Play(), Show(("enter-room",), "100"), Wait(KNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("room-number", ("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("0") == [Play(), Show("room-number", ("enter-room",), "10"), Wait(KNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("0") == [Play(), Show("room-number", ("enter-room",), "100"), Wait(KNOWN_PAUSE, Input.PAUSED)]
     assert menu.press("#") == [Play(), Wait(), Ask("100")]
     assert menu.decided(None) == [Wait()]
     assert menu.state is State.OVER
@@ -164,9 +168,9 @@ def test_a_caller_is_greeted_and_asked_for_a_room_and_goes_in() -> None:
 
 def test_a_pin_is_shown_as_dots_and_asked_for_with_its_room() -> None:
     menu = asked("100#")
-    question = [Show(("enter-pin",), ""), Play(("enter-pin",)), Wait(PROMPT, Input.PLAYED)]
+    question = [Show("pin", ("enter-pin",), ""), Play(("enter-pin",)), Wait(PROMPT, Input.PLAYED)]
     assert menu.decided(Reason.PIN_NEEDED) == question
-    assert press(menu, "47") == [Play(), Show(("enter-pin",), DOT * 2), Wait(PIN_PAUSE, Input.PAUSED)]
+    assert press(menu, "47") == [Play(), Show("pin", ("enter-pin",), DOT * 2), Wait(PIN_PAUSE, Input.PAUSED)]
     done = press(menu, "11#")
     assert done == [Play(), Wait(), Ask("100", "4711")]
     assert "4711" not in repr(done)
@@ -174,9 +178,9 @@ def test_a_pin_is_shown_as_dots_and_asked_for_with_its_room() -> None:
 
 def test_a_key_breaks_off_the_greeting() -> None:
     menu = begun()
-    assert menu.press("1") == [Play(), Show(("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("room-number", ("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
     menu = begun("100", Reason.PIN_NEEDED)
-    assert menu.press("1") == [Play(), Show(("enter-pin",), DOT), Wait(PIN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("pin", ("enter-pin",), DOT), Wait(PIN_PAUSE, Input.PAUSED)]
 
 
 def test_who_dialled_a_room_is_asked_for_its_pin_alone() -> None:
@@ -187,7 +191,7 @@ def test_who_dialled_a_room_is_asked_for_its_pin_alone() -> None:
 
 def test_a_wrong_pin_that_was_dialled_is_the_first_try() -> None:
     menu = Menu(ROOMS.__contains__, "100", Reason.WRONG_PIN)
-    assert menu.take(Input.BEGUN)[:2] == [Show(("wrong-pin", "enter-pin"), ""), Play(("wrong-pin", "enter-pin"))]
+    assert menu.take(Input.BEGUN)[:2] == [Show("pin", ("wrong-pin", "enter-pin"), ""), Play(("wrong-pin", "enter-pin"))]
     assert (menu.state, menu.tries) == (State.PIN, 1)
     for _ in range(MAX_TRIES - 2):
         press(menu, "1#")
@@ -204,8 +208,9 @@ def test_wrong_rooms_wrong_pins_and_silence_are_tries_and_the_third_ends_the_cal
     press(menu, "100#")
     menu.decided(Reason.PIN_NEEDED)
     press(menu, "1#")
-    lines = ("wrong-pin", "too-many-tries", "goodbye")
-    assert menu.decided(Reason.WRONG_PIN) == [Show(lines), Play(lines), Wait(PROMPT, Input.PLAYED)]
+    said = ("wrong-pin", "too-many-tries")
+    shown = Show("goodbye", said)
+    assert menu.decided(Reason.WRONG_PIN) == [shown, Play((*said, "goodbye")), Wait(PROMPT, Input.PLAYED)]
     assert menu.press("1") == []
     assert menu.take(Input.PLAYED) == [Wait(), HangUp(Reason.TOO_MANY_TRIES)]
 
@@ -241,18 +246,18 @@ def test_who_is_turned_away_is_told_why(reason: Reason, said: tuple[str, ...]) -
 
 def test_star_clears_what_was_typed_and_then_goes_back_to_the_room() -> None:
     menu = asked("1")
-    assert menu.press("*")[0] == Show(("enter-room",), "")
+    assert menu.press("*")[0] == Show("room-number", ("enter-room",), "")
     assert press(menu, "10#")[-1] == Ask("10")
     menu.decided(Reason.PIN_NEEDED)
-    assert press(menu, "4*")[0] == Show(("enter-pin",), "")
-    assert menu.press("*")[0] == Show(("enter-room",), "")
+    assert press(menu, "4*")[0] == Show("pin", ("enter-pin",), "")
+    assert menu.press("*")[0] == Show("room-number", ("enter-room",), "")
     assert press(menu, "100#")[-1] == Ask("100")
 
 
 def test_star_asks_who_dialled_a_room_for_nothing_but_its_pin() -> None:
     menu = begun("100", Reason.PIN_NEEDED)
-    assert menu.press("*")[0] == Show(("enter-pin",), "")
-    assert menu.press("*")[0] == Show(("enter-pin",), "")
+    assert menu.press("*")[0] == Show("pin", ("enter-pin",), "")
+    assert menu.press("*")[0] == Show("pin", ("enter-pin",), "")
 
 
 def test_room_and_pin_may_be_typed_in_one_go() -> None:

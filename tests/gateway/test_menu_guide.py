@@ -14,7 +14,6 @@ from gateway.calls import CallProtocol
 from gateway.ivr import menu as menu_module
 from gateway.ivr.guide import MenuGuide, menu
 from gateway.ivr.menu import DOT, MAX_TRIES
-from gateway.ivr.texts import shipped
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import DialPlan, Match, Rule, ToMenu
@@ -29,7 +28,7 @@ class Menus(House):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
-        self.desk.entrance.leader = menu(self.desk.entrance, shipped(), "en")
+        self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
 
     async def calls(self, called: str = "", **more: object) -> tuple[RoomCall, RecordingLine]:
         line = RecordingLine()
@@ -75,6 +74,7 @@ async def test_a_caller_types_room_and_pin_and_is_in() -> None:
     assert house.plane.plans[-1].title == "Welcome."
     await house.hears_all(call)
     assert house.heard == ["en/enter-room"]
+    assert house.plane.plans[-1].title == "Room number"
     assert house.seen == ("Please enter the room number, then press #.", "")
     await house.press(call, "10")
     assert house.heard == []

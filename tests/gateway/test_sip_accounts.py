@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.app import sip_accounts, sip_samples
 from gateway.config import AccountConfig, Config
+from gateway.sip_parts import sip_accounts, sip_samples
 from gateway.store.tables import StoredAccount
 from sip.digest import Algorithm
 

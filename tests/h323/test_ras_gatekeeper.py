@@ -13,7 +13,7 @@ from h323.ras import messages
 from h323.ras.admissions import ASKED, STALE, Admissions
 from h323.ras.endpoint import DropCall, Joined, NotJoined, State
 from h323.ras.endpoint_calls import Denied, Granted
-from h323.ras.events import Registered, RegistrationRefused, SendRas, Unregistered
+from h323.ras.events import AdmissionRefused, Admitted, Registered, RegistrationRefused, SendRas, Unregistered
 from h323.ras.guard import Policy
 from h323.ras.registry import GRACE, Registration
 from h323.ras.tokens import Scheme
@@ -287,6 +287,15 @@ def test_a_call_goes_straight_to_the_endpoint_or_into_the_house() -> None:
     assert ann.ask("100#1234")[0].address == HERE
     assert ann.ask("nobody") == [Denied("calledPartyNotRegistered")]
     assert bob.ask(answers=True)[0].address == bob.signalling
+
+
+def test_the_pin_behind_a_room_s_name_is_not_told_to_the_log() -> None:
+    zone = Zone()
+    ann = zone.station(11, aliases=("ann",)).start()
+    ann.ask("100#98989")
+    ann.ask("nobody#98989")
+    told = [one for one in zone.told if isinstance(one, Admitted | AdmissionRefused)]
+    assert [one.called for one in told] == ["100", "nobody"]
 
 
 def test_a_routed_call_comes_to_the_house() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from peers.translator import Translator
 from starting import StartGateway
 
 from gateway.bench.process import GatewayProcess
@@ -21,10 +22,11 @@ async def start_gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Async
     """
     started: list[GatewayProcess] = []
 
-    async def start(**changes: Any) -> GatewayProcess:
+    async def start(behind: Translator | None = None, **changes: Any) -> GatewayProcess:
         place = tmp_path / f"gateway-{len(started)}"
         place.mkdir()
-        gateway = GatewayProcess(place, changes)
+        where = (behind.behind, behind.inside) if behind is not None else ()
+        gateway = GatewayProcess(place, changes, *where)
         started.append(gateway)
         await gateway.start()
         return gateway

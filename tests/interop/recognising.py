@@ -2,8 +2,9 @@
 
 A prompt comes to a phone through a mixer, a codec and a network; what survives all is where in time and pitch its
 energy lies. Each prompt is a picture of that, 20 ms by a few bands, which is laid over the recording's at each place;
-two pictures of the same words correlate, others do not. Of several prompts that fit one place the longer one counts for
-more: a sentence that fits is no chance, a number that does may be a part of it.
+two pictures of the same words correlate, others do not. It is laid there in pieces, each a little beside its place if
+it fits better there: a jitter buffer takes a step now and then. Of several prompts that fit one place the longer one
+counts for more: a sentence that fits is no chance, a number that does may be a part of it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from gateway.bench.sound import Samples
 from gateway.ivr.texts import PROMPTS
@@ -25,6 +27,10 @@ LIKE = 0.8
 has so much where it is short, as a number is, and sounds like a part of the other."""
 HOP = 0.01
 """Seconds between two looks at a recording; a prompt is looked at half as often, so that any place fits."""
+_PIECE = 35
+"""Looks of a prompt that one piece has, 0.7 s."""
+_SLIP = 8
+"""Looks of a recording by which a piece may stand beside its place, 80 ms: a few packets left out or doubled."""
 _WINDOW = 0.032
 _BANDS = 14
 _LOW, _HIGH = 250.0, 3400.0
@@ -54,8 +60,8 @@ def heard_prompts(recording: tuple[Samples, int], names: Iterable[str]) -> list[
     Where several fit, the one that fits best is told; the same one is told again where it is heard again.
     """
     samples, rate = recording
-    look = _look(samples.astype(float) / 32768, rate)
-    found = [heard for name in names for heard in _places(look, name)]
+    looked = _Recording(_look(samples.astype(float) / 32768, rate))
+    found = [heard for name in names for heard in _places(looked, name)]
     kept: list[tuple[float, float, Heard]] = []
     for one in sorted(found, key=lambda heard: -heard.weight):
         begin, end = one.at, one.at + len(_pattern(one.name)) * 2 * HOP
@@ -71,16 +77,28 @@ def heard_in_order(recording: tuple[Samples, int], *names: str) -> bool:
     return all(name in order for name in names)
 
 
+def holds_part(recording: tuple[Samples, int], name: str, seconds: float = 3.0) -> bool:
+    """Whether any stretch of so many seconds of a long sound ("music/waiting") stands in a recording.
+
+    A recording of twice that length holds one of them whole, wherever in the sound it begins.
+    """
+    samples, rate = recording
+    looked, pattern = _Recording(_look(samples.astype(float) / 32768, rate)), _pattern(name)
+    size = round(seconds / (2 * HOP))
+    stretches = (pattern[start : start + size] for start in range(0, len(pattern) - size + 1, size))
+    return any(_scores(looked, stretch).max(initial=-1.0) >= LIKE for stretch in stretches)
+
+
 def likeness(recording: tuple[Samples, int], name: str) -> float:
     """Return how like a prompt the place of a recording is that is most like it, at most 1."""
     samples, rate = recording
-    scores = _scores(_look(samples.astype(float) / 32768, rate), _pattern(name))
+    scores = _scores(_Recording(_look(samples.astype(float) / 32768, rate)), _pattern(name))
     return float(scores.max(initial=-1.0))
 
 
-def _places(look: Look, name: str) -> list[Heard]:
+def _places(recording: _Recording, name: str) -> list[Heard]:
     pattern = _pattern(name)
-    scores = _scores(look, pattern)
+    scores = _scores(recording, pattern)
     found = []
     while len(scores) and scores.max() >= LIKE:
         best = int(np.argmax(scores))
@@ -89,31 +107,50 @@ def _places(look: Look, name: str) -> list[Heard]:
     return found
 
 
-def _scores(look: Look, pattern: Look) -> np.ndarray:
-    """Return the correlation of a pattern with the recording from each place on."""
-    count = len(look) - 2 * len(pattern) + 2
+def _scores(recording: _Recording, pattern: Look) -> np.ndarray:
+    """Return how like a pattern the recording is from each place on: the mean of what its pieces have near there."""
+    count = len(recording.look) - 2 * len(pattern) + 2
     if count <= 0:
         return np.empty(0)
-    shape = pattern - pattern.mean()
-    scores = np.empty(count)
-    for phase in (0, 1):
-        part = look[phase::2]
-        places = len(part) - len(pattern) + 1
-        length = 1 << (len(part) + len(pattern)).bit_length()
-        spectrum = (np.fft.rfft(part, length, axis=0) * np.fft.rfft(shape, length, axis=0).conj()).sum(axis=1)
-        likeness = np.fft.irfft(spectrum, length)[:places]  # the mean of the place counts nothing: that of shape is 0
-        total, squares = _running(part.sum(axis=1), len(pattern)), _running((part**2).sum(axis=1), len(pattern))
-        spread = np.sqrt(np.maximum(squares - total**2 / shape.size, 0.0))
-        # A place without sound has nothing to be like.
-        spread = np.maximum(spread, 2.0 * np.sqrt(shape.size))
-        scores[phase::2] = likeness / (spread * np.sqrt((shape**2).sum()))
-    return scores
+    pieces = max(1, round(len(pattern) / _PIECE))
+    edges = [round(number * len(pattern) / pieces) for number in range(pieces + 1)]
+    total, exact = np.zeros(count), np.zeros(count)
+    for begin, end in pairwise(edges):
+        fits = recording.fits(pattern[begin:end])
+        exact += fits[2 * begin : 2 * begin + count]
+        if pieces > 1:
+            fits = sliding_window_view(np.pad(fits, _SLIP, constant_values=-1.0), 2 * _SLIP + 1).max(axis=1)
+        total += fits[2 * begin : 2 * begin + count]
+    return np.asarray((total + 0.01 * exact) / (1.01 * pieces))  # of places that are alike the exact one is best
 
 
-def _running(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the sums of `count` values from each place on."""
-    summed = np.concatenate((np.zeros(1), np.cumsum(values)))
-    return summed[count:] - summed[:-count]
+class _Recording:
+    """A recording's look, with what is needed of it for each piece that is laid over it."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        parts = [look[phase::2] for phase in (0, 1)]
+        self._size = 1 << (len(parts[0]) + 2 * _PIECE).bit_length()
+        self._spectra = [np.fft.rfft(part, self._size, axis=0) for part in parts]
+        self._sums = [np.concatenate((np.zeros(1), np.cumsum(part.sum(axis=1)))) for part in parts]
+        self._squares = [np.concatenate((np.zeros(1), np.cumsum((part**2).sum(axis=1)))) for part in parts]
+
+    def fits(self, piece: Look) -> np.ndarray:
+        """Return the correlation with a piece from each place on."""
+        shape = piece - piece.mean()
+        turned = np.fft.rfft(shape, self._size, axis=0).conj()
+        count = len(piece)
+        scores = np.empty(len(self.look) - 2 * count + 2)
+        for phase, spectrum in enumerate(self._spectra):
+            sums, squares = self._sums[phase], self._squares[phase]
+            # The mean of the place counts nothing: that of shape is 0.
+            fits = np.fft.irfft((spectrum * turned).sum(axis=1), self._size)[: len(sums) - count]
+            total = sums[count:] - sums[:-count]
+            spread = np.sqrt(np.maximum(squares[count:] - squares[:-count] - total**2 / shape.size, 0.0))
+            # A place without sound has nothing to be like.
+            spread = np.maximum(spread, 2.0 * np.sqrt(shape.size))
+            scores[phase::2] = fits / (spread * np.sqrt((shape**2).sum()))
+        return scores
 
 
 def _look(samples: np.ndarray, rate: int) -> Look:
@@ -121,7 +158,7 @@ def _look(samples: np.ndarray, rate: int) -> Look:
     size, step = round(_WINDOW * rate), round(HOP * rate)
     if len(samples) < size:
         return np.empty((0, _BANDS))
-    blocks = np.lib.stride_tricks.sliding_window_view(samples, size)[::step] * np.hanning(size)
+    blocks = sliding_window_view(samples, size)[::step] * np.hanning(size)
     power = np.abs(np.fft.rfft(blocks, axis=1)) ** 2 / (size / 4) ** 2
     frequencies = np.fft.rfftfreq(size, 1 / rate)
     edges = np.geomspace(_LOW + 300, _HIGH + 300, _BANDS + 1) - 300  # nearly even below, wider above, as ears have it

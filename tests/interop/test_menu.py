@@ -14,7 +14,7 @@ import marks
 import pytest
 from peers.ours323 import Terminal323
 from peers.pjsua import Pjsua
-from spoken import heard_prompts
+from recognising import heard_prompts
 from starting import StartGateway
 
 from gateway.bench import clip
@@ -34,15 +34,15 @@ Press = Callable[[str], Awaitable[None]]
 
 
 async def until_heard(hear: Hear, *wanted: str) -> None:
-    """Wait until the prompts that were heard last are these, each LANGUAGE/NAME. Raises AssertionError."""
+    """Wait until these prompts were heard one after the other, each LANGUAGE/NAME. Raises AssertionError."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     heard: list[str] = []
-    while heard[-len(wanted) :] != list(wanted):
+    while not any(heard[at : at + len(wanted)] == list(wanted) for at in range(len(heard))):
         assert asyncio.get_running_loop().time() < deadline, f"wanted {wanted}, heard {heard}"
         await asyncio.sleep(0.25)
         samples, rate = await hear()
         language = wanted[-1].partition("/")[0]
-        heard = [f"{language}/{name}" for name in heard_prompts(samples, rate, language, PROMPTS)]
+        heard = [one.name for one in heard_prompts((samples, rate), [f"{language}/{name}" for name in PROMPTS])]
 
 
 async def until_outside(gateway: GatewayProcess, name: str, stage: str, room: str = "") -> None:

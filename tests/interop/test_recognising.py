@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recognising import heard_in_order, heard_prompts, likeness, recorded
+from recognising import heard_in_order, heard_prompts, holds_part, likeness, recorded
 
 from gateway.bench import sound
 from gateway.bench.sound import Samples
@@ -57,6 +57,15 @@ def test_a_prompt_is_known_over_another_voice_and_with_packets_lost() -> None:
     assert "de/enter-room" in [one.name for one in heard_prompts((mixed.astype(np.int16), rate), names)]
 
 
+def test_a_prompt_is_known_though_packets_were_left_out_and_doubled() -> None:
+    samples, rate = by_telephone("en/waiting-for-host")
+    packets = [samples[at : at + 160] for at in range(0, len(samples) - 159, 160)]
+    for place, copies in ((200, 2), (150, 0), (120, 0), (90, 2), (70, 2), (60, 2)):
+        packets[place : place + 1] = packets[place : place + 1] * copies
+    names = [f"en/{name}" for name in shipped().language("en").prompts]
+    assert [one.name for one in heard_prompts((np.concatenate(packets), rate), names)] == ["en/waiting-for-host"]
+
+
 def test_silence_noise_and_other_languages_are_no_prompt() -> None:
     names = [f"en/{name}" for name in shipped().language("en").prompts if not name.startswith("number-")]
     noise = np.random.default_rng(SEED).normal(0, 1000, 40000).astype(np.int16)
@@ -74,3 +83,12 @@ def test_music_and_tones_are_known_too() -> None:
     recording = by_telephone("tones/knock", "tones/enter", "tones/leave")
     found = heard_prompts(recording, ["tones/leave", "tones/enter", "tones/knock"])
     assert [one.name for one in found] == ["tones/knock", "tones/enter", "tones/leave"]
+
+
+def test_a_part_of_the_music_is_known_wherever_it_begins() -> None:
+    samples, rate = by_telephone("music/waiting")
+    for begin in (0.0, 5.3, 16.7):
+        part = samples[round(begin * rate) : round((begin + 6.5) * rate)]
+        assert holds_part((part, rate), "music/waiting")
+    assert not holds_part(by_telephone("en/waiting-for-host", "en/knocking"), "music/waiting")
+    assert not holds_part((np.zeros(80000, np.int16), 8000), "music/waiting")

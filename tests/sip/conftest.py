@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,7 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from sip_fake_house import FakeDesk
+from sip_phone import Peer
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+
+from sip.adapter import SipAdapter, SipConfig
+from sip.events import Transport
+
+Start = Callable[..., Any]
 
 
 @pytest.fixture
@@ -73,3 +80,44 @@ def _make_certificate(path: Path) -> Path:
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
+
+
+# an adapter of its own for each test, and a phone that speaks to it
+
+
+@pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
+async def start(reactor: Any, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    monkeypatch.setattr("sip.adapter.STOP_TIME", 0.1)
+    made: list[SipAdapter] = []
+
+    async def build(desk: FakeDesk, **options: Any) -> SipAdapter:
+        options = {"address": "127.0.0.1", "udp": 0, "tcp": 0, "tls": 0, "certificate": certificate} | options
+        adapter = SipAdapter(SipConfig(**options), desk, reactor)
+        await adapter.start()
+        made.append(adapter)
+        return adapter
+
+    yield build
+    for adapter in made:
+        await adapter.stop()
+
+
+@pytest.fixture
+async def adapter(start: Start, desk: FakeDesk) -> SipAdapter:
+    made: SipAdapter = await start(desk)
+    return made
+
+
+@pytest.fixture
+async def peer(adapter: SipAdapter) -> AsyncIterator[Peer]:
+    loop = asyncio.get_running_loop()
+    transport, made = await loop.create_datagram_endpoint(
+        lambda: Peer(adapter.ports[Transport.UDP]), local_addr=("127.0.0.1", 0)
+    )
+    yield made
+    transport.close()

@@ -18,9 +18,9 @@ from video_samples import BLUE, GREEN, RED, colour_at, flat
 
 from gateway.reasons import Reason
 from gateway.webrtc.negotiation import Negotiation
-from transcode.events import Connected, DataMessage, Failed
+from transcode.events import Connected, DataMessage, Failed, Played
 from transcode.interface import MediaPlane
-from transcode.media import Abilities, Kind, LegId, MediaDescription, Transport
+from transcode.media import Abilities, Kind, LegId, MediaDescription, Sound, Transport
 
 pytestmark = pytest.mark.parametrize("plane", ["direct"], indirect=True)
 EVE = LegId("eve")
@@ -209,3 +209,23 @@ async def test_the_bundle_lives_on_when_its_first_line_ends(plane: MediaPlane, a
         await until(lambda: browser.sees(RED))
     finally:
         await browser.close()
+
+
+async def test_a_sound_waits_for_the_keys_of_a_browser(plane: MediaPlane) -> None:
+    eve = Browser(plane, EVE)
+    eve.connection.addTrack(Tone(600))
+    async with events_of(plane) as events:
+        try:
+            await plane.open(EVE, ROOM, Abilities(ice=True))
+            await plane.play(EVE, (Sound("test/one"), Sound("test/two")), 1)
+            await eve.offer()
+            await until(lambda: Played(EVE, 1) in events)
+            await until(lambda: eve.hears(2100))
+
+            def heard(tone: float) -> bool:
+                sound = np.concatenate(eve.sound)
+                return any(loudness(sound[at : at + 9600], tone, 48000) > -25 for at in range(0, len(sound), 4800))
+
+            assert heard(1000)
+        finally:
+            await eve.close()

@@ -10,7 +10,9 @@ import pytest
 
 from gateway.reasons import Reason, Refused
 from transcode import remote
+from transcode.interface import MediaPlane
 from transcode.media import Abilities, LegId, RoomId
+from transcode.process import METHODS
 from transcode.remote import RemotePlane
 from transcode.settings import PlaneSettings
 
@@ -21,6 +23,12 @@ SETTINGS = PlaneSettings(address="127.0.0.1", low=41450, high=41499)
 
 async def legs_in(plane: RemotePlane) -> float:
     return next(one.value for one in await plane.counters() if one.name == "legs")
+
+
+def test_the_media_process_serves_every_call_of_the_interface() -> None:
+    calls = {name for name in vars(MediaPlane) if not name.startswith("_")} - {"events"}
+    assert calls == METHODS
+    assert all(hasattr(RemotePlane, name) for name in calls)
 
 
 async def test_a_call_that_was_given_up_leaves_a_leg_that_can_be_closed() -> None:

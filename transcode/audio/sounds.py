@@ -20,6 +20,7 @@ import av
 import numpy as np
 import structlog
 from av.audio.resampler import AudioResampler
+from av.error import FFmpegError
 
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import levels
@@ -122,8 +123,11 @@ class SoundLibrary:
                 self._miss(clip, "no such file")
             else:
                 clip.fill(_read(path))
-        except (OSError, ValueError) as error:  # PyAV's errors are either of these
+        except (FFmpegError, OSError, ValueError) as error:
             self._miss(clip, str(error))
+        finally:
+            if clip.state is State.LOADING:  # a fault, which goes on to the pool: nobody is to wait for ever
+                self._miss(clip, "a fault inside")
 
     def _find(self, name: str) -> Path | None:
         for directory in self._directories:

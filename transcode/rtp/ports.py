@@ -46,7 +46,7 @@ class PortPool:
         if not 0 < low <= high <= 65535:
             raise ValueError("media ports are from 1 to 65535, the lower one first")
         self.address = address
-        self._family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+        ipaddress.ip_address(address)
         self._clock = clock
         self._free = deque(port for port in range(low + low % 2, high, 2))
         self._resting: deque[tuple[float, int]] = deque()
@@ -104,17 +104,23 @@ class PortPool:
             return None
 
     def _open(self, port: int, kind: Kind) -> socket.socket:
-        opened = socket.socket(self._family, socket.SOCK_DGRAM)
-        try:
-            opened.setblocking(False)
-            if self._family == socket.AF_INET6:
-                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self.address == "::" else 1)
-                opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP[kind] << 2)
-            else:
-                opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP[kind] << 2)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER[kind])
-            opened.bind((self.address, port))
-        except OSError:
-            opened.close()
-            raise
-        return opened
+        return open_socket(self.address, port, kind)
+
+
+def open_socket(address: str, port: int, kind: Kind) -> socket.socket:
+    """Return a bound socket as media want it: it blocks nobody. Raises OSError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        opened.setblocking(False)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address == "::" else 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP[kind] << 2)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP[kind] << 2)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER[kind])
+        opened.bind((address, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened

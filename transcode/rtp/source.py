@@ -8,6 +8,9 @@ may still win by NEEDED packets, and when the locked source was silent for SILEN
 moves the peer to another address, what the old one still sends is let in, but it is not believed again before SILENCE
 seconds have passed: the peer expects its media at the new address.
 
+A peer behind a translator that names no address to send to (H.460.19) is believed at the first packet from the host
+that its signalling comes from: `likely`. Its keep-alive packets are too rare for a trial.
+
 The owner decrypts and checks packets before `offer`, so that with SRTP only authentic ones count; `closed` tells it
 cheaply when that work would be for nothing.
 """
@@ -44,7 +47,7 @@ class SourceLock:
     """Where the peer is. `locked` is the learned address, `expected` the signalled one, `heard` the time in seconds
     of the last packet from the locked one (written by the owner on its fast path)."""
 
-    __slots__ = ("_candidates", "_left", "_left_at", "_needed", "expected", "heard", "locked", "moves")
+    __slots__ = ("_candidates", "_left", "_left_at", "_needed", "expected", "heard", "likely", "locked", "moves")
 
     proved = False
     """Whether addresses are proved by something better than what comes from them."""
@@ -53,6 +56,7 @@ class SourceLock:
         self.expected: Source | None = None
         self.locked: Source | None = None
         self.heard = float("-inf")
+        self.likely: str | None = None
         self.moves = 0
         self._needed = needed
         self._left: Source | None = None
@@ -105,7 +109,7 @@ class SourceLock:
             candidate = self._candidates[source] = _Candidate(ssrc)
         candidate.last = now
         candidate.held.append(packet)
-        if len(candidate.held) < self._needed:
+        if len(candidate.held) < self._needed and source[0] != self.likely:
             return []
         self.moves += 1
         self._lock(source, now)

@@ -24,6 +24,7 @@ from gateway.reasons import Reason, Refused
 from transcode.media import H235Keys, Kind, SrtpKey
 from transcode.rtp import rtcp
 from transcode.rtp.h235 import H235Session
+from transcode.rtp.multiplex import SharedPorts, prefix_of
 from transcode.rtp.packet import RtpPacket
 from transcode.rtp.ports import PortPool
 from transcode.rtp.source import ProvedLock, Source, SourceLock
@@ -37,6 +38,8 @@ BURST = {Kind.AUDIO: 1, Kind.VIDEO: 32, Kind.TEXT: 1, Kind.DATA: 8, Kind.CAMERA:
 RTCP_BURST = 4
 RTCP_NEEDED = 2
 """RTCP packets before their address is believed: they are seconds apart."""
+EMPTY_PACKET = 12
+"""Octets of an RTP packet without payload: one that only keeps a translator's way open."""
 
 AsideHandler = Callable[[bytes, Source, bool], bool]
 """Takes a datagram that is no RTP, where it came from, and whether by the RTCP port; False if it is a stranger's."""
@@ -57,7 +60,8 @@ class UdpTransport:
 
     Counters: received, sent, foreign (from an address that is not the peer's), malformed, oversized, stun, dtls,
     garbage (first octets of nothing known), unencrypted (dropped because keys are not there yet), homeless (nowhere
-    to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors.
+    to send to yet), blocked (the socket's buffer was full), errors (ICMP and the like), handler_errors, kept_alive
+    (empty packets that only open ways).
     """
 
     def __init__(self, pool: PortPool, kind: Kind, pair: bool = True) -> None:
@@ -70,6 +74,7 @@ class UdpTransport:
         self.on_dtls: AsideHandler | None = None
         self.address = pool.address
         self._rtp, self._rtcp = self._ports.rtp, self._ports.rtcp
+        self._sending, self._sending_control = self._rtp, self._rtcp
         self._burst = BURST[kind]
         self._lock = SourceLock()
         self._control_lock = SourceLock(RTCP_NEEDED)
@@ -81,7 +86,9 @@ class UdpTransport:
         self._family = self._rtp.family
         self.received = self.sent = self.foreign = self.malformed = self.oversized = 0
         self.stun = self.dtls = self.garbage = self.unencrypted = self.homeless = 0
-        self.blocked = self.errors = self.handler_errors = 0
+        self.blocked = self.errors = self.handler_errors = self.kept_alive = 0
+        self._prefix = b""
+        self._shared: tuple[SharedPorts, int] | None = None
         self._loop.add_reader(self._rtp.fileno(), self._rtp_ready)
         if self._rtcp is not None:
             self._loop.add_reader(self._rtcp.fileno(), self._rtcp_ready)
@@ -157,6 +164,22 @@ class UdpTransport:
     def unprove(self) -> None:
         """Go back to what signalling says and packets teach."""
         self._lock, self._control_lock = SourceLock(), SourceLock(RTCP_NEEDED)
+
+    def expect_from(self, host: str | None) -> None:
+        """Believe the first packet from this host, for the peer's own address says nothing; None: as usual."""
+        if host is not None and self._family == socket.AF_INET6 and ":" not in host:
+            host = f"::ffff:{host}"
+        self._lock.likely = self._control_lock.likely = host
+
+    def set_prefix(self, id: int | None) -> None:
+        """Put these four octets before each packet from now on; None: nothing."""
+        self._prefix = b"" if id is None else prefix_of(id)
+
+    def share(self, ports: SharedPorts, id: int) -> None:
+        """Send from shared ports from now on, and take packets that come there with this id. Raises `Refused`."""
+        if self._shared is None:
+            self._sending, self._sending_control = ports.enter(id, self)
+            self._shared = ports, id
 
     def set_mux(self, mux: bool) -> None:
         """Say whether RTCP takes the way of RTP (RFC 5761)."""
@@ -248,7 +271,7 @@ class UdpTransport:
                 return
             packet = secured
         lock = self._lock
-        self._send(self._rtp, packet, lock.locked or lock.expected)
+        self._send(self._sending, packet, lock.locked or lock.expected)
 
     def send_rtcp(self, packet: bytes) -> None:
         """Send one compound RTCP packet."""
@@ -260,22 +283,31 @@ class UdpTransport:
                 self.unencrypted += 1
                 return
             packet = secured
-        if together or self._rtcp is None:
-            self._send(self._rtp, packet, self._lock.target)
+        if together or self._sending_control is None:
+            self._send(self._sending, packet, self._lock.target)
         else:
-            self._send(self._rtcp, packet, self._control_target())
+            self._send(self._sending_control, packet, self._control_target())
+
+    def send_keep_alive(self, packet: bytes, target: Source | None) -> None:
+        """Send an empty RTP packet in clear, to the peer or to another address of its."""
+        self._send(self._sending, packet, self._lock.target if target is None else target)
+
+    def send_control_keep_alive(self, packet: bytes) -> None:
+        """Send an empty report in clear by RTCP's own way, if it has one."""
+        if not self._mux and self._sending_control is not None:
+            self._send(self._sending_control, packet, self._control_target())
 
     def _control_target(self) -> Source | None:
         """Return where RTCP goes: where it comes from, where signalling says, or beside RTP that NAT has moved."""
         lock, media = self._control_lock, self._lock
-        if lock.locked is None and media.locked is not None and media.locked != media.expected:
+        if lock.likely is None and lock.locked is None and media.locked is not None and media.locked != media.expected:
             host, port, *rest = media.locked
             return (host, min(port + 1, 65535), *rest)
         return lock.target
 
     def send_aside(self, data: bytes, control: bool, target: Source | None = None) -> None:
         """Send a datagram of ICE or DTLS from the RTP or RTCP port; target None: to where the packets of that go."""
-        sender = self._rtcp if self._rtcp is not None and control else self._rtp
+        sender = self._sending_control if self._sending_control is not None and control else self._sending
         if target is None:
             target = self._control_target() if control else self._lock.target
         self._send(sender, data, target)
@@ -285,7 +317,7 @@ class UdpTransport:
             self.homeless += 1
             return
         try:
-            sender.sendto(packet, target)
+            sender.sendto(self._prefix + packet if self._prefix else packet, target)
             self.sent += 1
         except BlockingIOError:
             self.blocked += 1
@@ -328,13 +360,33 @@ class UdpTransport:
             except OSError:
                 self.errors += 1
                 continue
-            length = len(data)
-            if length < 8 or length > MAX_DATAGRAM or not 128 <= data[0] <= 191:
-                self._sort_out(data, source, control)
-            elif control or 192 <= data[1] <= 223:
-                self._take_rtcp(data, source, now, self._control_lock if control else self._lock)
-            else:
-                self._take_rtp(data, source, now)
+            self._take(data, source, control, now)
+
+    def take(self, data: bytes, source: Source, control: bool, now: float) -> None:
+        """Take a packet of shared ports; see `Rider`."""
+        try:
+            if not self._closed:
+                self._take(data, source, control, now)
+        except Exception:
+            self._handler_failed()
+
+    def _take(self, data: bytes, source: Source, control: bool, now: float) -> None:
+        length = len(data)
+        if length < 8 or length > MAX_DATAGRAM or not 128 <= data[0] <= 191:
+            self._sort_out(data, source, control)
+        elif control or 192 <= data[1] <= 223:
+            self._take_rtcp(data, source, now, self._control_lock if control else self._lock)
+        elif length == EMPTY_PACKET and self._lock.likely is not None:
+            self._take_empty(data, source, now)
+        else:
+            self._take_rtp(data, source, now)
+
+    def _take_empty(self, data: bytes, source: Source, now: float) -> None:
+        """Learn from an empty packet where the peer is; it is never encrypted, and carries nothing for anybody."""
+        self.kept_alive += 1
+        lock = self._lock
+        if not lock.closed(source, now):
+            lock.offer(source, data[8:12], data, now)
 
     def _sort_out(self, data: bytes, source: Source, control: bool) -> None:
         """Hand on or count what is neither RTP nor RTCP, by its first octet (RFC 7983 §7)."""
@@ -415,6 +467,9 @@ class UdpTransport:
         self._loop.remove_reader(self._rtp.fileno())
         if self._rtcp is not None:
             self._loop.remove_reader(self._rtcp.fileno())
+        if self._shared is not None:
+            ports, id = self._shared
+            ports.leave(id)
         self._pool.release(self._ports)
 
     def counters(self) -> dict[str, int]:
@@ -433,6 +488,7 @@ class UdpTransport:
             "blocked",
             "errors",
             "handler_errors",
+            "kept_alive",
         )
         counts = {name: getattr(self, name) for name in names}
         for session in (self._srtp, self._control_srtp):

@@ -9,7 +9,10 @@
  *     joining --joined, media flow--> connected --socket or media broke--> reconnecting --joined, media--> connected
  *        `--refused--> ended               `--leave, told to go--> ended        `--refused, too late--> ended
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat", "unsaid", "stream" (detail:
+ * The gateway may let an attempt wait before it is joined, for a host or for somebody who lets it in.
+ *
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat",
+ * "unsaid", "waiting", "unpromoted", "door", "undecided", "dialled", "call-failed", "undone", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
@@ -42,6 +45,7 @@ export class Call extends EventTarget {
   #flowing = null;
   #resume = null;
   #entered = false;
+  #waits = false;
   #tries = 0;
   #mediaTries = 0;
   #brokenSince = 0;
@@ -70,6 +74,21 @@ export class Call extends EventTarget {
   /** Write a message to everybody; it comes back as "chat", or "unsaid" tells why it does not. */
   say(text) {
     this.#attempt?.socket.send({type: "say", text});
+  }
+
+  /** Have something done that is for hosts: a message as the gateway reads it; "undone" tells why it was not. */
+  wish(message) {
+    this.#attempt?.socket.send(message);
+  }
+
+  /** Prove by the host PIN that we are a host; "unpromoted" tells why we are not. */
+  promote(pin) {
+    this.#attempt?.socket.send({type: "promote", pin});
+  }
+
+  /** Let somebody in who waits, or turn it away; "door" tells that it waits no more, "undecided" why it still does. */
+  decide(participant, admitted) {
+    this.#attempt?.socket.send({type: admitted ? "admit" : "refuse", participant});
   }
 
   /** Send another track of this kind ("audio" or "video"), or null for none. */
@@ -116,12 +135,24 @@ export class Call extends EventTarget {
       case "joined":
         this.#joined(attempt, message);
         break;
+      case "waiting":
+        this.#waits = true;
+        this.#tries = 0;
+        this.#brokenSince = 0;
+        this.#emit("waiting", message);
+        break;
+      case "unpromoted":
+      case "door":
+      case "undecided":
       case "room":
       case "speaker":
       case "presenter":
       case "notice":
       case "chat":
       case "unsaid":
+      case "dialled":
+      case "call-failed":
+      case "undone":
         this.#emit(message.type, message);
         break;
       case "ended":
@@ -193,7 +224,7 @@ export class Call extends EventTarget {
   #failed(attempt, reason) {
     if (attempt !== this.#attempt) return;
     this.#drop(attempt, reason);
-    if (!this.#entered || !PASSING.has(reason)) return this.#end(reason);
+    if (!(this.#entered || this.#waits) || !PASSING.has(reason)) return this.#end(reason);
     if (reason === "ice-failed" && ++this.#mediaTries > MAX_MEDIA_TRIES) return this.#end(reason);
     this.#brokenSince ||= Date.now();
     if (Date.now() - this.#brokenSince > PATIENCE) return this.#end(reason);

@@ -6,6 +6,7 @@
 
 import {Call} from "./call.js";
 import {JoinPage} from "./join.js";
+import {LobbyPage} from "./lobby.js";
 import {OwnMedia} from "./media.js";
 import {explain} from "./messages.js";
 import {byId, showView} from "./page.js";
@@ -14,6 +15,7 @@ import {RoomPage} from "./room.js";
 
 const media = new OwnMedia();
 const joinPage = new JoinPage(media, join);
+const lobbyPage = new LobbyPage();
 const roomPage = new RoomPage(media);
 let call = null;
 let last = null;
@@ -37,22 +39,36 @@ function join(who) {
   const muted = {audio: !heard, video: !seen};
   call = new Call(who, {audio: tracks.microphone, video: tracks.camera}, muted);
   roomPage.open(call, who);
+  const current = call;
+  call.addEventListener("waiting", ({detail}) => waits(current, who.room, detail));
   call.addEventListener("joined", () => entered(who.room));
   call.addEventListener("ended", ({detail}) => ended(detail));
   call.start();
 }
 
+function waits(waiting, room, message) {
+  showAddress(room);
+  joinPage.preview();
+  lobbyPage.show(waiting, message);
+}
+
 function entered(room) {
+  lobbyPage.hide();
   joinPage.leave();
+  showAddress(room);
+  roomPage.show();
+}
+
+function showAddress(room) {
   const address = `/r/${encodeURIComponent(room)}`;
   if (location.pathname !== address) history.replaceState(null, "", address + location.search);
-  roomPage.show();
 }
 
 function ended({reason, entered: wasInside}) {
   call = null;
   roomPage.close();
-  if (!wasInside) return joinPage.refuse(reason);
+  lobbyPage.hide();
+  if (!wasInside) return joinPage.refuse(reason === "left" ? "" : reason); // it is left from the lobby
   media.stop();
   const {title, text} = explain(reason);
   byId("end-title").textContent = title;

@@ -1,6 +1,9 @@
 /** The room: its one picture, who is in it, our own controls, and how the connection is doing. */
 
+import {Calls} from "./calls.js";
 import {Chat} from "./chat.js";
+import {Door} from "./door.js";
+import {HostProof} from "./host.js";
 import {explain, sentence} from "./messages.js";
 import {byId, dress, notice, showView, warn} from "./page.js";
 import {People} from "./people.js";
@@ -19,8 +22,11 @@ const LINKS = {
 export class RoomPage {
   #media;
   #call = null;
-  #people = new People();
+  #calls = new Calls();
+  #people = new People((one) => this.#calls.send(one));
   #chat = new Chat();
+  #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
+  #host = new HostProof();
   #settings;
   #picture = byId("picture");
   #idle = 0;
@@ -61,7 +67,10 @@ export class RoomPage {
   open(call, {room}) {
     this.#call = call;
     this.#people.clear();
+    this.#door.clear();
+    this.#host.open(call);
     this.#chat.open(call);
+    this.#calls.open(call);
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
     this.#link("joining");
@@ -74,6 +83,8 @@ export class RoomPage {
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
     call.addEventListener("presenter", ({detail}) => this.#people.presenter(detail.participant));
+    call.addEventListener("door", ({detail}) => this.#door.show(detail));
+    call.addEventListener("undecided", ({detail}) => warn(sentence(detail.reason)));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));
     call.addEventListener("stream", ({detail}) => this.#receive(detail));
     const small = matchMedia("(max-width: 899px) and (orientation: landscape), (max-height: 500px)").matches;
@@ -96,6 +107,8 @@ export class RoomPage {
     byId("spoken").textContent = "";
     this.#settings.close();
     this.#chat.close();
+    this.#calls.close();
+    this.#door.clear();
     this.#picture.srcObject = null;
     byId("self-video").srcObject = null;
     byId("hear").hidden = byId("banner").hidden = true;
@@ -110,6 +123,8 @@ export class RoomPage {
     byId("room-locked").hidden = !message.room.locked;
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
+    this.#host.show(own?.rank === "host");
+    this.#calls.host(own?.rank === "host");
     const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
     if (!byHost && this.#mutedByHost && this.#media.heard) notice("The others can hear you again.");
@@ -248,7 +263,7 @@ export class RoomPage {
     }
     if (!shortcutsOn()) return;
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (byId("settings").open || event.target.closest?.("input, select, textarea")) return;
+    if (document.querySelector("dialog[open]") || event.target.closest?.("input, select, textarea")) return;
     const button = {m: "microphone-button", v: "camera-button", c: "chat-button", f: "screen-button"}[event.key.toLowerCase()];
     if (!button || byId(button).hidden) return;
     event.preventDefault();

@@ -128,4 +128,4 @@ def main(directory: str, port: str, name: str, address: str, way: str = "") -> i
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5]))
+    sys.exit(main(*sys.argv[1:]))
