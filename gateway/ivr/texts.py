@@ -63,6 +63,11 @@ class Texts:
                 return found
         raise KeyError(name)
 
+    def prompt(self, language: str, name: str, pause: int = 0) -> Sound:
+        """Return the sound of a prompt, after so many ms of silence; of the first language where one lacks it."""
+        known = self._languages.get(language)
+        return prompt(language if known is not None and name in known.prompts else self.languages[0], name, pause)
+
     def written(self, language: str, name: str) -> str:
         """Return a text for a slate: in the first language where this machine has no letters of the wanted one."""
         return self.text(language if self._drawable(language) else "", name)

@@ -85,6 +85,8 @@ def test_an_operators_texts_win_one_by_one(tmp_path: Path) -> None:
     assert texts.text("de", "goodbye") == shipped().text("de", "goodbye")
     assert texts.text("it", "welcome") == "Benvenuti."
     assert texts.text("it", "goodbye") == shipped().text("en", "goodbye")
+    assert texts.prompt("it", "welcome") == Sound("it/welcome")
+    assert texts.prompt("it", "goodbye", 100) == Sound("en/goodbye", 100)
     assert texts.language("it").spoken("premere # o *") == "premere cancelletto o asterisco"
 
 
