@@ -32,6 +32,10 @@ class Voice:
         """Return the sounds of prompts, one after the other."""
         return tuple(self.texts.prompt(language, name) for name in names)
 
+    def digits(self, language: str, number: str) -> tuple[Sound, ...]:
+        """Return the sounds of a number, digit by digit; what is no digit is left out."""
+        return self.prompts(language, *(f"number-{digit}" for digit in number if digit in "0123456789"))
+
     def written(self, language: str, *names: str) -> str:
         """Return texts for a slate, a line each."""
         return "\n".join(self.texts.written(language, name) for name in names)
