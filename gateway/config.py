@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from gateway.config_base import Section
+from gateway.config_calling import CommandsConfig, DialList, HouseCommandsConfig
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
 from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
@@ -146,6 +147,7 @@ class H323(Section):
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
 
+    h245_ports are the first and last TCP port where H.245 connections of their own are awaited; null takes any.
     traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
     multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
@@ -169,10 +171,18 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    h245_ports: tuple[Port, Port] | None = None
     traversal: bool = True
     multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
+
+    @field_validator("h245_ports")
+    @classmethod
+    def _range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1024 <= value[0] <= value[1]:
+            raise ValueError("needs two ports, the first at least 1024 and not above the second")
+        return value
 
 
 class Web(Section):
@@ -235,7 +245,8 @@ class RoomConfig(Section):
     aliases are what else may be dialled for it. lobby: guests wait until a host is in. when_locked: whether newcomers
     may knock at the locked room. host_leaves: whether the meeting ends host_leaves_after seconds after the last host
     left; lone_timeout and idle_timeout end it where somebody is alone or nothing happens for so many seconds, 0: never.
-    entry: what is heard when somebody comes or goes.
+    entry: what is heard when somebody comes or goes. commands: what keys mean in it, null: as in all rooms. auto_dial:
+    whom the house calls into it by itself.
     language is what callers are spoken to in, null: that of ivr.
     """
 
@@ -254,6 +265,8 @@ class RoomConfig(Section):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    commands: CommandsConfig | None = None
+    auto_dial: DialList = ()
     language: Language | None = None
 
 
@@ -324,6 +337,7 @@ class Config(BaseSettings):
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    commands: HouseCommandsConfig = HouseCommandsConfig()
     ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
@@ -345,6 +359,7 @@ class Config(BaseSettings):
         known = {trunk.name for trunk in self.trunks} | {""}
         named = [name for rule in self.dial_plan for name in (rule.trunk, *rule.from_trunk)]
         named += [name for rule in self.outbound.rules for name in (rule.trunk, *rule.from_trunks)]
+        named += [entry.trunk for room in self.rooms for entry in room.auto_dial]
         for name in named:
             if name not in known:
                 raise ValueError(f"there is no trunk {name!r}")
