@@ -19,7 +19,6 @@ import structlog
 import uvloop
 
 from gateway import dialling, gatekeeper
-from gateway.calls import Call, Order
 from gateway.certificates import check_certificate, keep_certificate, write_private
 from gateway.config import Config, Token
 from gateway.ivr.guide import menu
@@ -30,7 +29,6 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings, Stage
-from gateway.rooms.outbound import Asker, Role
 from gateway.sip_parts import QOPS, sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
@@ -116,6 +114,8 @@ class House:
         self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
             self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
+        self.desk.commands.table = config.commands.table()
+        self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
@@ -128,6 +128,7 @@ class House:
         await self._start_sip(started, *pairs["sip"])
         await self._start_h323(started, *pairs["h323"])
         await self._start_web(started, *pairs["web"])
+        self.desk.lists.start()
         self.desk.rules = self._rules(started)  # now that ports are known, the slate can tell how others get in
         return started
 
@@ -293,7 +294,6 @@ class House:
             ),
             self.desk,
             self.metrics,
-            dial=self._dial,
             book=self.book,
             sip=self.sip.join if web.sip else None,
             lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
@@ -303,12 +303,6 @@ class House:
         except OSError as error:
             raise cannot_listen(self.config.listen.address, web.port, ["web.port"], error) from None
         started.web = self.web.port
-
-    async def _dial(self, target: str, room: str, name: str) -> Call:
-        """Call somebody into a room for one with a token of the API."""
-        found = self.desk.room(room)
-        order = Order(target, display=found.settings.title)
-        return await self.desk.switchboard.place(Asker(Role.API, found.settings.id), order, found, name)
 
     def _tokens(self) -> tuple[tuple[Token, ...], str | None]:
         """Return the API's tokens; without any in the configuration one is made once, and only its digest is kept."""
@@ -436,6 +430,8 @@ def room_settings(room: Any) -> RoomSettings:
         lone_timeout=room.lone_timeout,
         idle_timeout=room.idle_timeout,
         entry=room.entry,
+        commands=None if room.commands is None else room.commands.table(),
+        auto_dial=tuple(entry.entry() for entry in room.auto_dial),
         language=room.language or "",
     )
 

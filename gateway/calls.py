@@ -41,6 +41,16 @@ class CallProtocol(Enum):
     WEBRTC = "webrtc"
 
 
+class KeyWay(Enum):
+    """How signalling told of a pressed key: SIP INFO, H.245's two kinds, Q.931's keypad, a browser's page."""
+
+    INFO = "info"
+    ALPHANUMERIC = "alphanumeric"
+    SIGNAL = "signal"
+    KEYPAD = "keypad"
+    PAGE = "page"
+
+
 class Floor(Enum):
     """Who presents in a room, as one call in it sees that: nobody, its own peer, or somebody else."""
 
@@ -70,6 +80,7 @@ class CallFacts:
     if it was not. video is False where the caller surely sends and takes no pictures. hops is how often the call may
     still be passed on (RFC 3261 §8.1.1.6), so that it does not go round for ever. instead_of is the call whose place
     it takes (RFC 3891), None for most. keys is False where the caller surely can press no keys and hear no question.
+    dialled is the id of the dialled call that it is a try of, empty for others.
     """
 
     protocol: CallProtocol
@@ -90,6 +101,7 @@ class CallFacts:
     video: bool = True
     hops: int = MAX_HOPS
     instead_of: CallId | None = None
+    dialled: str = ""
     keys: bool = True
 
 
@@ -182,8 +194,8 @@ class Call(Protocol):
         Raises `Refused`: BUSY while somebody else presents who need not yield, NOT_ALLOWED in a room without others.
         """
 
-    async def dtmf(self, digit: str, duration: int) -> None:
-        """The peer pressed a key by signalling; duration in ms."""
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
+        """The peer pressed a key by signalling; duration in ms. Told of in several ways it is one press."""
 
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         """The peer muted (True) or unmuted (False) its own sound or picture; None leaves it."""

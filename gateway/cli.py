@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gateway import commands, commands_lobby
+from gateway import commands, commands_calling, commands_lobby
 from gateway.config import Config, ConfigError, load
 from transcode.logs import configure_logs
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 commands_lobby.add()
 app.add_typer(commands.rooms, name="rooms")
 app.add_typer(commands.participants, name="participants")
-app.add_typer(commands.calls, name="calls")
+app.add_typer(commands_calling.calls, name="calls")
 app.command("registrations")(commands.registrations)
 app.command("trunks")(commands.trunks)
 console = Console()

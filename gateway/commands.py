@@ -25,8 +25,6 @@ from rich.table import Table
 from rich.text import Text
 
 DEFAULT_URL = "https://127.0.0.1:8443"
-RING_TIME = 100.0
-"""Seconds to wait while somebody is called: the gateway lets it ring for 90."""
 TIMEOUT = 10.0
 """Seconds to wait for the gateway; it answers in milliseconds or not at all."""
 MAX_ANSWER = 16 * 1024 * 1024
@@ -35,7 +33,7 @@ MAX_ANSWER = 16 * 1024 * 1024
 Json = Any
 Room = Annotated[str, typer.Argument(help="The room's id, as it is dialled.")]
 Somebody = Annotated[str, typer.Argument(help="The participant's id, as `participants list` tells it.")]
-CallKey = Annotated[str, typer.Argument(help="The call's id, as `calls list` tells it.")]
+CallKey = Annotated[str, typer.Argument(help="The call's id, as `calls list` or `calls dialled` tells it.")]
 
 
 class ApiError(Exception):
@@ -409,24 +407,10 @@ def show_call(client: Client, call: CallKey) -> None:
     client.show_one(client.ask("GET", "calls", call))
 
 
-@calls.command("dial")
-@speaks
-def dial(
-    client: Client,
-    room: Room,
-    target: Annotated[str, typer.Argument(help="An address: sip:, sips:, tel:, h323:, or user:NAME.")],
-    name: Annotated[str, typer.Option(help="What the others read.")] = "",
-) -> None:
-    """Call somebody into a room, and wait until that is answered."""
-    body = {"target": target, "name": name}
-    answer = client.ask("POST", "rooms", room, "participants", body=body, patience=RING_TIME)
-    client.done(f"{answer['name']} is in, as participant {answer['id']}.", answer)
-
-
 @calls.command("hangup")
 @speaks
 def hang_up(client: Client, call: CallKey) -> None:
-    """End a call."""
+    """End a call, or give up one that is being made."""
     client.done("Ended.", client.ask("DELETE", "calls", call))
 
 

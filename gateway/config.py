@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from gateway.config_base import Section
+from gateway.config_calling import CommandsConfig, DialList, HouseCommandsConfig
 from gateway.config_dialling import MAX_RULES, DialRule, OutboundConfig, PolicyConfig
 from gateway.config_ivr import IvrConfig, Language
 from gateway.config_trunks import MAX_TRUNKS, TrunkConfig, check_trunks
@@ -244,7 +245,8 @@ class RoomConfig(Section):
     aliases are what else may be dialled for it. lobby: guests wait until a host is in. when_locked: whether newcomers
     may knock at the locked room. host_leaves: whether the meeting ends host_leaves_after seconds after the last host
     left; lone_timeout and idle_timeout end it where somebody is alone or nothing happens for so many seconds, 0: never.
-    entry: what is heard when somebody comes or goes.
+    entry: what is heard when somebody comes or goes. commands: what keys mean in it, null: as in all rooms. auto_dial:
+    whom the house calls into it by itself.
     language is what callers are spoken to in, null: that of ivr.
     """
 
@@ -263,6 +265,8 @@ class RoomConfig(Section):
     lone_timeout: Wait = 0
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
+    commands: CommandsConfig | None = None
+    auto_dial: DialList = ()
     language: Language | None = None
 
 
@@ -333,6 +337,7 @@ class Config(BaseSettings):
     dial_plan: Annotated[tuple[DialRule, ...], Field(max_length=MAX_RULES)] = ()
     outbound: OutboundConfig = OutboundConfig()
     policy: PolicyConfig = PolicyConfig()
+    commands: HouseCommandsConfig = HouseCommandsConfig()
     ivr: IvrConfig = IvrConfig()
     api: Api = Api()
 
@@ -354,6 +359,7 @@ class Config(BaseSettings):
         known = {trunk.name for trunk in self.trunks} | {""}
         named = [name for rule in self.dial_plan for name in (rule.trunk, *rule.from_trunk)]
         named += [name for rule in self.outbound.rules for name in (rule.trunk, *rule.from_trunks)]
+        named += [entry.trunk for room in self.rooms for entry in room.auto_dial]
         for name in named:
             if name not in known:
                 raise ValueError(f"there is no trunk {name!r}")

@@ -107,9 +107,9 @@ class OutboundRuleConfig(Section):
     """Who may have whom called outside. Without roles it is for the API and its commands alone."""
 
     name: Annotated[str, Field(max_length=64)] = ""
-    roles: Annotated[tuple[Literal["api", "host", "guest", "caller"], ...], Field(min_length=1, max_length=4)] = (
-        "api",
-    )
+    roles: Annotated[
+        tuple[Literal["api", "host", "guest", "caller", "house"], ...], Field(min_length=1, max_length=5)
+    ] = ("api",)
     rooms: Texts = ()
     accounts: Texts = ()
     sources: Networks = ()

@@ -99,5 +99,7 @@ def samples(board: Switchboard) -> list[Sample]:
     return [
         *found,
         Sample("outbound_calls", (), board.outbound.calls),
+        Sample("dialled", (("state", "calling"),), board.desk.dial_out.calling),
+        Sample("dialled", (("state", "waiting"),), board.desk.dial_out.waiting),
         Sample("gateway_calls", (), len(board.bridges)),
     ]

@@ -32,6 +32,7 @@ HELP = {
     "rooms": "Rooms that are defined",
     "participants": "Participants in rooms now",
     "legs": "Media legs open now",
+    "dialled": "Calls that were asked for and are being made, or wait for another try, by state",
     "sip_registrations": "Contacts that are registered over SIP now",
     "h323_registrations": "Endpoints that are registered with the gatekeeper now",
     "h323_registrations_refused_total": "Registrations that the gatekeeper refused, by reason",

@@ -16,6 +16,7 @@ from typing import TypeVar
 import structlog
 
 from gateway.calls import CallFacts
+from gateway.config_calling import keep_commands, keep_list, kept_commands, kept_list
 from gateway.reasons import Reason
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.model import (
@@ -188,6 +189,8 @@ def settings_of(stored: StoredRoom) -> RoomSettings:
         idle_timeout=stored.idle_timeout,
         entry=_word(Greeting.NONE, stored.entry),
         language=stored.language,
+        commands=kept_commands(stored.commands),
+        auto_dial=kept_list(stored.auto_dial),
     )
 
 
@@ -216,4 +219,6 @@ def stored_of(settings: RoomSettings) -> StoredRoom:
         idle_timeout=settings.idle_timeout,
         entry=settings.entry.value,
         language=settings.language,
+        commands=keep_commands(settings.commands),
+        auto_dial=keep_list(settings.auto_dial),
     )

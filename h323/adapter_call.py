@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.calls import Call, CallFacts, Desk, Floor
+from gateway.calls import Call, CallFacts, Desk, Floor, KeyWay
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_control import KEY_TIME, ControlEvents
@@ -113,7 +113,7 @@ class H323Line:
             case events.FastStartAnswered(channels):
                 self._fast_started(channels)
             case events.KeypadPressed(keys):
-                self.press_all(keys, KEY_TIME)
+                self.press_all(keys, KEY_TIME, KeyWay.KEYPAD)
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
@@ -291,15 +291,15 @@ class H323Line:
         await self.call.offer(self._wanted)
         await self.call.accept(self.sessions.remote())
 
-    def press_all(self, keys: str, duration: int) -> None:
-        """Bring keys to the house, one after the other; duration in ms."""
+    def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
+        """Bring keys to the house, one after the other; duration in ms, way how they came."""
         for key in keys:
             if key != "!":  # a hook flash means nothing to a room
-                self._do(lambda key=key: self._press(key, duration))  # type: ignore[misc]
+                self._do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]
 
-    async def _press(self, key: str, duration: int) -> None:
+    async def _press(self, key: str, duration: int, way: KeyWay) -> None:
         if self.call is not None:
-            await self.call.dtmf(key, duration)
+            await self.call.dtmf(key, duration, way)
 
     def send_key_frame(self, role: Role | None) -> None:
         """Have the house send a whole picture; None: all that it sends."""

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway.calls import KeyWay
 from gateway.reasons import Reason
 from h323.adapter_security import renew_key
 from h323.conference import ConferenceView
@@ -41,8 +42,8 @@ class ControlledLine(Protocol):
     def update(self) -> None:
         """Tell the media plane what has changed."""
 
-    def press_all(self, keys: str, duration: int) -> None:
-        """Bring keys to the house; duration in ms."""
+    def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
+        """Bring keys to the house; duration in ms, way how they came."""
 
     def send_key_frame(self, role: Role | None) -> None:
         """Have the house send a whole picture; None: all that it sends."""
@@ -74,9 +75,10 @@ class ControlEvents:
         """Take what H.245 reports."""
         sessions = self._line.sessions
         match event:
-            case control.Keys(keys, duration, update):
+            case control.Keys(keys, duration, update, signal):
                 if not update:
-                    self._line.press_all(keys, duration or KEY_TIME)
+                    way = KeyWay.SIGNAL if signal else KeyWay.ALPHANUMERIC
+                    self._line.press_all(keys, duration or KEY_TIME, way)
             case control.KeyFrameAsked(number):
                 role = None if sessions is None else sessions.role_of(number)
                 self._line.send_key_frame(role)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.calls import Call
+from gateway.calls import Call, KeyWay
 from gateway.jobs import Job
 from sip.bodies import (
     DTMF,
@@ -103,7 +103,7 @@ class Infos:
 
     async def _dtmf(self, key: str, duration: int) -> None:
         if self._about.call is not None:
-            await self._about.call.dtmf(key, duration)
+            await self._about.call.dtmf(key, duration, KeyWay.INFO)
 
     async def _key_frame(self) -> None:
         self._key_frame_waits = False

@@ -434,7 +434,8 @@ class LegPlan:
     """What the room decided for one leg: its name, whether it is heard and seen, and what it sees.
 
     layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
-    gives it silence. notice is a line that is written over what this leg alone sees, empty for none.
+    gives it silence. notice is a line that is written over what this leg alone sees, empty for none. slides False
+    leaves those of others out of its one picture; a second video brings them all the same.
     """
 
     leg: LegId
@@ -444,6 +445,7 @@ class LegPlan:
     listens: bool = True
     layout: Layout | None = None
     notice: str = ""
+    slides: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, Floor, Line
+from gateway.calls import CallFacts, CallId, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish, fulfil
 from gateway.rooms.identity import make_id
+from gateway.rooms.keys import KeyJoiner, Source
 from gateway.rooms.model import (
     CallFailed,
     Formats,
@@ -78,6 +80,7 @@ class RoomCall:
         self._camera_off = False
         self._hearing = asyncio.Lock()
         self._unheard = 0
+        self._keys = KeyJoiner()
 
     @property
     def room_name(self) -> str:
@@ -194,16 +197,29 @@ class RoomCall:
         """The peer wants to present, or no longer."""
         await self._desk.presenting.ask(self, wanted)
 
-    async def dtmf(self, digit: str, duration: int) -> None:
-        """Note a key that the peer pressed."""
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
+        """The peer pressed a key by signalling."""
+        await self.key(digit, duration, way)
+
+    async def key(self, digit: str, duration: int, source: Source) -> None:
+        """Take a key that the peer pressed, once for all sources that tell of it; duration in ms."""
+        if not self._keys.press(digit, duration, source, asyncio.get_running_loop().time()):
+            return
         if self.visitor is not None:
             self.visitor.pressed(digit)
         elif self.inside:
+            if self.bridge is None and not self.room.settings.apart:
+                await self._desk.commands.pressed(self, digit)
+                return
             self._desk.pressed(self, digit)
             if self.bridge is not None:
                 await self.bridge.pressed(self, digit, duration)
             if self.room.settings.apart:
                 await self._desk.plane.confirm_key(self.leg, digit)
+
+    async def fulfil(self, wish: HostWish) -> None:
+        """Do what the peer wants, where it is a host. Raises `Refused`: see `host_wishes.fulfil`."""
+        await fulfil(self._desk, self, wish)
 
     async def wrote(self, text: str) -> None:
         """Bring what the peer wrote to the room. Raises `Refused`."""
@@ -267,7 +283,7 @@ class RoomCall:
         if self.transferring and reason is Reason.NORMAL:
             reason = Reason.TRANSFERRED  # it left us for the one that it was sent to
         gone: list[RoomEvent] = self.room.leave(self.participant_id, reason) if self.inside else []
-        if not self.inside and self.bridge is not None:
+        if not self.inside and (self.bridge is not None or self.facts.direction is Direction.OUTGOING):
             gone = [CallFailed(self.room_id, self.id, self.facts, reason)]
         if self.visitor is not None:
             gone = self._desk.entrance.left(self.visitor, reason)

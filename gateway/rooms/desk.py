@@ -23,6 +23,9 @@ from gateway.rooms.behaviour import Behaviour
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
+from gateway.rooms.commanding import Commands
+from gateway.rooms.dial_lists import DialLists
+from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
 from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
@@ -44,6 +47,7 @@ from gateway.rooms.model import (
     Said,
     Stage,
 )
+from gateway.rooms.notices import Notices
 from gateway.rooms.outbound import Asker
 from gateway.rooms.pins import PinGuard
 from gateway.rooms.policy import NOTHING_SAID, Decision
@@ -78,6 +82,10 @@ class FrontDesk:
         self.switchboard = Switchboard(self)
         self.presenting = Presenting(self)
         self.cameras = Cameras(plane)
+        self.dial_out = DialOut(self)
+        self.lists = DialLists(self)
+        self.notices = Notices(self)
+        self.commands = Commands(self)
         self.voice = Voice()
         self.entrance = Entrance(self)
         self.lobby = Lobby(self)
@@ -140,6 +148,10 @@ class FrontDesk:
         if room is None:
             raise Refused(Reason.NO_SUCH_ROOM, id[:64])
         return room
+
+    def language_of(self, room: Room) -> str:
+        """Return the language that a room is spoken to in."""
+        return self.voice.language(room.settings.language)
 
     def knows(self, id: str) -> bool:
         """Tell whether there is a room of this id or alias."""
@@ -433,6 +445,7 @@ class FrontDesk:
 
     async def close(self) -> None:
         """End every call, for the house shuts."""
+        await self.dial_out.close()
         await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
 
     @staticmethod
@@ -452,6 +465,8 @@ class FrontDesk:
         for event in events:
             self.lobby.take(event)
             self.behaviour.take(event)
+            self.dial_out.take(event)
+            self.lists.take(event)
 
     async def subscribe(self) -> AsyncIterator[RoomEvent]:
         """Iterate over all that happens in the house from now on. Raises `Refused` with OVERLOAD."""

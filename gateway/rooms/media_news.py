@@ -48,7 +48,7 @@ async def take_news(desk: FrontDesk, event: MediaEvent) -> None:
 
 
 async def _pressed(desk: FrontDesk, call: RoomCall, event: Dtmf) -> None:
-    await call.dtmf(event.digit, event.duration)
+    await call.key(event.digit, event.duration, event.source)
 
 
 async def _played(desk: FrontDesk, call: RoomCall, event: Played) -> None:

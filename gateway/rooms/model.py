@@ -8,6 +8,7 @@ from typing import NewType
 
 from gateway.calls import CallFacts, CallId, CallProtocol
 from gateway.reasons import Reason
+from gateway.rooms.key_commands import CommandTable
 from transcode.media import Layout, LegId, RoomId
 
 ParticipantId = NewType("ParticipantId", str)
@@ -61,13 +62,50 @@ class WhenLocked(Enum):
     REFUSE = "refuse"
 
 
+class DialTime(Enum):
+    """When somebody on a room's list is called: when the first one joins, or for as long as the room is there."""
+
+    FIRST_JOINS = "first_joins"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoDial:
+    """Somebody whom the house calls into a room by itself.
+
+    trunk is the one that the call goes through, empty for none or the outbound rule's; name what the others read, empty
+    for the number. retries, pause (s) and keep_connected are as in `redialling.Tries`.
+    """
+
+    target: str
+    trunk: str = ""
+    name: str = ""
+    when: DialTime = DialTime.FIRST_JOINS
+    keep_connected: bool = False
+    retries: int = 0
+    pause: float = 30.0
+
+
+class DialState(Enum):
+    """Where a dialled call stands: being called, in, waiting for another try, or over in one of three ways."""
+
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    WAITING = "waiting"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
     """What is set of a room, wherever it is kept. aliases are what else may be dialled for it.
 
     lobby lets guests wait for a host. The meeting ends host_leaves_after seconds after the last host left, if
     host_leaves says so; lone_timeout seconds after somebody is alone, idle_timeout seconds after the last sign of life;
-    0: never. language is what callers are spoken to in, empty for the house's.
+    0: never. language is what callers are spoken to in, empty for the house's. auto_dial are those whom the house calls
+    into it by itself; commands is what keys mean in it, None for the house's table.
     """
 
     id: RoomId
@@ -87,6 +125,8 @@ class RoomSettings:
     idle_timeout: int = 0
     entry: Greeting = Greeting.NONE
     language: str = ""
+    auto_dial: tuple[AutoDial, ...] = ()
+    commands: CommandTable | None = None
 
     @property
     def apart(self) -> bool:
@@ -120,7 +160,7 @@ class Formats:
 class Participant:
     """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
 
-    joined is in seconds since 1970.
+    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone.
     """
 
     id: ParticipantId
@@ -135,6 +175,7 @@ class Participant:
     muted_by_self: bool = False
     muted_by_host: bool = False
     camera_off: bool = False
+    sees_slides: bool = True
     audio: Formats = Formats()
     video: Formats = Formats()
     slides: Formats = Formats()
@@ -237,6 +278,20 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandGiven:
+    """A participant gave a command by keys, or tried to: reason is NORMAL where it was done, else why it was not.
+
+    command is empty where there is no such command. keys are hidden where they may be a PIN.
+    """
+
+    room: RoomId
+    participant: ParticipantId
+    command: str
+    keys: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """Somebody wrote a message to the room: participant None is nobody in it, a program or an account.
 
@@ -279,8 +334,8 @@ class StandsOutside:
 class CallFailed:
     """A call ended before it was put through to anybody or let into a room.
 
-    Of a gateway call: nobody answered, busy, the caller gave up; of one that stood outside: it hung up, or could not
-    give a room and its PIN.
+    Of a gateway call: nobody answered, busy, the caller gave up; of one that the house placed the same; of one that
+    stood outside: it hung up, or could not give a room and its PIN.
     """
 
     room: RoomId
@@ -301,6 +356,39 @@ class TransferGoes:
     target: str
     reason: Reason | None
     over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that the house was asked to make into a room, from then until some time after its end.
+
+    by is the role of who asked. number counts tries, of tries at most, None where that is not bounded. reason says why
+    the last one failed or ended, None while that is open. call and participant are those of the call that was answered.
+    due is when the next try is, since when it is in this state, in seconds since 1970.
+    """
+
+    id: str
+    room: RoomId
+    target: str
+    name: str
+    by: str
+    state: DialState
+    since: float
+    number: int = 1
+    tries: int | None = 1
+    keep_connected: bool = False
+    reason: Reason | None = None
+    call: CallId | None = None
+    participant: ParticipantId | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialChanged:
+    """A dialled call came to another state."""
+
+    room: RoomId
+    dialled: Dialled
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,5 +441,7 @@ RoomEvent = (
     | Admitted
     | NotAdmitted
     | RoomEnding
+    | DialChanged
+    | CommandGiven
     | Said
 )

@@ -30,12 +30,14 @@ class Denied(Refused):
 
 
 class Role(Enum):
-    """Who asks: a program or command with a token, somebody in a room, or a caller who wants to be put through."""
+    """Who asks: a program or command with a token, somebody in a room, a caller who wants to be put through, or the
+    house itself, for a room's list."""
 
     API = "api"
     HOST = "host"
     GUEST = "guest"
     CALLER = "caller"
+    HOUSE = "house"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class OutboundRule:
         named = bool(self.accounts or self.sources or self.from_trunks)
         return (
             asker.role in self.roles
-            and (named or asker.role in (Role.API, Role.HOST))
+            and (named or asker.role in (Role.API, Role.HOST, Role.HOUSE))
             and (not self.rooms or asker.room in self.rooms)
             and (not self.accounts or asker.account in self.accounts)
             and (not self.from_trunks or asker.trunk in self.from_trunks)

@@ -25,8 +25,10 @@ from gateway.rooms.model import (
     WhenLocked,
 )
 from transcode.events import FormatsChanged
-from transcode.media import Kind, LegId, LegPlan, Role, ViewPlan
+from transcode.media import Kind, LegId, LegPlan, Role, Sound, ViewPlan
 
+RINGBACK = (Sound("tones/ringback"),)
+"""What one who is alone hears while somebody is being called into the room."""
 ECHO_CAPTION = "Echo test: this is you, one second ago"
 """What is written under everybody's own picture in an echo room."""
 
@@ -45,6 +47,10 @@ class Room:
         """What those read who may let others in."""
         self.chat = Chat(settings.id)
         self.floor = PresentationFloor()
+        self.rings = False
+        """Whether somebody is being called into it."""
+        self.notices: dict[ParticipantId, str] = {}
+        """What is written over somebody's picture."""
         self._participants: dict[ParticipantId, Participant] = {}
         self._legs: dict[LegId, ParticipantId] = {}
 
@@ -62,14 +68,23 @@ class Room:
         id = self._legs.get(leg)
         return None if id is None else self._participants[id]
 
-    def admit(self, pin: str | None, waiting: int = 0, rank: Rank | None = None, most: int | None = None) -> Rank:
+    def admit(
+        self,
+        pin: str | None,
+        waiting: int = 0,
+        rank: Rank | None = None,
+        most: int | None = None,
+        invited: bool = False,
+    ) -> Rank:
         """Say as what a caller with this PIN may enter; waiting counts those admitted but not in yet.
 
-        rank was decided elsewhere and needs no PIN; most is another bound than the room's.
+        rank was decided elsewhere and needs no PIN; most is another bound than the room's. invited: it was called
+        from inside, and comes in though the room is locked.
         Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
         """
         rank = rank or self._rank(pin)
-        if self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE and rank is not Rank.HOST:
+        shut = self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE
+        if shut and rank is not Rank.HOST and not invited:
             raise Refused(Reason.ROOM_LOCKED)
         if len(self._participants) + waiting >= (most or self.settings.max_participants):
             raise Refused(Reason.ROOM_FULL)
@@ -123,6 +138,7 @@ class Room:
         if gone is None:
             return []
         self._legs.pop(gone.leg, None)
+        self.notices.pop(id, None)
         if not self._participants:
             self.chat.forget()  # who meets here next does not read what these ones wrote
         events: list[RoomEvent] = [Left(self.settings.id, gone, reason)]
@@ -206,7 +222,8 @@ class Room:
                 heard=not one.muted,
                 seen=not one.camera_off,
                 layout=None,
-                notice=self.notice if self._reads_notice(one) else "",
+                notice=self.notices.get(one.id) or (self.notice if self._reads_notice(one) else ""),
+                slides=one.sees_slides,
             )
             for one in self._participants.values()
         )
@@ -215,6 +232,10 @@ class Room:
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
         echo = self.settings.apart
+        rings = self.rings and not echo and len(self._participants) == 1
+        background = RINGBACK if rings else ()
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
-        return ViewPlan(legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter)
+        return ViewPlan(
+            legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter, background=background
+        )

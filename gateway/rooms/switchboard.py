@@ -93,11 +93,12 @@ class Switchboard:
     # calls out of the house
 
     async def place(
-        self, asker: Asker, order: Order, room: Room, name: str = "", dial: Place | None = None
+        self, asker: Asker, order: Order, room: Room, name: str = "", dial: Place | None = None, dialled: str = ""
     ) -> RoomCall:
         """Call somebody into a room for one who may do so; return the call when it was answered.
 
-        name is what the others read of the one who is called; dial places the call instead of the house's dialler.
+        name is what the others read of the one who is called; dial places the call instead of the house's dialler;
+        dialled is the id of the dialled call that it is a try of.
         Raises `Denied` where the house will not call: NOT_ALLOWED, OVERLOAD, BAD_REQUEST; else `Refused` with the
         reason that the one who is called gave.
         """
@@ -119,6 +120,7 @@ class Switchboard:
             trunk=order.trunk,
             video=order.wanted.video,
             hops=order.hops,
+            dialled=dialled,
         )
         bridge = self.bridges.get(room.settings.id)
         reason = Reason.NORMAL
@@ -143,6 +145,17 @@ class Switchboard:
         if permit is not None:
             call.at_end(permit.give_back)
         return call
+
+    def check(self, asker: Asker, order: Order, room: Room) -> None:
+        """Tell whether somebody may have a call placed now. Raises `Denied` as `place` does."""
+        if self.dialler is None:
+            raise Denied(Reason.UNSUPPORTED, "this gateway places no calls")
+        try:
+            _, permit = self._allowed(asker, order, room)
+        except Refused as refused:
+            raise Denied(refused.reason, refused.detail) from None
+        if permit is not None:
+            permit.give_back()
 
     def _allowed(self, asker: Asker, order: Order, room: Room) -> tuple[Order, Permit | None]:
         """Return what is really called, and the permit for it where it is outside. Raises `Refused`."""

@@ -34,6 +34,8 @@ ROOMS = Table(
     Column("idle_timeout", Integer, nullable=False, server_default="0"),
     Column("entry", String(16), nullable=False, server_default="none"),
     Column("language", String(32), nullable=False, server_default=""),
+    Column("commands", String),
+    Column("auto_dial", String, nullable=False, server_default="[]"),
 )
 
 CALLS = Table(
@@ -89,7 +91,10 @@ REGISTRATIONS = Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredRoom:
-    """A room that was made by the API; layout is a `Layout`'s value, and so are others of an enumeration."""
+    """A room that was made by the API; layout is a `Layout`'s value, and so are others of an enumeration.
+
+    commands and auto_dial are JSON, as `gateway.config_calling` writes it.
+    """
 
     id: str
     name: str = ""
@@ -106,6 +111,8 @@ class StoredRoom:
     idle_timeout: int = 0
     entry: str = "none"
     language: str = ""
+    commands: str | None = None
+    auto_dial: str = "[]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
-from gateway.calls import Call
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
-from gateway.rooms.outbound import Denied
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
 from gateway.web.board import told_message
 from gateway.web.calls import start_transfer
-from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
 from gateway.web.shapes import (
     CameraWish,
-    Invitation,
     MessageList,
     MessageShape,
     Move,
@@ -30,7 +24,6 @@ from gateway.web.shapes import (
     ParticipantChange,
     ParticipantDetail,
     ParticipantList,
-    Problem,
     RoomChange,
     RoomList,
     RoomShape,
@@ -44,10 +37,6 @@ from transcode.media import CameraAct, CameraAction, RoomId
 VERSION = "1"
 MAX_ROOMS = 10_000
 """Rooms in the house, as in the configuration."""
-MAX_DIALLING = 20
-"""Calls that are being placed at once by the API: each holds a request open while it rings."""
-RING_TIME = 90.0
-"""Seconds that it may ring; what is not answered by then goes to nobody or to a mailbox."""
 
 router = APIRouter(prefix="/api/v1", responses=REFUSALS)
 
@@ -67,7 +56,7 @@ async def make_room(office: InOffice, asked: NewRoom) -> RoomShape:
         raise Refused(Reason.GLARE, f"there is a room {id} already")
     if len(office.desk.rooms) >= MAX_ROOMS:
         raise Refused(Reason.OVERLOAD, f"there are {MAX_ROOMS} rooms already")
-    settings = RoomSettings(**{**asked.model_dump(), "id": id, "layout": asked.layout})
+    settings = RoomSettings(**{**asked.settings(), "id": id})
     await office.keep_room(settings)
     office.desk.open_room(settings)
     return _tell(office, office.desk.room(id))
@@ -122,40 +111,11 @@ async def list_participants(office: InOffice, room: RoomKey) -> ParticipantList:
     return ParticipantList(participants=[participant_shape(one) for one in office.desk.room(room).participants])
 
 
-@router.post(
-    "/rooms/{room}/participants",
-    dependencies=CALLS,
-    tags=["participants"],
-    status_code=201,
-    responses={501: {"model": Problem, "description": "This gateway places no calls"}},
-)
-async def call_somebody(request: Request, office: InOffice, room: RoomKey, asked: Invitation) -> ParticipantDetail:
-    """Call somebody into a room. The answer comes when the one who is called has taken the call, or will not.
-
-    It rings for at most 90 seconds, and no longer than this request is waited for.
-    """
-    found = office.desk.room(room)
-    if office.dial is None:
-        raise Refused(Reason.UNSUPPORTED, "this gateway places no calls")
-    if office.dialling >= MAX_DIALLING:
-        raise Refused(Reason.OVERLOAD, f"{MAX_DIALLING} calls are being placed already")
-    office.dialling += 1
-    try:
-        call = await _while_waited_for(request, office, office.dial(asked.target, found.settings.id, asked.name))
-    finally:
-        office.dialling -= 1
-    placed = office.desk.calls.get(call.id)
-    one = None if placed is None else found.participant(placed.participant_id)
-    if one is None:
-        raise Refused(Reason.CANCELLED, "the call ended at once")
-    return await _detail(office, one)
-
-
 @router.get("/rooms/{room}/participants/{id}", dependencies=READ, tags=["participants"])
 async def show_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -> ParticipantDetail:
     """Show one participant with the counters of its media."""
     one = _somebody(office.desk.room(room), id)
-    return await _detail(office, one)
+    return await detail(office, one)
 
 
 @router.patch("/rooms/{room}/participants/{id}", dependencies=ROOMS, tags=["participants"])
@@ -171,7 +131,7 @@ async def change_participant(
         await office.desk.rename(found, one.id, asked.name)
     if asked.rank is not None:
         await office.desk.hosts.set_rank(found, one.id, asked.rank)
-    return await _detail(office, _somebody(found, id))
+    return await detail(office, _somebody(found, id))
 
 
 @router.delete("/rooms/{room}/participants/{id}", dependencies=ROOMS, tags=["participants"], status_code=204)
@@ -186,7 +146,7 @@ async def move_participant(office: InOffice, room: RoomKey, id: SomebodyKey, ask
     """Bring a participant into another room; its peer notices nothing. Neither lock nor PIN keeps it out."""
     to = office.desk.room(asked.room)
     await office.desk.move(office.desk.room(room), ParticipantId(id), to)
-    return await _detail(office, _somebody(to, id))
+    return await detail(office, _somebody(to, id))
 
 
 @router.post("/rooms/{room}/participants/{id}/transfer", dependencies=CALLS, tags=["participants"], status_code=202)
@@ -209,32 +169,6 @@ async def move_camera(office: InOffice, room: RoomKey, id: SomebodyKey, asked: C
     return Response(status_code=204)
 
 
-async def _while_waited_for(request: Request, office: Office, dialling: Coroutine[Any, Any, Call]) -> Call:
-    """Place a call, and give it up when it rings too long, the client goes, or the server stops."""
-    call = asyncio.create_task(dialling)
-    gone = asyncio.create_task(_gone(request))
-    stopping = asyncio.create_task(office.stopping.wait())
-    try:
-        done, _ = await asyncio.wait({call, gone, stopping}, timeout=RING_TIME, return_when=asyncio.FIRST_COMPLETED)
-        if call.done():
-            try:
-                return call.result()
-            except Denied:
-                raise
-            except Refused as refused:
-                raise CalleeRefused(refused.reason, refused.detail) from None
-        raise Refused(Reason.CANCELLED if done else Reason.NO_ANSWER)
-    finally:
-        for task in (call, gone, stopping):
-            task.cancel()
-        await asyncio.gather(call, gone, stopping, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
 def _tell(office: Office, room: Room) -> RoomShape:
     source: Literal["api", "configuration"] = "api" if room.settings.id in office.made else "configuration"
     return room_shape(room, source, len(office.desk.lobby.waiting(room)))
@@ -251,7 +185,8 @@ def _somebody(room: Room, id: str) -> Participant:
     return one
 
 
-async def _detail(office: Office, one: Participant) -> ParticipantDetail:
+async def detail(office: Office, one: Participant) -> ParticipantDetail:
+    """Return a participant with the counters of its media."""
     try:
         statistics = await office.desk.plane.statistics(one.leg)
     except Refused:

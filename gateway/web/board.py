@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from gateway.reasons import Reason
 from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.lobby import Place
@@ -22,17 +23,22 @@ from gateway.rooms.model import (
     Admitted,
     CallFailed,
     Changed,
+    DialChanged,
+    Dialled,
+    DialState,
     Joined,
     Left,
     NotAdmitted,
     Participant,
     ParticipantId,
     PresenterChanged,
+    Rank,
     RoomChanged,
     RoomEvent,
     Said,
     SpeakerChanged,
     StandsOutside,
+    TransferGoes,
 )
 from gateway.rooms.room import Room
 from transcode.media import RoomId
@@ -42,7 +48,7 @@ INTERVAL = 0.1
 MAX_WAITING = 100
 """Short messages that wait for one slow browser; the oldest is dropped, the list that follows tells all that counts."""
 
-_LISTED = (Joined, Changed, Left, RoomChanged, StandsOutside, Admitted, NotAdmitted, CallFailed)
+_LISTED = (Joined, Changed, Left, RoomChanged, StandsOutside, Admitted, NotAdmitted, CallFailed, DialChanged)
 """Events that change what a room's list holds, or that of those who wait before it."""
 
 SendText = Callable[[str], Awaitable[None]]
@@ -57,6 +63,9 @@ class Viewer:
         self._me = json.dumps(me)
         self._send = send
         self._list: str | None = None
+        self._dialled: str | None = None
+        self.dialled = "[]"
+        """What it was shown last of who is being called."""
         self._door: str | None = None
         self.door = "[]"
         """What it was shown last of those who wait."""
@@ -69,6 +78,12 @@ class Viewer:
         """Put a new list before this viewer; one that was not sent yet is replaced."""
         self._list = shared
         self._wake.set()
+
+    def show_dialled(self, dialled: str) -> None:
+        """Put the list of who is being called before this viewer, where it is another one than it knows."""
+        if dialled != self.dialled:
+            self.dialled = self._dialled = dialled
+            self._wake.set()
 
     def show_door(self, waiting: str) -> None:
         """Put the list of those who wait before this viewer, where it is another one than it knows."""
@@ -94,6 +109,9 @@ class Viewer:
                 shared, self._list = self._list, None
                 if shared is not None:
                     await self._send(f'{{"type":"room","you":{self._me},{shared}}}')
+                dialled, self._dialled = self._dialled, None
+                if dialled is not None:
+                    await self._send(f'{{"type":"dialled","dialled":{dialled}}}')
                 door, self._door = self._door, None
                 if door is not None:
                     await self._send(f'{{"type":"door","waiting":{door}}}')
@@ -140,6 +158,10 @@ class Board:
         if text is not None and not self._apart(event.room):
             for viewer in viewers:
                 viewer.say(text)
+        if isinstance(event, DialChanged) and event.dialled.state is DialState.FAILED:
+            self._tell_hosts(event.room, {"type": "call-failed", **_told_dialled(event.dialled)})
+        if isinstance(event, TransferGoes) and event.over and event.reason not in (None, Reason.NORMAL):
+            self._tell_hosts(event.room, {"type": "undone", "what": "transfer", "reason": event.reason.value})
         if isinstance(event, _LISTED):
             self._mark(event.room)
 
@@ -163,15 +185,30 @@ class Board:
             return
         shared = shared_list(room)
         waiting = waiting_list(self._desk.lobby.waiting(room))
+        calls = [one for one in self._desk.dial_out.told(id) if one.state in _BEING_CALLED]
+        dialled = json.dumps([_told_dialled(one) for one in calls])
         for viewer in viewers:
             viewer.show(shared)
             viewer.show_door(waiting if self._may_admit(room, viewer.me) else "[]")
+            viewer.show_dialled(dialled if self._hosts(id, viewer.me) else "[]")
 
     @staticmethod
     def _may_admit(room: Room, me: str) -> bool:
         """Whether a viewer reads who waits: those who may let others in."""
         one = room.participant(ParticipantId(me))
         return one is not None and room.may_admit(one)
+
+    def _tell_hosts(self, id: RoomId, message: dict[str, Any]) -> None:
+        text = json.dumps(message)
+        for viewer in self._viewers.get(id, ()):
+            if self._hosts(id, viewer.me):
+                viewer.say(text)
+
+    def _hosts(self, id: RoomId, me: str) -> bool:
+        """Whether a viewer is a host, who reads who is being called."""
+        room = self._desk.rooms.get(id)
+        one = None if room is None else room.participant(ParticipantId(me))
+        return one is not None and one.rank is Rank.HOST
 
     def _apart(self, id: RoomId) -> bool:
         """Whether those in a room are told of nobody but themselves."""
@@ -242,6 +279,21 @@ def shown(one: Participant) -> dict[str, Any]:
         "muted": one.muted,
         "muted_by_host": one.muted_by_host,
         "camera_off": one.camera_off,
+    }
+
+
+_BEING_CALLED = frozenset({DialState.DIALLING, DialState.RINGING, DialState.WAITING})
+
+
+def _told_dialled(one: Dialled) -> dict[str, Any]:
+    """Return what hosts read of somebody who is being called."""
+    return {
+        "id": one.id,
+        "target": one.target,
+        "name": one.name,
+        "state": one.state.value,
+        "reason": None if one.reason is None else one.reason.value,
+        "number": one.number,
     }
 
 

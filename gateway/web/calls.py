@@ -36,7 +36,10 @@ async def show_call(office: InOffice, id: SomebodyKey) -> CallShape:
 
 @router.delete("/calls/{id}", dependencies=CALLS, status_code=204)
 async def end_call(office: InOffice, id: SomebodyKey) -> Response:
-    """End a call, in whatever state it is."""
+    """End a call, in whatever state it is; one that was asked for and is not answered has the id that was told then."""
+    if CallId(id) not in office.desk.calls and office.desk.dial_out.knows(id):
+        await office.desk.dial_out.cancel(id)
+        return Response(status_code=204)
     await _call(office, id).hang_up(Reason.HUNG_UP_BY_HOST)
     return Response(status_code=204)
 

@@ -17,6 +17,8 @@ from gateway.rooms.model import (
     CallFailed,
     CallRefused,
     Changed,
+    CommandGiven,
+    DialChanged,
     Joined,
     KeyPressed,
     Left,
@@ -35,6 +37,7 @@ from gateway.rooms.model import (
 )
 from gateway.web.access import READ, REFUSALS, InOffice
 from gateway.web.board import told_message
+from gateway.web.dialled_shapes import dialled_shape
 from gateway.web.office import Office
 from gateway.web.shapes import participant_shape
 
@@ -60,8 +63,8 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    admitted, not-admitted, call-failed, room-ending, transfer, said, key-pressed. The data of each is a JSON object
-    with "room". A stream that is read too slowly loses the oldest events.
+    admitted, not-admitted, call-failed, dialled, room-ending, transfer, said, key-pressed, command. The data of each is
+    a JSON object with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -143,6 +146,12 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             state = "trying" if event.reason is None else "done" if event.reason is Reason.NORMAL else "failed"
             about = {"participant": event.participant, "target": event.target, "state": state, "over": event.over}
             return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
+        case DialChanged():
+            return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
+        case CommandGiven():
+            command = event.command or None
+            about = {"participant": event.participant, "keys": event.keys, "reason": event.reason.value}
+            return "command", {**about, "command": command}
         case Said():
             return "said", told_message(event)
         case KeyPressed():

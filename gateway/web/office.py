@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from gateway.calls import Call
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
@@ -17,9 +16,6 @@ from gateway.web.keyring import Keyring
 from sip.adapter_registrations import RegistrationInfo
 from sip.trunk import TrunkInfo
 from transcode.interface import Sample
-
-Dial = Callable[[str, str, str], Coroutine[Any, Any, Call]]
-"""Place a call: target address, room id, name to show of the one who is called. Raises `Refused`."""
 
 Write = Callable[[bytes], int]
 """Queue one message; returns how many octets wait by now."""
@@ -63,7 +59,7 @@ class Office:
     sip takes in WebSockets that speak SIP, None: there is no SIP; sip_origins are pages elsewhere that may open one;
     lines tells of registrations and trunks, None: there are none.
     book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
-    WebSockets by address, streams event streams, dialling calls that are being placed.
+    WebSockets by address, streams event streams.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
     shuts, and ends every stream.
     """
@@ -72,7 +68,6 @@ class Office:
     metrics: Metrics
     keyring: Keyring
     board: Board
-    dial: Dial | None = None
     book: RecordBook | None = None
     sip: SipDoor | None = None
     sip_origins: frozenset[str] = frozenset()
@@ -82,7 +77,6 @@ class Office:
     rubbish: dict[str, int] = field(default_factory=dict)
     sockets: dict[str, int] = field(default_factory=dict)
     streams: int = 0
-    dialling: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:

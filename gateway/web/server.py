@@ -19,12 +19,12 @@ from gateway.config import Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web import api, browser, calls, events, health, lobby, pages, registrations, sip_socket
+from gateway.web import api, browser, calls, dialled, events, health, lobby, pages, registrations, sip_socket
 from gateway.web.board import Board
 from gateway.web.errors import tell_errors
 from gateway.web.guard import Application, Guard
 from gateway.web.keyring import Keyring
-from gateway.web.office import Dial, Office, SipDoor, SipLines
+from gateway.web.office import Office, SipDoor, SipLines
 from gateway.web.pages import Pages
 from gateway.web.protocols import MAX_HEAD, counting
 from gateway.webrtc.messages import MAX_MESSAGE_SIZE
@@ -63,7 +63,7 @@ class WebSettings:
 class WebServer:
     """From start to stop; `port` is the bound one.
 
-    dial places calls, without it the API answers that it cannot; book keeps rooms and records, without it rooms that
+    book keeps rooms and records, without it rooms that
     the API makes last as long as the house; sip takes in WebSockets that speak SIP, without it there are none; lines
     tells of registrations and trunks.
     """
@@ -74,7 +74,6 @@ class WebServer:
         desk: FrontDesk,
         metrics: Metrics,
         *,
-        dial: Dial | None = None,
         book: RecordBook | None = None,
         sip: SipDoor | None = None,
         lines: SipLines | None = None,
@@ -82,7 +81,7 @@ class WebServer:
         self.settings = settings
         self.port = settings.port
         origins = frozenset(origin.lower() for origin in settings.sip_origins)
-        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), dial, book, sip, origins, lines)
+        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), book, sip, origins, lines)
         self.app: Application = Guard(make_app(self.office), self.office)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -206,6 +205,7 @@ def make_app(office: Office) -> FastAPI:
         api.router,
         lobby.router,
         calls.router,
+        dialled.router,
         registrations.router,
         events.router,
         pages.router,

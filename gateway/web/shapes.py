@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from gateway.config_calling import AutoDialConfig, CommandsConfig, DialList, written_commands
 from gateway.rooms.chat import MAX_LENGTH
-from gateway.rooms.model import Formats, Greeting, HostLeaves, Participant, Rank, RoomMode, Stage, WhenLocked
+from gateway.rooms.model import (
+    Formats,
+    Greeting,
+    HostLeaves,
+    Participant,
+    Rank,
+    RoomMode,
+    Stage,
+    WhenLocked,
+)
 from gateway.rooms.room import Room
 from gateway.webrtc.messages import clean_name
 from transcode.interface import LegStatistics
@@ -79,6 +90,8 @@ class RoomShape(Shape):
     idle_timeout: int
     entry: Greeting
     language: str
+    commands: dict[str, str] | None
+    auto_dial: tuple[AutoDialConfig, ...]
     participants: int
     waiting: int
     speaker: str | None
@@ -109,6 +122,17 @@ class RoomWish(Asked):
     idle_timeout: Wait = 0
     entry: Greeting = Greeting.NONE
     language: Tongue = ""
+    commands: CommandsConfig | None = None
+    auto_dial: DialList = ()
+
+    def settings(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return fields as the desk knows them, all of them where none are named."""
+        found = {name: getattr(self, name) for name in (type(self).model_fields if names is None else names)}
+        if found.get("commands") is not None:
+            found["commands"] = self.commands.table() if self.commands is not None else None
+        if "auto_dial" in found:
+            found["auto_dial"] = tuple(one.entry() for one in self.auto_dial)
+        return found
 
 
 class NewRoom(RoomWish):
@@ -122,7 +146,7 @@ class RoomChange(RoomWish):
 
     def changes(self) -> dict[str, Any]:
         """Return the fields that were given."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        return self.settings(self.model_fields_set)
 
 
 class WaitingShape(Shape):
@@ -264,13 +288,6 @@ class ParticipantChange(Asked):
     name: Called | None = None
 
 
-class Invitation(Asked):
-    """Whom to call, as an address that the gateway can dial; name is what the others read of it."""
-
-    target: Address
-    name: Name = ""
-
-
 class Transfer(Asked):
     """Whom a participant is to call instead of us: an address, or the peer of another participant of any room."""
 
@@ -389,6 +406,8 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         idle_timeout=settings.idle_timeout,
         entry=settings.entry,
         language=settings.language,
+        commands=written_commands(settings.commands),
+        auto_dial=tuple(AutoDialConfig.of(entry) for entry in settings.auto_dial),
         participants=len(room.participants),
         waiting=waiting,
         speaker=room.speaker,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
 from gateway.text import clean
 from gateway.webrtc.describe import MAX_CANDIDATE, MAX_MID, parse_candidate
 from gateway.webrtc.sdp import MAX_SIZE
@@ -27,10 +28,12 @@ MAX_PIN = 32
 """Characters of a PIN."""
 MAX_TEXT = 4_000
 """Characters of a message to the room; the room takes fewer and says how many."""
+MAX_ADDRESS = 256
+"""Characters of an address to call."""
 MAX_TOKEN = 256
 """Characters of a resume token."""
 MAX_ID = 64
-"""Characters of a participant's id."""
+"""Characters of the id of a participant or a dialled call."""
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -89,6 +92,14 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What a host wants of calls; kind is the type of its message."""
+
+    kind: str
+    what: HostWish
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Let somebody in who waits before the room, or turn it away."""
 
@@ -113,7 +124,7 @@ class Ping:
     """Is anybody there?"""
 
 
-Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Decide | Promote | Leave | Ping
+Message = Join | Offer | Answer | Trickle | Mute | Digit | Say | Wish | Decide | Promote | Leave | Ping
 
 
 def decode(text: str | bytes) -> dict[str, Any]:
@@ -193,6 +204,15 @@ def _digit(message: Mapping[str, Any]) -> Digit:
     return Digit(digit)
 
 
+def _address(message: Mapping[str, Any]) -> str:
+    return _text(message, "target", MAX_ADDRESS).strip()
+
+
+def _called(message: Mapping[str, Any]) -> WantsCalled:
+    name = _optional_text(message, "name", MAX_MESSAGE_SIZE) or ""
+    return WantsCalled(_address(message), clean_name(name[: 16 * MAX_NAME]))
+
+
 _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "join": _join,
     "offer": lambda message: Offer(_text(message, "sdp", MAX_SIZE)),
@@ -201,6 +221,14 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "mute": lambda message: Mute(_flag(message, "audio"), _flag(message, "video")),
     "dtmf": _digit,
     "say": lambda message: Say(_text(message, "text", MAX_TEXT)),
+    "call": lambda message: Wish("call", _called(message)),
+    "cancel": lambda message: Wish("cancel", WantsCancelled(_text(message, "id", MAX_ID))),
+    "move": lambda message: Wish(
+        "move", WantsMoved(_text(message, "participant", MAX_ID), _text(message, "room", MAX_ROOM).strip())
+    ),
+    "transfer": lambda message: Wish(
+        "transfer", WantsTransferred(_text(message, "participant", MAX_ID), _address(message))
+    ),
     "admit": lambda message: Decide(_text(message, "participant", MAX_ID), True),
     "refuse": lambda message: Decide(_text(message, "participant", MAX_ID), False),
     "promote": lambda message: Promote(_text(message, "pin", MAX_PIN)),

@@ -28,8 +28,9 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, Line
+from gateway.calls import Call, CallFacts, CallProtocol, Desk, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish
 from gateway.rooms.model import Stage
 from gateway.webrtc import messages
 from gateway.webrtc.describe import write_candidate
@@ -46,6 +47,7 @@ from gateway.webrtc.messages import (
     Promote,
     Say,
     Trickle,
+    Wish,
 )
 from gateway.webrtc.negotiation import Negotiation, Turn
 from transcode.media import Candidate, Wanted
@@ -85,6 +87,9 @@ class Member(Protocol):
     def resume_token(self) -> str:
         """What a returning browser shows."""
 
+    async def fulfil(self, wish: HostWish) -> None:
+        """Do what a host wants of calls. Raises `Refused`."""
+
     @property
     def waits(self) -> bool:
         """Whether it waits before the room, to be let in."""
@@ -114,7 +119,7 @@ _ALLOWED: dict[State, tuple[type[Message], ...]] = {
     State.NEW: (Join, Leave, Ping),
     State.JOINING: (Leave, Ping),
     State.WAITING: (Promote, Leave, Ping),
-    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Decide, Promote, Leave, Ping),
+    State.JOINED: (Offer, Answer, Trickle, Mute, Digit, Say, Wish, Decide, Promote, Leave, Ping),
     State.AWAY: (),
     State.ENDED: (Ping, Leave),
 }
@@ -227,9 +232,11 @@ class BrowserSession:
             case Mute():
                 await self._joined_call().mute(said.audio, said.video)
             case Digit():
-                await self._joined_call().dtmf(said.digit, DTMF_DURATION)
+                await self._joined_call().dtmf(said.digit, DTMF_DURATION, KeyWay.PAGE)
             case Say():
                 await self._write(said.text)
+            case Wish():
+                await self._fulfil(said)
             case Decide():
                 await self._decide(said)
             case Promote():
@@ -245,6 +252,15 @@ class BrowserSession:
             await self._joined_call().wrote(text)
         except Refused as refused:
             await self._say({"type": "unsaid", "reason": refused.reason.value, "message": str(refused)})
+
+    async def _fulfil(self, wish: Wish) -> None:
+        """Do what a host wants; what cannot be done is told apart from errors of its own call."""
+        try:
+            await cast(Member, self._joined_call()).fulfil(wish.what)
+        except Refused as refused:
+            await self._say(
+                {"type": "undone", "what": wish.kind, "reason": refused.reason.value, "message": str(refused)}
+            )
 
     async def _decide(self, said: Decide) -> None:
         """Let somebody in or turn it away; where another was quicker, the list of those who wait tells."""

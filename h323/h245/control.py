@@ -373,7 +373,7 @@ class Control:
         if name == "signal":
             key = str(said["signalType"])[:1].upper()
             if key in KEYS:
-                self.report(Keys(key, said.get("duration") or 0))
+                self.report(Keys(key, said.get("duration") or 0, signal=True))
         elif name == "signalUpdate":
             self.report(Keys("", said["duration"], update=True))
         elif name in ("alphanumeric", "extendedAlphanumeric"):

@@ -126,12 +126,13 @@ class RoundTrip:
 class Keys:
     """The peer pressed keys, each of 0-9, *, #, A-D or ! (hook flash); duration in ms, 0 if it was not told.
 
-    update says that a key told before lasts so long.
+    update says that a key told before lasts so long; signal that it was told as a signal, and not as text.
     """
 
     keys: str
     duration: int = 0
     update: bool = False
+    signal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,21 @@ from gateway.cli import app
 ROOM = {"id": "100", "name": "Everyone", "participants": 2, "max_participants": 50, "locked": False}
 EVIL = "\x1b]0;owned\x07[bold]Ann[/]"
 ANN = {"id": "p1", "name": EVIL, "protocol": "sip", "audio": {"in": "opus"}, "secure": True, "source": "192.0.2.1:5060"}
+DIALLED = {
+    "id": "d1",
+    "room": "100",
+    "target": "sip:b@c",
+    "name": "",
+    "state": "dialling",
+    "number": 1,
+    "tries": 1,
+    "keep_connected": False,
+    "reason": None,
+    "message": None,
+    "participant": None,
+    "next_try": None,
+    "by": "api",
+}
 CALL = {"id": "c1", "room": "100", "name": "Ann", "protocol": "sip", "inside": True}
 MESSAGE = {"number": 1, "participant": "p1", "name": EVIL, "text": "Hello", "at": "2026-01-01T10:00:00Z"}
 BINDING = {"account": "ann", "contact": "sip:ann@192.0.2.7", "seconds": 300, "agent": EVIL}
@@ -31,7 +46,10 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("GET", "/api/v1/rooms/100/participants"): {"participants": [ANN]},
     ("PATCH", "/api/v1/rooms/100/participants/p1"): ANN,
     ("DELETE", "/api/v1/rooms/100/participants/p1"): None,
-    ("POST", "/api/v1/rooms/100/participants"): ANN,
+    ("POST", "/api/v1/rooms/100/participants"): DIALLED,
+    ("GET", "/api/v1/dialled"): {"dialled": [DIALLED]},
+    ("GET", "/api/v1/dialled/d1"): {**DIALLED, "state": "answered", "participant": "p1"},
+    ("DELETE", "/api/v1/dialled/d1"): None,
     ("POST", "/api/v1/rooms/100/participants/p1/move"): ANN,
     ("POST", "/api/v1/rooms/100/participants/p1/transfer"): None,
     ("GET", "/api/v1/rooms/100/waiting"): {"waiting": [ANN]},
@@ -62,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append((self.command, self.path, json.loads(body) if body else None))
         known = (self.command, self.path) in ANSWERS
         content = ANSWERS.get((self.command, self.path))
+        if callable(content):
+            content = content()
         status = 200 if content is not None else 204
         if self.headers["Authorization"] != "Bearer right":
             status, content = 401, {"reason": "authentication-needed", "message": "Credentials are needed"}
@@ -121,7 +141,25 @@ def run(*words: str) -> tuple[int, str]:
         ("participants move 100 p1 200", "POST", "/rooms/100/participants/p1/move", {"room": "200"}),
         ("participants transfer 100 p1 sip:b@c", "POST", "/rooms/100/participants/p1/transfer", {"target": "sip:b@c"}),
         ("participants transfer 100 p1 p2", "POST", "/rooms/100/participants/p1/transfer", {"participant": "p2"}),
-        ("calls dial 100 sip:b@c", "POST", "/rooms/100/participants", {"target": "sip:b@c", "name": ""}),
+        (
+            "calls dial 100 sip:b@c --no-wait",
+            "POST",
+            "/rooms/100/participants",
+            {"target": "sip:b@c", "name": "", "wait": False},
+        ),
+        (
+            "calls dial 100 sip:b@c --no-wait --name Bob --trunk t --retries 2 --pause 9",
+            "POST",
+            "/rooms/100/participants",
+            {"target": "sip:b@c", "name": "Bob", "wait": False, "trunk": "t", "retries": 2, "pause": 9.0},
+        ),
+        (
+            "calls dial 100 sip:b@c --no-wait --keep",
+            "POST",
+            "/rooms/100/participants",
+            {"target": "sip:b@c", "name": "", "wait": False, "keep_connected": True},
+        ),
+        ("calls dialled", "GET", "/dialled", None),
         ("participants remove 100 p1", "DELETE", "/rooms/100/participants/p1", None),
         ("calls list", "GET", "/calls", None),
         ("calls show c1", "GET", "/calls/c1", None),
@@ -135,6 +173,46 @@ def test_each_command_asks_one_thing(api: Fake, words: str, method: str, path: s
     assert status == 0, said
     assert api.asked == [(method, f"/api/v1{path}", body)]
     assert said.strip()
+
+
+def test_a_call_that_is_made_is_followed_until_it_is_answered(api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.commands_calling.LOOK_EVERY", 0.01)
+    status, said = run("calls", "dial", "100", "sip:b@c")
+    assert status == 0, said
+    assert said.splitlines() == ["Calling sip:b@c ...", "sip:b@c is in, as participant p1."]
+    assert [method for method, _, _ in api.asked] == ["POST", "GET"]
+
+
+def test_a_call_that_fails_is_followed_through_its_tries(api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.commands_calling.LOOK_EVERY", 0.01)
+    why = {"reason": "busy", "message": "Busy"}
+    course: list[Any] = [
+        {**DIALLED, "state": "ringing"},
+        {**DIALLED, "state": "waiting", "next_try": "soon", **why},
+        {**DIALLED, "number": 2, **why},
+        {**DIALLED, "number": 2, "state": "failed", **why},
+    ]
+    monkeypatch.setitem(ANSWERS, ("GET", "/api/v1/dialled/d1"), lambda: course.pop(0))
+    status, said = run("calls", "dial", "100", "sip:b@c", "--retries", "1")
+    assert status == 1
+    assert said.splitlines() == [
+        "Calling sip:b@c ...",
+        "It rings.",
+        "Busy (busy). It is tried again at soon.",
+        "Calling sip:b@c (try 2) ...",
+        "Busy (busy)",
+    ]
+
+
+def test_a_call_that_is_made_is_given_up_by_ctrl_c(api: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.commands_calling.time.sleep", interrupt)
+    status, said = run("calls", "dial", "100", "sip:b@c")
+    assert status == 1
+    assert "Given up" in said
+    assert api.asked[-1][:2] == ("DELETE", "/api/v1/dialled/d1")
 
 
 def test_a_room_is_created_with_what_it_does_by_itself(api: Fake) -> None:

@@ -55,9 +55,9 @@ class FakeDialler:
         return call
 
     async def placed(self, number: int = 1) -> RoomCall:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while len(self.outcomes) < number:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         return self.calls[number - 1]
 
     async def answers(self, number: int = 1) -> RoomCall:

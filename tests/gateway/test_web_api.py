@@ -10,9 +10,10 @@ import httpx
 import pytest
 from pydantic import ValidationError
 from test_desk import RecordingLine, facts
+from test_gateway_calls import FakeDialler
 from web_house import ADMIN, CALLS, READ, ROOMS, WebHouse, web_house
 
-from gateway.calls import Call, CallProtocol
+from gateway.calls import CallProtocol
 from gateway.config import Token
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import HostLeaves
@@ -100,6 +101,8 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "idle_timeout": 0,
             "entry": "none",
             "language": "",
+            "commands": None,
+            "auto_dial": [],
             "participants": 0,
             "waiting": 0,
             "speaker": None,
@@ -212,40 +215,30 @@ async def test_without_a_way_to_place_calls_the_api_says_so() -> None:
         assert (answer.status_code, reason(answer)) == (501, "unsupported")
 
 
-class Dialler:
-    """Places calls that end as they are told to."""
+def dialler_of(house: WebHouse) -> FakeDialler:
+    """Let a house call bob and cleo, who have accounts."""
+    dialler = FakeDialler(house.desk)
+    house.desk.switchboard.dialler = dialler
+    house.desk.switchboard.is_user = ("bob", "cleo").__contains__
+    return dialler
 
-    def __init__(self) -> None:
-        self.house: WebHouse
-        self.asked: list[tuple[str, str, str]] = []
-        self.refuse: Reason | None = None
-        self.rings = False
-        self.given_up = asyncio.Event()
 
-    async def __call__(self, target: str, room: str, name: str) -> Call:
-        self.asked.append((target, room, name))
-        if self.refuse is not None:
-            raise Refused(self.refuse, "as the callee said")
-        if self.rings:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.given_up.set()
-        call, _ = await self.house.enter(name, room)
-        return call
+CALL_BOB = {"target": "user:bob", "name": "Bob"}
+PEOPLE = "/api/v1/rooms/100/participants"
 
 
 async def test_somebody_is_called_into_a_room() -> None:
-    dialler = Dialler()
-    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
-        dialler.house = house
-        answer = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@example", "name": "Bob"})
+    async with web_house(listening=False) as house, house.client(CALLS) as client:
+        dialler = dialler_of(house)
+        asking = asyncio.create_task(client.post(PEOPLE, json=CALL_BOB))
+        await dialler.answers()
+        answer = await asking
         assert (answer.status_code, answer.json()["name"]) == (201, "Bob")
-        assert dialler.asked == [("sip:bob@example", "100", "Bob")]
+        assert [order.target for order in dialler.orders] == ["user:bob"]
         for target in ("", "bob", "http://example", "sip:", "sip:a b", "sip:a\r\nVia: x", "sip:" + "a" * 300):
-            answer = await client.post("/api/v1/rooms/100/participants", json={"target": target})
+            answer = await client.post(PEOPLE, json={"target": target})
             assert (answer.status_code, reason(answer)) == (400, "bad-request")
-        assert len(dialler.asked) == 1
+        assert len(dialler.orders) == 1
 
 
 @pytest.mark.parametrize(
@@ -253,39 +246,37 @@ async def test_somebody_is_called_into_a_room() -> None:
     [(Reason.BUSY, 409), (Reason.NO_ANSWER, 504), (Reason.AUTHENTICATION_NEEDED, 409), (Reason.NO_COMMON_FORMAT, 422)],
 )
 async def test_what_the_callee_answers_is_told(why: Reason, status: int) -> None:
-    dialler = Dialler()
-    dialler.refuse = why
-    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
-        answer = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@example"})
+    async with web_house(listening=False) as house, house.client(CALLS) as client:
+        dialler = dialler_of(house)
+        asking = asyncio.create_task(client.post(PEOPLE, json=CALL_BOB))
+        await dialler.placed()
+        dialler.outcomes[0].set_exception(Refused(why))
+        answer = await asking
         assert (answer.status_code, reason(answer)) == (status, why.value)
         assert "www-authenticate" not in answer.headers
-        assert house.server.office.dialling == 0
+        assert house.desk.dial_out.calling == 0
 
 
 async def test_it_rings_no_longer_than_somebody_waits_for_the_answer() -> None:
-    dialler = Dialler()
-    dialler.rings = True
-    async with web_house(dial=dialler) as house, house.client(CALLS) as client:
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post("/api/v1/rooms/100/participants", json={"target": "sip:bob@example"}, timeout=0.2)
-        await asyncio.wait_for(dialler.given_up.wait(), 2)
-        for _ in range(50):
-            if house.server.office.dialling == 0:
-                break
-            await asyncio.sleep(0.02)
-        assert house.server.office.dialling == 0
+    async with web_house() as house, house.client(CALLS) as client:
+        dialler = dialler_of(house)
+        asking = asyncio.create_task(client.post(PEOPLE, json=CALL_BOB))
+        await dialler.placed()
+        asking.cancel()
+        async with asyncio.timeout(30):
+            while house.desk.calls or house.desk.dial_out.calling:
+                await asyncio.sleep(0.02)
+        assert dialler.lines[0].asked == ["cancelled"]
 
 
 async def test_so_many_calls_and_no_more_ring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.web.api.MAX_DIALLING", 1)
-    monkeypatch.setattr("gateway.web.api.RING_TIME", 0.3)
-    dialler = Dialler()
-    dialler.rings = True
-    async with web_house(listening=False, dial=dialler) as house, house.client(CALLS) as client:
-        first = asyncio.create_task(client.post("/api/v1/rooms/100/participants", json={"target": "sip:a@example"}))
-        while not dialler.asked:
-            await asyncio.sleep(0.01)
-        second = await client.post("/api/v1/rooms/100/participants", json={"target": "sip:b@example"})
+    monkeypatch.setattr("gateway.rooms.dial_out.MAX_CALLING", 1)
+    monkeypatch.setattr("gateway.rooms.dial_out.RING_TIME", 0.3)
+    async with web_house(listening=False) as house, house.client(CALLS) as client:
+        dialler = dialler_of(house)
+        first = asyncio.create_task(client.post(PEOPLE, json=CALL_BOB))
+        await dialler.placed()
+        second = await client.post(PEOPLE, json={"target": "user:cleo"})
         assert (second.status_code, reason(second)) == (503, "overload")
         assert reason(await first) == "no-answer"
 

@@ -8,11 +8,9 @@ from test_desk import RecordingLine, facts
 from test_gateway_calls import FakeDialler
 from web_house import ADMIN, CALLS, ROOMS, WebHouse, web_house
 
-from gateway.calls import Order
 from gateway.reasons import Reason, Refused
-from gateway.rooms.call import RoomCall
 from gateway.rooms.model import CallFailed, Ringing, RoomSettings, TransferGoes
-from gateway.rooms.outbound import Asker, Outbound, OutboundRule, Role
+from gateway.rooms.outbound import Outbound, OutboundRule
 from gateway.web.events import told
 from transcode.media import RoomId
 
@@ -98,11 +96,6 @@ async def test_events_tell_of_ringing_failing_and_transfers() -> None:
 async def test_a_call_out_that_the_house_does_not_allow_is_forbidden_and_one_that_fails_is_a_conflict() -> None:
     async with web_house(listening=False) as house:
         dialler = connect(house)
-
-        async def dial(target: str, room: str, name: str) -> RoomCall:
-            return await house.desk.switchboard.place(Asker(Role.API, room), Order(target), house.desk.room(room), name)
-
-        house.server.office.dial = dial
         async with house.client(CALLS) as client:
             path = "/api/v1/rooms/100/participants"
             for target, status in (("tel:+4989123", 403), ("sip:x@y", 403), ("sip:a@b@c", 400), ("user:nobody", 404)):

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gateway.calls import CallFacts, CallId, CallProtocol, Line
+from gateway.calls import CallFacts, CallId, CallProtocol, KeyWay, Line
 from gateway.reasons import Reason, Refused
+from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
 from gateway.webrtc import session as module
 from gateway.webrtc.describe import read
 from gateway.webrtc.messages import clean_name
@@ -73,11 +74,16 @@ class FakeCall:
     async def present(self, wanted: bool) -> None:
         self.asked.append(("present", wanted))
 
-    async def dtmf(self, digit: str, duration: int) -> None:
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
         self.asked.append(("dtmf", digit, duration))
 
     async def wrote(self, text: str) -> None:
         self.asked.append(("wrote", text))
+
+    async def fulfil(self, wish: HostWish) -> None:
+        self.asked.append(("fulfil", wish))
+        if self.refuse:
+            raise self.refuse
 
     async def mute(self, audio: bool | None = None, video: bool | None = None) -> None:
         self.asked.append(("mute", audio, video))
@@ -263,6 +269,31 @@ async def test_keys_mutes_and_pings_are_passed_on() -> None:
     await browser.says("dtmf", digit="a")
     assert await browser.says("ping") == {"type": "pong"}
     assert browser.asked == [("mute", True, False), ("mute", None, None), ("dtmf", "A", 100)]
+
+
+@pytest.mark.parametrize(
+    ("message", "wish"),
+    [
+        ({"type": "call", "target": " tel:+4930 ", "name": "A\x00nn"}, WantsCalled("tel:+4930", "Ann")),
+        ({"type": "call", "target": "sip:a@b"}, WantsCalled("sip:a@b")),
+        ({"type": "cancel", "id": "d1"}, WantsCancelled("d1")),
+        ({"type": "move", "participant": "p2", "room": "200"}, WantsMoved("p2", "200")),
+        ({"type": "transfer", "participant": "p2", "target": "sip:a@b"}, WantsTransferred("p2", "sip:a@b")),
+    ],
+)
+async def test_what_a_host_wants_is_passed_on_and_told_where_it_cannot_be(
+    message: dict[str, Any], wish: HostWish
+) -> None:
+    browser = Browser()
+    await browser.talks()
+    await browser.session.receive(message)
+    assert browser.asked[-1] == ("fulfil", wish)
+    assert browser.got[-1]["type"] == "answer", "nothing is said where it is done"
+    browser.desk.call.refuse = Refused(Reason.NOT_ALLOWED)
+    await browser.session.receive(message)
+    said = browser.got[-1]
+    assert (said["type"], said["what"], said["reason"]) == ("undone", message["type"], "not-allowed")
+    assert browser.session.state is State.JOINED
 
 
 async def test_leaving_ends_the_call_once() -> None:
@@ -454,6 +485,11 @@ async def test_a_first_message_that_makes_no_sense_is_answered(message: dict[str
         ({"type": "dtmf", "digit": "55"}, "message-too-large"),
         ({"type": "dtmf", "digit": "x"}, "bad-request"),
         ({"type": "dtmf"}, "bad-request"),
+        ({"type": "call"}, "bad-request"),
+        ({"type": "call", "target": "x" * 300}, "message-too-large"),
+        ({"type": "cancel", "id": 5}, "bad-request"),
+        ({"type": "move", "participant": "p"}, "bad-request"),
+        ({"type": "transfer", "participant": "p" * 70, "target": "sip:a@b"}, "message-too-large"),
     ],
 )
 async def test_a_later_message_that_makes_no_sense_is_answered(message: dict[str, Any], reason: str) -> None:

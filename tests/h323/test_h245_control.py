@@ -326,7 +326,12 @@ def test_keys_arrive_in_every_spelling() -> None:
         ("userInputSupportIndication", ("basicString", None)),
     ):
         control.receive(("indication", ("userInput", value)), 0.0)
-    assert control.take() == [Keys("12#"), Keys("5", 200), Keys("B"), Keys("", 900, update=True)]
+    assert control.take() == [
+        Keys("12#"),
+        Keys("5", 200, signal=True),
+        Keys("B", signal=True),
+        Keys("", 900, update=True),
+    ]
 
 
 def test_commands_reach_the_one_above() -> None:

@@ -355,8 +355,18 @@ async def test_keys_of_each_kind(adapter: H323Adapter, desk: FakeDesk, peer: Pee
     await call.heard("dtmf", 4)
     assert [key for key, _ in call.keys] == ["1", "2", "*", "9"]
     assert ("*", 250) in call.keys
+    assert [way.value for way in call.ways] == ["alphanumeric", "alphanumeric", "signal", "keypad"]
     await call.line.press("5", 160)
     assert (await peer.told("userInput")) == ("signal", {"signalType": "5", "duration": 160})
+
+
+async def test_keys_that_stand_in_the_setup_are_no_press(adapter: H323Adapter, desk: FakeDesk, peer: Peer) -> None:
+    peer.setup(keypad="100")
+    await peer.expect(Type.CONNECT)
+    peer.send(Type.INFORMATION, None, keypad="7")
+    call = await desk.call()
+    await call.heard("dtmf")
+    assert [key for key, _ in call.keys] == ["7"]
 
 
 async def test_keys_go_as_text_to_who_takes_no_signals(adapter: H323Adapter, desk: FakeDesk, peer: Peer) -> None:

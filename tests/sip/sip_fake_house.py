@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from gateway.calls import CallFacts, CallId, Line
+from gateway.calls import CallFacts, CallId, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from transcode.media import (
     Candidate,
@@ -121,6 +121,7 @@ class FakeCall:
         self.said: list[str] = []
         self.remote: MediaDescription | None = None
         self.keys: list[tuple[str, int]] = []
+        self.ways: list[KeyWay] = []
         self.room_id = RoomId(facts.called)
         self.admission: asyncio.Future[None] | None = None
         self.transfers: list[tuple[Reason | None, bool]] = []
@@ -187,8 +188,9 @@ class FakeCall:
     async def present(self, wanted: bool) -> None:
         await self._note("present")
 
-    async def dtmf(self, digit: str, duration: int) -> None:
+    async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
         self.keys.append((digit, duration))
+        self.ways.append(way)
         await self._note("dtmf")
 
     async def wrote(self, text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sip_fake_house import FakeCall, FakeDesk
 from sip_phone import FACTS, OFFER, Peer, settled
 
-from gateway.calls import CallProtocol, Direction
+from gateway.calls import CallProtocol, Direction, KeyWay
 from gateway.jobs import MAX_JOBS
 from gateway.reasons import Reason, Refused
 from sip.adapter import SipAdapter
@@ -218,6 +218,7 @@ async def test_keys_reach_the_house(adapter: SipAdapter, desk: FakeDesk, peer: P
     call = await desk.call()
     await call.heard("dtmf", 3)
     assert call.keys == [("5", 250), ("#", 160), ("*", 160)]
+    assert set(call.ways) == {KeyWay.INFO}
 
 
 async def test_infos_that_nobody_knows_are_refused(adapter: SipAdapter, desk: FakeDesk, peer: Peer) -> None:

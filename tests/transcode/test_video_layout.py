@@ -233,6 +233,18 @@ def test_slides_are_seen_alone_where_nobody_else_has_a_picture() -> None:
     assert seen[LegId("c")].legs == (slides, LegId("b"))
 
 
+def test_who_wants_no_slides_sees_people_but_for_a_second_stream() -> None:
+    slides = slides_of(LegId("a"))
+    meeting = presenting("abcd", "a")
+    wants_none = replace(meeting, legs=tuple(replace(leg, slides=leg.leg not in ("c", "b")) for leg in meeting.legs))
+    sources = {*legs("abcd"), slides}
+    people = views(plan("abcd"), legs("abcd"), Seating())
+    seen = views(wants_none, sources, Seating(), viewers={*legs("abcd"), slides_of(LegId("b"))})
+    assert seen[LegId("c")] == people[LegId("c")]
+    assert seen[LegId("d")].slides
+    assert seen[slides_of(LegId("b"))].legs == (slides,)
+
+
 def test_before_slides_come_and_when_the_presenter_is_gone_people_are_seen() -> None:
     for one in (presenting("abc", "a"), presenting("abc", "x")):
         sources = set(legs("abc")) | {slides_of(LegId("x"))}

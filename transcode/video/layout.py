@@ -219,7 +219,7 @@ def views(
     A leg's notice is written over what it sees, which is a picture of its own then.
 
     The presenter's slides, where they are among the sources, are seen by all others: as what `slides_of` the leg names
-    if that is a viewer, else by a leg's picture itself, with the last speakers beside them.
+    if that is a viewer, else by a leg's picture itself, with the last speakers beside them, unless its plan says not.
     """
     out = _views(plan, sources, seating, speaker, viewers)
     for leg in plan.legs:
@@ -253,7 +253,7 @@ def _views(
             continue
         if viewers is not None and beside in viewers:
             out[beside] = slides
-        elif leg.leg in out:
+        elif leg.leg in out and leg.slides:
             out[leg.leg] = _with_people(slides, leg, named, seating)
     return out
 

@@ -11,8 +11,8 @@
  *
  * The gateway may let an attempt wait before it is joined, for a host or for somebody who lets it in.
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat", "unsaid", "waiting",
- * "unpromoted", "door", "undecided", "stream" (detail:
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat",
+ * "unsaid", "waiting", "unpromoted", "door", "undecided", "dialled", "call-failed", "undone", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
 
@@ -74,6 +74,11 @@ export class Call extends EventTarget {
   /** Write a message to everybody; it comes back as "chat", or "unsaid" tells why it does not. */
   say(text) {
     this.#attempt?.socket.send({type: "say", text});
+  }
+
+  /** Have something done that is for hosts: a message as the gateway reads it; "undone" tells why it was not. */
+  wish(message) {
+    this.#attempt?.socket.send(message);
   }
 
   /** Prove by the host PIN that we are a host; "unpromoted" tells why we are not. */
@@ -145,6 +150,9 @@ export class Call extends EventTarget {
       case "notice":
       case "chat":
       case "unsaid":
+      case "dialled":
+      case "call-failed":
+      case "undone":
         this.#emit(message.type, message);
         break;
       case "ended":

@@ -10,15 +10,22 @@ export class People {
   #you = null;
   #speaker = null;
   #presenter = null;
+  #onsend;
+
+  /** onsend(participant): a host wants to send it elsewhere. */
+  constructor(onsend) {
+    this.#onsend = onsend;
+  }
 
   /** Show the gateway's "room" message. Rows stay the same elements, so that nothing flickers or loses the focus. */
   show({participants, you}) {
     this.#you = you;
     const left = new Set(this.#rows.keys());
+    const host = participants.some((one) => one.id === you && one.rank === "host");
     for (const one of participants) {
       left.delete(one.id);
-      if (!this.#rows.has(one.id)) this.#rows.set(one.id, makeRow(one));
-      this.#update(this.#rows.get(one.id), one);
+      if (!this.#rows.has(one.id)) this.#rows.set(one.id, this.#made(one));
+      this.#update(this.#rows.get(one.id), one, host);
     }
     for (const id of left) {
       this.#rows.get(id).item.remove();
@@ -56,8 +63,17 @@ export class People {
     this.#presenter = null;
   }
 
-  #update(row, one) {
+  #made(one) {
+    const row = makeRow(one);
+    row.send.addEventListener("click", () => this.#onsend({id: one.id, name: row.send.dataset.name}));
+    return row;
+  }
+
+  #update(row, one, host) {
     const own = one.id === this.#you;
+    row.send.hidden = !host || own || one.protocol === "webrtc";
+    row.send.dataset.name = one.name;
+    row.send.querySelector("span").textContent = `Send ${one.name} elsewhere`;
     row.item.classList.toggle("talking", one.talking);
     row.avatar.textContent = initials(one.name);
     row.avatar.style.setProperty("--hue", String(hue(one.name)));
@@ -88,8 +104,13 @@ function makeRow() {
   const camera = mark("camera-off", "camera off");
   const marks = element("span", "marks");
   marks.append(presents, talking, camera, muted);
-  item.append(avatar, text, marks);
-  return {item, avatar, name, protocol, how, presents, talking, muted, camera};
+  const send = element("button", "small-round");
+  send.type = "button";
+  send.title = "Send elsewhere";
+  send.hidden = true;
+  send.append(icon("forward"), element("span", "only-read"));
+  item.append(avatar, text, marks, send);
+  return {item, send, avatar, name, protocol, how, presents, talking, muted, camera};
 }
 
 function mark(name, text) {

@@ -1,5 +1,6 @@
 /** The room: its one picture, who is in it, our own controls, and how the connection is doing. */
 
+import {Calls} from "./calls.js";
 import {Chat} from "./chat.js";
 import {Door} from "./door.js";
 import {HostProof} from "./host.js";
@@ -21,7 +22,8 @@ const LINKS = {
 export class RoomPage {
   #media;
   #call = null;
-  #people = new People();
+  #calls = new Calls();
+  #people = new People((one) => this.#calls.send(one));
   #chat = new Chat();
   #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
   #host = new HostProof();
@@ -68,6 +70,7 @@ export class RoomPage {
     this.#door.clear();
     this.#host.open(call);
     this.#chat.open(call);
+    this.#calls.open(call);
     this.#mutedByHost = false;
     this.#title(`Room ${room}`);
     this.#link("joining");
@@ -104,6 +107,7 @@ export class RoomPage {
     byId("spoken").textContent = "";
     this.#settings.close();
     this.#chat.close();
+    this.#calls.close();
     this.#door.clear();
     this.#picture.srcObject = null;
     byId("self-video").srcObject = null;
@@ -120,6 +124,7 @@ export class RoomPage {
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
     this.#host.show(own?.rank === "host");
+    this.#calls.host(own?.rank === "host");
     const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
     if (!byHost && this.#mutedByHost && this.#media.heard) notice("The others can hear you again.");
@@ -258,7 +263,7 @@ export class RoomPage {
     }
     if (!shortcutsOn()) return;
     if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (byId("settings").open || event.target.closest?.("input, select, textarea")) return;
+    if (document.querySelector("dialog[open]") || event.target.closest?.("input, select, textarea")) return;
     const button = {m: "microphone-button", v: "camera-button", c: "chat-button", f: "screen-button"}[event.key.toLowerCase()];
     if (!button || byId(button).hidden) return;
     event.preventDefault();
