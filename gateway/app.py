@@ -29,7 +29,7 @@ from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
 from gateway.rooms.model import RoomSettings, Stage
-from gateway.sip_parts import sip_accounts, sip_media, sip_samples, trunk_samples
+from gateway.sip_parts import QOPS, sip_accounts, sip_media, sip_samples, trunk_samples
 from gateway.store.registrations import DatabaseRegistrations
 from gateway.store.store import Store, StoreError
 from sip.accounts import AccountsUnfit
@@ -113,7 +113,7 @@ class House:
         self.desk = FrontDesk(self.plane, self._rules(started))
         self.desk.voice = Voice(self.texts, config.ivr.language, self.speaker)
         if config.ivr.enabled:
-            self.desk.entrance.leader = menu(self.desk.entrance, self.texts, config.ivr.language)
+            self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
         self.desk.commands.table = config.commands.table()
         self.desk.commands.key_time = config.commands.key_time
         for room in config.rooms:
@@ -207,6 +207,7 @@ class House:
                 domain=sip.domain,
                 realm=sip.realm,
                 digests=tuple(Algorithm(name) for name in sip.digests),
+                qops=QOPS[sip.auth_int],
                 accounts=accounts,
                 trunks=tuple(one.trunk() for one in self.config.trunks),
                 authenticate=Policy(sip.authenticate),
@@ -259,6 +260,7 @@ class House:
                 fast_start=h323.fast_start,
                 bandwidth=self.config.media.bandwidth * 1000,
                 ras=ras,
+                h245_ports=h323.h245_ports,
             ),
             self.desk,
             plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),

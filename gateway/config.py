@@ -95,7 +95,8 @@ class SipOffer(Section):
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
-    realm is what accounts' passwords are hashed with, digests which algorithms are offered. authenticate: which calls
+    realm is what accounts' passwords are hashed with, digests which algorithms are offered, auth_int whether they cover
+    the bodies of requests too. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
     client_certificates: whether TLS peers are asked for, or must show, one that the authorities (a PEM file) signed;
     servers that are dialled over TLS must show such a one too. messages: whose MESSAGE a room's chat takes;
@@ -110,6 +111,7 @@ class Sip(Section):
     key: Path | None = None
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
+    auth_int: Literal["off", "offer", "require"] = "off"
     authenticate: Literal["off", "registered", "all"] = "off"
     srtp: SipSrtp = SipSrtp()
     offer: SipOffer = SipOffer()
@@ -118,7 +120,7 @@ class Sip(Section):
     messages: Literal["off", "participants", "accounts"] = "participants"
     send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", "client_certificates", "messages", mode="before")(_off)
+    _off = field_validator("auth_int", "authenticate", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
@@ -145,6 +147,7 @@ class H323(Section):
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
 
+    h245_ports are the first and last TCP port where H.245 connections of their own are awaited; null takes any.
     traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
     multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
@@ -168,10 +171,18 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    h245_ports: tuple[Port, Port] | None = None
     traversal: bool = True
     multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
+
+    @field_validator("h245_ports")
+    @classmethod
+    def _range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1024 <= value[0] <= value[1]:
+            raise ValueError("needs two ports, the first at least 1024 and not above the second")
+        return value
 
 
 class Web(Section):

@@ -25,6 +25,7 @@ HELP = {
     "packets_total": "RTP and RTCP packets by direction",
     "calls": "Calls now, by protocol",
     "calls_total": "Calls ended or refused, by protocol and reason",
+    "calls_waiting": "Calls that wait before a room now: for a host (lobby), or knocking",
     "calls_outside": "Calls that are answered and in no room yet",
     "entry_faults_total": "Wrong PINs and room numbers, lock-outs, and what was turned away by them",
     "entry_faults_remembered": "Sources and rooms whose wrong answers are remembered",

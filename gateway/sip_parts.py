@@ -8,11 +8,13 @@ from gateway.config import Config
 from gateway.store.tables import StoredAccount
 from sip.accounts import Account
 from sip.adapter_media import MediaPolicy
-from sip.digest import Algorithm
+from sip.digest import Algorithm, Qop
 from sip.events import Transport
 from sip.trunk import TrunkInfo
 from transcode.interface import Sample
 
+QOPS = {"off": (Qop.AUTH,), "offer": (Qop.AUTH, Qop.AUTH_INT), "require": (Qop.AUTH_INT,)}
+"""What `sip.auth_int` means for what passwords protect."""
 SIP_BAD_INPUT = ("malformed", "refused", "oversized", "garbage", "dropped", "unparsable", "timeout", "overflow")
 """Words in the names of SIP counters that tell of input that was dropped or refused."""
 

@@ -195,6 +195,7 @@ class SipAdapter:
             self._network,
             self.names.serves,
             self._rng,
+            config.qops,
         )
 
     def registrations(self) -> tuple[RegistrationInfo, ...]:

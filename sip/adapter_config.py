@@ -10,7 +10,7 @@ from gateway.store.registrations import RegistrationStore
 from gateway.tls import ClientCertificates
 from sip.accounts import Account
 from sip.adapter_media import MediaPolicy
-from sip.digest import Algorithm
+from sip.digest import Algorithm, Qop
 from sip.gate import Policy
 from sip.transport_stream import StreamLimits
 from sip.trunk import Trunk
@@ -44,7 +44,8 @@ class SipConfig:
     certificates of servers that we dial, None trusts any. domain goes into From of calls that we place, and is the
     one that accounts belong to; without it every address is taken for ours that leads here. realm is what passwords
     are hashed with; digests are the algorithms that are offered, of which the strongest is named first. Many phones
-    give up where they are offered one that they do not know, even beside MD5. authenticate says which calls must prove
+    give up where they are offered one that they do not know, even beside MD5. qops says what digests are to cover:
+    with AUTH_INT the body too. authenticate says which calls must prove
     who sends them. client_certificates says whether TLS peers are asked for one that the authorities signed, or must
     show one; show_certificate whether servers see ours that ask for it. media says how media are encrypted and offered.
     messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is registered;
@@ -63,6 +64,7 @@ class SipConfig:
     domain: str | None = None
     realm: str = "roombridge"
     digests: tuple[Algorithm, ...] = (Algorithm.MD5,)
+    qops: tuple[Qop, ...] = (Qop.AUTH,)
     accounts: tuple[Account, ...] = ()
     authenticate: Policy = Policy.OFF
     registrations: RegistrationStore | None = None

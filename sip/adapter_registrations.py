@@ -19,7 +19,7 @@ from gateway.store.registrations import MemoryRegistrations, RegistrationStore
 from gateway.text import clean
 from sip.accounts import Account, Accounts
 from sip.adapter_facts import MAX_ALIAS, source
-from sip.digest import Algorithm
+from sip.digest import Algorithm, Qop
 from sip.digest_server import DigestServer
 from sip.events import Flow, Send
 from sip.framing import PING
@@ -65,13 +65,14 @@ class Registrations:
         network: Network,
         is_ours: Callable[[Uri], bool],
         rng: random.Random | None = None,
+        qops: tuple[Qop, ...] = (Qop.AUTH,),
     ) -> None:
         """Take back what the store has kept. rng by default the system's secure source. Raises ValueError."""
         self._loop = asyncio.get_running_loop()
         self._network = network
         self._store = store if store is not None else MemoryRegistrations()
         self.accounts = Accounts(realm, accounts, algorithms)
-        server = DigestServer(realm, self.accounts, rng or random.SystemRandom(), self.accounts.algorithms)
+        server = DigestServer(realm, self.accounts, rng or random.SystemRandom(), self.accounts.algorithms, qops)
         self._gate = Gate(self.accounts, server, policy, is_ours)
         self._registrar = Registrar(self._store, time.time() - self._loop.time())
         self._timer: asyncio.TimerHandle | None = None

@@ -113,6 +113,7 @@ class DigestServer:
         self._rng = rng
         self._algorithms = algorithms
         self._qops = qops
+        self._taken = frozenset((*qops, Qop.NONE) if Qop.AUTH in qops else qops)  # RFC 2069's covers no more than auth
         self._key = rng.randbytes(32)
         self._nobody = {algorithm: rng.randbytes(HEX_DIGITS[algorithm] // 2).hex() for algorithm in STRENGTH}
         self._used: dict[str, _Used] = {}
@@ -144,7 +145,7 @@ class DigestServer:
             return Judgement(Outcome.MALFORMED)
         if given is None:
             return Judgement(Outcome.MISSING)
-        if given.algorithm.base not in self._algorithms or (given.qop is not Qop.NONE and given.qop not in self._qops):
+        if given.algorithm.base not in self._algorithms or given.qop not in self._taken:
             return Judgement(Outcome.MALFORMED)
         issued = self._issued(given.nonce, address)
         if issued is None or not self._usable(given, issued, now):

@@ -3,7 +3,7 @@
 set -eu
 missing=""
 for pair in chromium:chromium baresip:baresip linphonec:linphone-cli sipp:sip-tester tshark:tshark \
-    espeak-ng:espeak-ng kamailio:kamailio node:nodejs npm:npm; do
+    espeak-ng:espeak-ng kamailio:kamailio node:nodejs npm:npm ip:iproute2 nft:nftables; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 # Without it baresip has no H.264.

@@ -95,6 +95,7 @@ class GatewayProcess:
         }
         for section, value in (changes or {}).items():
             settings[section] = {**settings.get(section, {}), **value} if isinstance(value, dict) else value
+        self.web = int(settings["web"]["port"])
         self.config = directory / "roombridge.yaml"
         self.config.write_text(yaml.safe_dump(settings))
         self.log = directory / "gateway.log"

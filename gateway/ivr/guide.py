@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from gateway.ivr.menu import Ask, HangUp, Input, Menu, Output, Play, Show, Wait
-from gateway.ivr.texts import Texts, prompt
+from gateway.ivr.voice import Voice
 from gateway.reasons import Reason, Refused
 from gateway.rooms.entrance import Entrance, Guide, Visitor
 
@@ -22,20 +22,19 @@ MENU_TIME = 300.0
 """Seconds that a caller may spend in the menu: somebody looks for the invitation; nobody needs longer."""
 
 
-def menu(entrance: Entrance, texts: Texts, language: str) -> Callable[[Visitor], Guide]:
-    """Return what leads visitors through the menu, in this language where neither room nor rule says another."""
-    return lambda visitor: MenuGuide(entrance, visitor, texts, language)
+def menu(entrance: Entrance, voice: Voice) -> Callable[[Visitor], Guide]:
+    """Return what leads visitors through the menu."""
+    return lambda visitor: MenuGuide(entrance, visitor, voice)
 
 
 class MenuGuide:
     """Leads one visitor; a `gateway.rooms.entrance.Guide`."""
 
-    def __init__(self, entrance: Entrance, visitor: Visitor, texts: Texts, language: str) -> None:
+    def __init__(self, entrance: Entrance, visitor: Visitor, voice: Voice) -> None:
         wish = "" if visitor.wish is None else str(visitor.wish.settings.id)
         self._entrance = entrance
         self._visitor = visitor
-        self._texts = texts
-        self._language = language
+        self._voice = voice
         self._menu = Menu(entrance.knows, wish, visitor.fault)
         self._timer: asyncio.TimerHandle | None = None
         self._limit: asyncio.TimerHandle | None = None
@@ -76,8 +75,7 @@ class MenuGuide:
     def language(self) -> str:
         """What the visitor is spoken to in."""
         wish = self._visitor.wish
-        wanted = self._visitor.language or (wish.settings.language if wish is not None else "") or self._language
-        return wanted if wanted in self._texts.languages else self._texts.languages[0]
+        return self._voice.language(self._visitor.language, wish.settings.language if wish is not None else "")
 
     def _take(self, input: Input) -> None:
         self._do(self._menu.take(input))
@@ -119,10 +117,11 @@ class MenuGuide:
         try:
             if play is not None:
                 self._play = None
-                await self._visitor.play(tuple(prompt(self.language, name) for name in play.names))
+                await self._visitor.play(self._voice.prompts(self.language, *play.names))
             elif show is not None:
                 self._show = None
-                await self._visitor.show(self._slate(show), show.entry, self._written(show.title))
+                slate, title = self._written(*show.lines), self._written(show.title)
+                await self._visitor.show(slate, show.entry, title)
             elif isinstance(last, HangUp):
                 self._last = None
                 await self._visitor.call.hang_up(last.reason)
@@ -141,8 +140,5 @@ class MenuGuide:
         else:
             self._do(self._menu.decided(None))
 
-    def _slate(self, show: Show) -> str:
-        return "\n".join(map(self._written, show.lines))
-
-    def _written(self, name: str) -> str:
-        return self._texts.written(self.language, name)
+    def _written(self, *names: str) -> str:
+        return self._voice.written(self.language, *names)

@@ -13,11 +13,9 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from gateway.ivr.speech import command, spoken
@@ -58,7 +56,7 @@ def write(path: Path, sound: Sound, bit_rate: int = VOICE_RATE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
     with av.open(str(path), "w", format="ogg", options={"fflags": "+bitexact"}) as file:
-        stream = cast(AudioStream, file.add_stream("libopus", rate=RATE, layout="mono"))
+        stream = file.add_stream("libopus", rate=RATE, layout="mono")
         stream.bit_rate = bit_rate
         stream.codec_context.options = {"application": "audio", "vbr": "on", "frame_duration": "20"}
         frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", "mono")
@@ -72,7 +70,7 @@ def write(path: Path, sound: Sound, bit_rate: int = VOICE_RATE) -> None:
 
 def spoken_wav(arguments: list[str], text: str) -> Sound:
     """Return a spoken text at RATE."""
-    with av.open(BytesIO(spoken(arguments, text))) as file:
+    with av.open(BytesIO(spoken(arguments, text)), "r") as file:
         resampler = av.AudioResampler("flt", "mono", RATE)
         parts = [
             ready.to_ndarray().reshape(-1)

@@ -32,7 +32,7 @@ MAX_WORDS = 60
 SPEED = 150
 """Words a minute."""
 TIME = 5.0
-"""Seconds that one text may take; it takes a twentieth."""
+"""Seconds that one text may take; it takes a twentieth, and what is spoken later is out of date."""
 MAX_FILE = 1_000_000
 """Octets of one file: 20 s, more than MAX_WORDS take."""
 MAX_FILES = 500

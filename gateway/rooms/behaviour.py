@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SEEN = (Joined, Changed, Left, KeyPressed, Said, PresenterChanged, RoomChanged)
-"""Events after which a room is looked at; all but changed settings are signs of life."""
+"""Events after which a room is looked at. Most are signs of life; of a changed participant its changes tell."""
 
 
 class Behaviour:
@@ -72,7 +72,8 @@ class Behaviour:
             if not room.settings.ends_itself:
                 return
             watch = self._watches[event.room] = Watch()
-        self._do(room, watch.see(room.settings, room.participants, self.clock(), not isinstance(event, RoomChanged)))
+        stirred = not isinstance(event, Changed | RoomChanged)
+        self._do(room, watch.see(room.settings, room.participants, self.clock(), stirred))
         if not room.settings.ends_itself:
             del self._watches[event.room]
         self._arm()

@@ -33,7 +33,7 @@ from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
 from gateway.rooms.lobby import Lobby
-from gateway.rooms.media_events import hear_media
+from gateway.rooms.media_news import take_news
 from gateway.rooms.model import (
     CallRefused,
     KeyPressed,
@@ -55,7 +55,7 @@ from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
 from gateway.rooms.switchboard import Switchboard
-from transcode.events import MediaEvent, Speaker, Talking
+from transcode.events import MediaEvent
 from transcode.interface import MediaPlane
 from transcode.media import LegId, RoomId
 
@@ -103,7 +103,7 @@ class FrontDesk:
         self._same: dict[str, list[RoomCall]] = {}
         self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
-        self._directing = Directing(self, self._anywhere)
+        self._directing = Directing(self, self.anywhere)
         self._telling: set[asyncio.Task[None]] = set()
 
     # Rooms
@@ -169,9 +169,14 @@ class FrontDesk:
 
     def has(self, room: Room) -> bool:
         """Tell whether a room is there still."""
-        return self._anywhere(room.settings.id) is room
+        return self.anywhere(room.settings.id) is room
 
-    def _anywhere(self, id: RoomId) -> Room | None:
+    def by_leg(self, leg: LegId) -> RoomCall | None:
+        """Return the call whose media a leg is."""
+        return self._legs.get(leg)
+
+    def anywhere(self, id: RoomId) -> Room | None:
+        """Return a room that is there, one that nobody can dial too."""
         return self.rooms.get(id) or self._private.get(id)
 
     # Participants
@@ -297,7 +302,7 @@ class FrontDesk:
 
     async def _arrive(self, facts: CallFacts, line: Line) -> RoomCall:
         if facts.direction is Direction.OUTGOING:  # the house placed it and knows where it belongs
-            found = self._anywhere(RoomId(facts.called))
+            found = self.anywhere(RoomId(facts.called))
             if found is None:
                 raise Refused(Reason.CANCELLED, "the room is gone")
             return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
@@ -484,16 +489,7 @@ class FrontDesk:
                 log.warning("media_event_failed", media=type(event).__name__, reason=refusal.reason.value)
 
     async def _media_event(self, event: MediaEvent) -> None:
-        if isinstance(event, Talking | Speaker):
-            room = self._anywhere(event.room)
-            if room is None:
-                return
-            changed = room.talking(event.leg, event.talking) if isinstance(event, Talking) else room.speaks(event.leg)
-            self.publish(changed)
-            return
-        call = self._legs.get(event.leg)
-        if call is not None:
-            await hear_media(self, call, event)
+        await take_news(self, event)
 
     # What calls tell
 

@@ -264,14 +264,15 @@ class Lobby:
         self._desk.publish([Admitted(room.settings.id, call.id, place.id, call.facts, by)])
         try:
             await self._desk.entrance.bring_in(place.visitor, room, place.rank)
-            if call.inside:
-                await self._desk.plane.play(call.leg, place.guide.prompts("admitted"))
         except Refused as refused:
             if not call.over:
                 await call.hang_up(refused.reason)
             raise
         finally:
             place.settled.set()
+        if call.inside:
+            with suppress(Refused):  # it left in this moment
+                await self._desk.plane.play(call.leg, place.guide.prompts("admitted"))
 
     def _turn_away(self, place: Place, reason: Reason, prompts: tuple[str, ...], by: str = "") -> None:
         call, room = place.call, place.room

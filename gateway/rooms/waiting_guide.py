@@ -37,6 +37,7 @@ class WaitingGuide:
         self._stage = Stage.LOBBY
         self._typed = ""
         self._leaving: Reason | None = None
+        self._farewell = False
         self._limit: asyncio.TimerHandle | None = None
         self._over = False
         self._turn = asyncio.Lock()
@@ -70,7 +71,7 @@ class WaitingGuide:
 
     def played(self, number: int) -> None:
         """Hang up where the goodbye was heard."""
-        if self._leaving is not None:
+        if self._farewell:
             self._hang_up()
 
     def end(self) -> None:
@@ -116,7 +117,7 @@ class WaitingGuide:
             visitor, name = self._visitor, SAYS[self._stage]
             if visitor is None or self._over or self._leaving is not None:
                 return
-            slate = self._desk.voice.written(self._language, name)
+            slate = self._desk.voice.written(self._language, name).replace(". ", ".\n")  # each sentence has its line
             await visitor.show(slate, title=self._room.settings.title, background=MUSIC)
             await visitor.play(self.prompts(name))
 
@@ -130,6 +131,7 @@ class WaitingGuide:
             if visitor is None or self._over:
                 return
             await visitor.show(self._desk.voice.written(self._language, *names), title=self._room.settings.title)
+            self._farewell = True  # what ends from here on is this
             await visitor.play(self.prompts(*names))
 
     def _hang_up(self) -> None:

@@ -107,12 +107,21 @@ class Watch:
         self._clocks: dict[Reason, _Clock] = {}
         self._had_host = False
         self._settings: RoomSettings | None = None
+        self._signs: list[tuple[object, ...]] = []
 
     def see(
         self, settings: RoomSettings, people: Sequence[Participant], now: float, stirred: bool = True
     ) -> list[Decision]:
-        """Take what is so in the room after something happened; stirred: it was a sign of life."""
+        """Take what is so in the room after something happened.
+
+        stirred: it was a sign of life; who came, went, talks or muted itself shows without.
+        """
         self._settings = settings
+        signs: list[tuple[object, ...]] = [
+            (one.id, one.rank, one.name, one.talking, one.muted, one.camera_off) for one in people
+        ]
+        stirred = stirred or signs != self._signs
+        self._signs = signs
         hosts = sum(one.rank is Rank.HOST for one in people)
         self._had_host = bool(people) and (self._had_host or hosts > 0)
         look = Look(len(people), hosts, self._had_host, any(one.talking for one in people))

@@ -147,6 +147,9 @@ async def test_a_refused_guest_is_told_and_hung_up(club: Club) -> None:
     assert club.heard(bob)[-2:] == ["en/not-admitted", "en/goodbye"]
     assert club.plane.plans[-1].background == ()
     number = club.plane.sounds[-1][2]
+    await club.desk._media_event(Played(bob.leg, number - 1))  # the prompt before
+    await settle()
+    assert line.asked == []
     await club.desk._media_event(Played(bob.leg, number))
     await settle()
     assert line.asked == [Reason.NOT_ADMITTED]

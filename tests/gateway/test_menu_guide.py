@@ -14,7 +14,6 @@ from gateway.calls import CallProtocol
 from gateway.ivr import menu as menu_module
 from gateway.ivr.guide import MenuGuide, menu
 from gateway.ivr.menu import DOT, MAX_TRIES
-from gateway.ivr.texts import shipped
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_plan import DialPlan, Match, Rule, ToMenu
@@ -29,7 +28,7 @@ class Menus(House):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(**settings)
-        self.desk.entrance.leader = menu(self.desk.entrance, shipped(), "en")
+        self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
 
     async def calls(self, called: str = "", **more: object) -> tuple[RoomCall, RecordingLine]:
         line = RecordingLine()

@@ -81,6 +81,17 @@ def test_every_folder_with_modules_is_a_package_that_is_installed() -> None:
             assert (module.parent / "__init__.py").is_file(), module
 
 
+def test_prompts_and_texts_are_installed() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    patterns = config["options.package_data"]["gateway.ivr"].split(", ")
+    place = ROOT / "gateway" / "ivr"
+    installed = {path for pattern in patterns for path in place.glob(pattern)}
+    wanted = {path for path in place.rglob("*") if path.is_file() and path.suffix in (".ogg", ".yaml")}
+    assert len(wanted) > 200
+    assert installed == wanted
+
+
 def test_every_dependency_is_pinned() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")

@@ -14,6 +14,12 @@ from gateway.ivr.speech import MAX_WORDS, Speaker, clean_words, mended
 from gateway.ivr.texts import shipped
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A busy machine may take seconds to start a program; what is tested here is not how fast that goes.
+    monkeypatch.setattr(speech, "TIME", 50.0)
+
+
 def fake(directory: Path, body: str) -> str:
     """Write a program that stands for espeak-ng."""
     path = directory / "speak"
@@ -31,7 +37,7 @@ def sound(directory: Path) -> Path:
 
 
 async def test_a_name_is_spoken_once_and_kept_under_its_words(tmp_path: Path) -> None:
-    program = fake(tmp_path, f'cat >>"{tmp_path}/said"; echo >>"{tmp_path}/said"; cat "{sound(tmp_path)}"')
+    program = fake(tmp_path, f'echo "$(cat)" >>"{tmp_path}/said"; cat "{sound(tmp_path)}"')
     speaker = Speaker(tmp_path / "sounds", shipped(), program)
     assert speaker.can_speak
     first, again, other = await asyncio.gather(
@@ -74,7 +80,7 @@ async def test_a_program_that_hangs_or_never_ends_is_stopped(tmp_path: Path, mon
     monkeypatch.setattr(speech, "TIME", 0.3)
     speaker = Speaker(tmp_path / "sounds", shipped(), fake(tmp_path, "exec sleep 60"))
     assert await speaker.speak("en", "Ann") is None
-    monkeypatch.setattr(speech, "TIME", 30.0)
+    monkeypatch.setattr(speech, "TIME", 50.0)
     speaker = Speaker(tmp_path / "sounds", shipped(), fake(tmp_path, "exec cat /dev/zero"))
     assert await speaker.speak("en", "Ann") is None
 

@@ -7,7 +7,7 @@ from test_desk import facts
 
 from gateway.calls import CallId, CallProtocol
 from gateway.reasons import Reason
-from gateway.rooms.model import HostLeaves, Participant, ParticipantId, Rank, RoomSettings
+from gateway.rooms.model import Formats, HostLeaves, Participant, ParticipantId, Rank, RoomSettings
 from gateway.rooms.watch import WARNING, CalledOff, Over, Warn, Watch
 from transcode.media import LegId, RoomId
 
@@ -147,6 +147,15 @@ def test_a_room_is_not_idle_while_somebody_talks_however_long() -> None:
     assert watch.due(10_000.0) == []
     watch.see(IDLE, [ANN, BOB], 10_000.0)
     assert watch.next == 10_900.0 - WARNING
+
+
+def test_what_media_change_by_themselves_is_no_sign_of_life() -> None:
+    watch = Watch()
+    watch.see(IDLE, [BOB], 0.0)
+    watch.see(IDLE, [BOB.but(video=Formats("H264", "H264", 640, 360))], 500.0, stirred=False)
+    assert watch.next == 900.0 - WARNING
+    watch.see(IDLE, [BOB.but(muted_by_self=True)], 600.0, stirred=False)
+    assert watch.next == 1500.0 - WARNING
 
 
 def test_changed_settings_are_no_sign_of_life_but_count_at_once() -> None:

@@ -53,10 +53,11 @@ async def test_a_host_lets_one_phone_in_from_its_page_and_turns_another_away(
     host, bob, eve = Chromium(HOST, tmp_path), Terminal(marks.BOB), Terminal(marks.EVE)
     try:
         page = await host.begin()
-        await page.goto(f"{gateway.url}/r/100?name=Host&join=1")
+        await page.goto(f"{gateway.url}/r/100?name=Host")
+        await page.locator("#pin-show").click()
+        await page.locator("#pin-field").fill("1")
+        await page.locator("#join-button").click()
         await expect(page.locator("#room-link-text")).to_have_text("Connected", timeout=WAIT)
-        (one,) = await gateway.participants("100")
-        await house.ask(gateway, "PATCH", f"/rooms/100/participants/{one['id']}", {"rank": "host"})
         await house.ask(gateway, "PATCH", "/rooms/100", {"locked": True})
         await bob.dial("127.0.0.1", gateway.udp, "100")
         await expect(page.locator(".door-name")).to_have_text("Bob", timeout=WAIT)
@@ -107,6 +108,11 @@ async def test_a_page_waits_for_the_host_and_comes_in_by_itself(start_gateway: S
         await house.holds(gateway, 2, "100", PATIENCE)
         ids = [one["id"] for one in await gateway.participants("100")]
         assert waiting["id"] in ids
+        await page.locator("#settings-button").click()
+        await page.locator("#settings-pin").fill("1")
+        await page.locator("#settings-prove").click()
+        await expect(page.locator("#settings-host")).to_be_hidden(timeout=WAIT)
+        assert {one["rank"] for one in await gateway.participants("100")} == {"host"}
         assert guest.complaints == []
     finally:
         await host.hang_up()

@@ -34,10 +34,10 @@ Press = Callable[[str], Awaitable[None]]
 
 
 async def until_heard(hear: Hear, *wanted: str) -> None:
-    """Wait until the prompts that were heard last are these, each LANGUAGE/NAME. Raises AssertionError."""
+    """Wait until these prompts were heard one after the other, each LANGUAGE/NAME. Raises AssertionError."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
     heard: list[str] = []
-    while heard[-len(wanted) :] != list(wanted):
+    while not any(heard[at : at + len(wanted)] == list(wanted) for at in range(len(heard))):
         assert asyncio.get_running_loop().time() < deadline, f"wanted {wanted}, heard {heard}"
         await asyncio.sleep(0.25)
         samples, rate = await hear()

@@ -12,6 +12,8 @@ from sip.stack import Stack
 
 ALICE = ("192.0.2.1", 5060)
 BOB = ("192.0.2.2", 5060)
+CAROL = ("192.0.2.3", 5060)
+BOTH = ("192.0.2.9", 5060)
 OFFER = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\n"
 ANSWER = b"v=0\r\no=- 2 1 IN IP4 192.0.2.2\r\n"
 
@@ -56,6 +58,14 @@ class Pair:
         self._wire: list = []
         self._count = 0
 
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return (self.alice, self.bob)
+
+    def callee(self, side: Side) -> tuple[str, int]:
+        """The address that a side calls."""
+        return self.other(side).address
+
     def _side(self, address: tuple[str, int], seed: int, config: dict) -> Side:
         made = StackConfig(host=address[0], ports={self.transport: address[1]}, **config)
         return Side(Stack(made, random.Random(seed)), address)
@@ -72,7 +82,7 @@ class Pair:
 
     def drain(self) -> None:
         """Move what the stacks have to say to their lists and onto the wire."""
-        for side in (self.alice, self.bob):
+        for side in self.sides:
             for item in side.stack.take():
                 if isinstance(item, Send):
                     side.sent.append(item)
@@ -83,12 +93,17 @@ class Pair:
     def _put(self, side: Side, send: Send) -> None:
         to = send.target
         address = (to.remote_address, to.remote_port) if isinstance(to, Flow) else (to.host, to.port or 5060)
-        receiver = next((one for one in (self.alice, self.bob) if one.address == address), None)
-        if receiver is None or any(unwanted(send.data) for unwanted in self.drop) or self.rng.random() < self.loss:
-            return
-        for _ in range(2 if self.rng.random() < self.doubling else 1):
-            self._count += 1
-            heapq.heappush(self._wire, (self.now + self.rng.uniform(*self.delay), self._count, receiver, send.data))
+        for receiver in self._receivers(address):
+            if any(unwanted(send.data) for unwanted in self.drop) or self.rng.random() < self.loss:
+                continue
+            flow = Flow(self.transport, *receiver.address, *side.address)
+            for _ in range(2 if self.rng.random() < self.doubling else 1):
+                self._count += 1
+                due = self.now + self.rng.uniform(*self.delay)
+                heapq.heappush(self._wire, (due, self._count, receiver, flow, send.data))
+
+    def _receivers(self, address: tuple[str, int]) -> list[Side]:
+        return [one for one in self.sides if one.address == address]
 
     def run(self, seconds: float = 1.0) -> None:
         """Let that much time go by."""
@@ -97,16 +112,16 @@ class Pair:
         while (soonest := self._next()) is not None and soonest <= end:
             self.now = max(self.now, soonest)
             while self._wire and self._wire[0][0] <= self.now:
-                _, _, side, data = heapq.heappop(self._wire)
-                side.stack.receive(data, self.flow(side), self.now)
-            for side in (self.alice, self.bob):
+                _, _, side, flow, data = heapq.heappop(self._wire)
+                side.stack.receive(data, flow, self.now)
+            for side in self.sides:
                 side.stack.tick(self.now)
             self.drain()
         self.now = end
 
     def _next(self) -> float | None:
         times = [self._wire[0][0] if self._wire else None]
-        times += [side.stack.next_timeout() for side in (self.alice, self.bob)]
+        times += [side.stack.next_timeout() for side in self.sides]
         return min((time for time in times if time is not None), default=None)
 
     def call(self, offer: bytes = OFFER) -> tuple:
@@ -123,8 +138,26 @@ class Pair:
         return ours, theirs
 
     def empty(self) -> bool:
-        """Whether nothing is left over on either side."""
-        return not any(any(side.stack.sizes().values()) for side in (self.alice, self.bob))
+        """Whether nothing is left over on any side."""
+        return not any(any(side.stack.sizes().values()) for side in self.sides)
+
+
+class Fork(Pair):
+    """A third side, Carol, and one address at which Alice reaches both of the others: each may answer."""
+
+    def __init__(self, seed: int = 1, *arguments: object, **config: object) -> None:
+        super().__init__(seed, *arguments, **config)  # type: ignore[arg-type]
+        self.carol = self._side(CAROL, seed + 3, config)
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        return (self.alice, self.bob, self.carol)
+
+    def callee(self, side: Side) -> tuple[str, int]:
+        return BOTH if side is self.alice else ALICE
+
+    def _receivers(self, address: tuple[str, int]) -> list[Side]:
+        return [self.bob, self.carol] if address == BOTH else super()._receivers(address)
 
 
 def text(send: Send) -> str:

@@ -77,3 +77,59 @@ def test_versions_count_up_over_whole_and_partial_states() -> None:
 def test_text_that_is_no_unicode_does_not_stop_it() -> None:
     broken = RoomState("\udcff", False, (replace(ANN, name="\udc80"),))
     assert ConferenceInfo("sip:100@x").full(broken)
+
+
+CHILDREN = {
+    "conference-info": "conference-description host-info conference-state users sidebars-by-ref sidebars-by-val",
+    "conference-description": "display-text subject free-text keywords conf-uris service-uris maximum-user-count "
+    "available-media",
+    "conference-state": "user-count active locked",
+    "users": "user",
+    "user": "display-text associated-aors roles languages cascaded-focus endpoint",
+    "associated-aors": "entry",
+    "roles": "entry",
+    "endpoint": "display-text referred status joining-method joining-info disconnection-method disconnection-info "
+    "media call-info",
+    "joining-info": "when reason by",
+    "media": "display-text type label src-id status",
+}
+"""The schema's sequences (RFC 4575 §6.1); entries of addresses begin with uri."""
+MANY = {"users", "associated-aors", "roles", "endpoint"}
+ATTRIBUTES = {
+    "conference-info": {"entity", "state", "version"},
+    "users": {"state"},
+    "user": {"entity", "state"},
+    "endpoint": {"entity"},
+    "media": {"id"},
+}
+VALUES = {
+    "active": {"true", "false"},
+    "locked": {"true", "false"},
+    "joining-method": {"dialed-in", "dialed-out", "focus-owner"},
+}
+STATES = {"full", "partial", "deleted"}
+
+
+def check(element: ElementTree.Element) -> None:
+    """Look at an element and all below as the schema does."""
+    space, _, name = element.tag.partition("}")
+    assert space == "{" + NAMESPACE
+    assert set(element.attrib) == ATTRIBUTES.get(name, set())
+    assert element.get("state", "full") in STATES
+    assert name not in VALUES or element.text in VALUES[name]
+    names = [child.tag.partition("}")[2] for child in element]
+    if names != ["uri"]:
+        order = CHILDREN.get(name, "").split()
+        places = [order.index(one) for one in names]
+        assert places == sorted(places)
+        assert name in MANY or len(set(places)) == len(places) or {*names} >= {"media"}
+    for child in element:
+        check(child)
+
+
+def test_every_document_is_as_the_schema_wants_it() -> None:
+    info = ConferenceInfo("sip:100@example.com")
+    states = [ROOM, replace(ROOM, locked=True), replace(ROOM, people=()), ROOM, replace(ROOM, people=(BOB,))]
+    for state in states:
+        check(read(info.partial(state)))
+        check(read(info.full(state)))

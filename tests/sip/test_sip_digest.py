@@ -239,6 +239,15 @@ def test_what_was_not_offered_is_not_taken() -> None:
     assert house.judge(request) is Outcome.MALFORMED
 
 
+def test_where_bodies_must_be_covered_nothing_less_is_taken() -> None:
+    house = House(qops=(Qop.AUTH_INT,))
+    assert house.judge(answered(house, house.client())) is Outcome.RIGHT
+    request = register()
+    for qop in ("qop=auth", "opaque=x"):
+        request.headers.set("Authorization", CREDENTIALS.replace("qop=auth", qop))
+        assert house.judge(request) is Outcome.MALFORMED
+
+
 def test_the_same_request_again_is_stale_and_not_judged() -> None:
     house = House()
     request = answered(house, house.client())

@@ -16,6 +16,7 @@ from gateway.reasons import Reason, Refused
 from gateway.store.registrations import DatabaseRegistrations, MemoryRegistrations
 from sip.accounts import Account
 from sip.adapter import SipAdapter, SipConfig
+from sip.digest import Qop
 from sip.events import Answered, InviteReceived, Rejected, Transport
 from sip.framing import PING
 from sip.gate import Policy
@@ -87,6 +88,18 @@ async def test_a_wrong_password_is_refused_and_counted(start: Start, plug: Plug)
     assert adapter.registrations() == ()
     assert adapter.counters()["authentications_failed"] == 1
     assert (await (await plug(adapter)).register(user="bob")).status == 403
+
+
+@pytest.mark.parametrize("qops", [(Qop.AUTH, Qop.AUTH_INT), (Qop.AUTH_INT,)])
+async def test_digests_cover_bodies_where_that_is_asked_for(start: Start, plug: Plug, qops: tuple[Qop, ...]) -> None:
+    adapter = await start(qops=qops, authenticate=Policy.ALL)
+    phone = await plug(adapter)
+    assert (await phone.register()).status == 200
+    assert {known.challenge.qops for known in phone.login._known.values()} == {qops}
+    offer = ANSWER.replace(b"RTP/AVP 0", b"RTP/AVP 0 8")
+    phone.stack.invite(phone.flow, "sip:100@127.0.0.1", "sip:ann@127.0.0.1", phone.now(), offer, login=phone.login)
+    phone.pump()
+    await phone.wait(Answered)
 
 
 async def test_without_accounts_nobody_registers(start: Start, plug: Plug) -> None:

@@ -12,6 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,8 @@ MAX_LINES = 8
 """Lines of a slate's text."""
 MAX_LINE = 120
 """Characters of a slate's line."""
+MAX_GROUNDS = 4
+"""Grounds of slates kept, 2.8 MB each at 720p: a slate is drawn anew for each key that is typed."""
 MAX_ENTRY = 32
 """Characters of what was typed that are drawn; the last ones, where a field is too narrow for all."""
 MAX_NOTICE_ROWS = 2
@@ -236,7 +239,7 @@ class Painter:
         return Card(to_yuv(image))
 
     def _draw_slate(self, title: str, text: str, entry: str | None, width: int, height: int) -> Card:
-        image = _gradient(width, height, CARD_TOP, CARD_BOTTOM)
+        image = _slate_ground(width, height).copy()
         lines = [clean(line, MAX_LINE) for line in (text or "Waiting for others").splitlines()[:MAX_LINES]]
         Slate(self, image).fill(clean(title, MAX_LINE), lines, None if entry is None else clean(entry, MAX_ENTRY))
         return Card(to_yuv(image))
@@ -368,6 +371,11 @@ def _rounded(width: int, height: int, radius: int) -> Image.Image:
     mask = Image.new("L", (4 * width, 4 * height), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, 4 * width - 1, 4 * height - 1), 4 * radius, fill=255)
     return mask.resize((width, height), Image.Resampling.BOX)
+
+
+@lru_cache(maxsize=MAX_GROUNDS)
+def _slate_ground(width: int, height: int) -> Image.Image:
+    return _gradient(width, height, CARD_TOP, CARD_BOTTOM)
 
 
 def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Image.Image:

@@ -26,6 +26,10 @@ export class JoinPage {
     for (const kind of ["camera", "microphone"]) {
       byId(`${kind}-field`).addEventListener("change", (event) => media.choose(kind, event.target.value));
     }
+    byId("pin-show").addEventListener("click", () => {
+      this.#askPin();
+      this.#form.elements.pin.focus();
+    });
     media.addEventListener("changed", () => this.#show());
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#show());
   }
@@ -58,7 +62,7 @@ export class JoinPage {
     showView("join");
     this.waiting("");
     this.#show();
-    if (reason === "pin-needed" || reason === "wrong-pin") byId("pin-row").hidden = false;
+    if (reason === "pin-needed" || reason === "wrong-pin") this.#askPin();
     if (reason === "no-such-room") byId("join-title").textContent = "Join a meeting";
     const field = FIELD_OF[reason];
     if (field) this.#point(field, sentence(reason));
@@ -72,6 +76,12 @@ export class JoinPage {
     byId("join-status").textContent = text;
     byId("join-button").setAttribute("aria-disabled", String(this.#busy));
     byId("join-button").textContent = this.#busy ? "Joining…" : "Join";
+  }
+
+  /** Show camera and level beside what stands in place of the form. */
+  preview() {
+    showView("join");
+    this.#show();
   }
 
   /** Stop the level; the room has a view of its own. */
@@ -90,6 +100,11 @@ export class JoinPage {
     if (!name.value.trim()) return this.#point("name", "Enter a name, so that the others know who you are.");
     remember("name", name.value.trim());
     this.#onjoin({room: room.value.trim(), name: name.value.trim(), pin: pin.value || null});
+  }
+
+  #askPin() {
+    byId("pin-row").hidden = false;
+    byId("pin-show").hidden = true;
   }
 
   /** Put a problem beside its field and the focus into it; "" takes it away. */

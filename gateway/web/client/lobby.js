@@ -5,7 +5,7 @@
  */
 
 import {explain, sentence} from "./messages.js";
-import {byId, showView} from "./page.js";
+import {byId} from "./page.js";
 
 const WORDS = {
   lobby: {
@@ -46,7 +46,6 @@ export class LobbyPage {
     this.#problem("");
     byId("lobby-pin").value = "";
     byId("lobby-host").open = false;
-    showView("join");
     byId("lobby-title").focus({preventScroll: true});
     call.addEventListener("unpromoted", ({detail}) => this.#refused(detail.reason));
   }

@@ -48,6 +48,7 @@ function join(who) {
 
 function waits(waiting, room, message) {
   showAddress(room);
+  joinPage.preview();
   lobbyPage.show(waiting, message);
 }
 
@@ -67,8 +68,7 @@ function ended({reason, entered: wasInside}) {
   call = null;
   roomPage.close();
   lobbyPage.hide();
-  if (!wasInside && reason === "left") return joinPage.open(last.room, last.name);
-  if (!wasInside) return joinPage.refuse(reason);
+  if (!wasInside) return joinPage.refuse(reason === "left" ? "" : reason); // it is left from the lobby
   media.stop();
   const {title, text} = explain(reason);
   byId("end-title").textContent = title;

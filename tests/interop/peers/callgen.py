@@ -18,6 +18,7 @@ import hearing
 import marks
 import pytest
 from peers.program import Program, free_port
+from peers.translator import Translator
 
 from gateway.bench.sound import Samples
 
@@ -37,17 +38,25 @@ class Callgen(Program):
         options: Sequence[str] = (),
         gatekeeper: str | None = None,
         password: str | None = None,
+        behind: Translator | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
-        """gatekeeper is host:port of the one to register with, as the mark's name and with the password."""
+        """gatekeeper is host:port of the one to register with, as the mark's name and with the password.
+
+        behind is the translator behind which it runs; host is its address where it runs behind none.
+        """
         super().__init__(f"callgen323 {mark.name}")
         self.mark = mark
         self.directory = directory / f"callgen-{mark.name}"
         self.directory.mkdir()
         self.port = free_port(socket.SOCK_STREAM)
         self.trace = self.directory / "trace"
-        zone = ["-n"] if gatekeeper is None else ["-g", gatekeeper, "--require-gatekeeper"]
+        self._command = [*(behind.behind if behind is not None else ()), "callgen323"]
+        host = behind.inside if behind is not None else host
+        alone = [] if "-k" in options else ["-n"]
+        zone = alone if gatekeeper is None else ["-g", gatekeeper, "--require-gatekeeper"]
         zone += [] if password is None else ["-p", password]
-        self._options = [*zone, "-i", f"127.0.0.1:{self.port}", "-u", mark.name, "-O", "voice.wav", "-I", "heard"]
+        self._options = [*zone, "-i", f"{host}:{self.port}", "-u", mark.name, "-O", "voice.wav", "-I", "heard"]
         self._options += ["-t", "-t", "-t", "-t", "-o", str(self.trace), "-m", "1"]
         if not fast:
             self._options.append("-f")
@@ -68,13 +77,13 @@ class Callgen(Program):
         """Call somebody for so many seconds; `hang_up` ends that sooner."""
         self._prepare()
         lasting = ["--tmincall", str(round(seconds)), "--tmaxcall", str(round(seconds))]
-        command = ["callgen323", *self._options, *lasting, "-r", "1", destination]
+        command = [*self._command, *self._options, *lasting, "-r", "1", destination]
         await self.start(command, self.directory)
 
     async def listen(self) -> None:
         """Wait for a call, and take it."""
         self._prepare()
-        await self.start(["callgen323", *self._options, "-l"], self.directory)
+        await self.start([*self._command, *self._options, "-l"], self.directory)
         await self.expect(r"Per call bandwidth", 15)  # what it prints after that is not flushed
 
     async def hang_up(self) -> None:

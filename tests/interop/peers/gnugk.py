@@ -15,7 +15,7 @@ from peers.program import Program, free_port
 SETTINGS = """\
 [Gatekeeper::Main]
 Name=TestGK
-Home=127.0.0.1
+Home={home}
 UnicastRasPort={ras}
 UseBroadcastListener=0
 UseMulticastListener=0
@@ -25,10 +25,11 @@ StatusPort={status}
 GKRouted={routed}
 H245Routed={routed}
 CallSignalPort={signalling}
+{traversal}
 [RasSrv::ARQFeatures]
 CallUnregisteredEndpoints=1
 [Gatekeeper::Auth]
-SimplePasswordAuth=required;RRQ,ARQ
+{proof}
 default=allow
 [SimplePasswordAuth]
 KeyFilled=0
@@ -36,20 +37,48 @@ KeyFilled=0
 """
 
 
-class GnuGk(Program):
-    """One gatekeeper; passwords by user."""
+TRAVERSAL = """\
+AcceptUnregisteredCalls=1
+EnableH46018=1
+H46018NoNAT=0
+H245TunnelingTranslation=1
+[Proxy]
+Enable=1
+RTPPortRange=20000-20999
+RTPMultiplexing={multiplexing}
+RTPMultiplexPort=21000
+RTCPMultiplexPort=21001"""
+"""What makes it a server for endpoints behind translators, and for nobody else."""
 
-    def __init__(self, directory: Path, passwords: Mapping[str, str], routed: bool = False) -> None:
+
+class GnuGk(Program):
+    """One gatekeeper; passwords by user, none where anybody may register.
+
+    home is its address; another one than that of the loopback makes it a server of H.460.18 and H.460.19.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        passwords: Mapping[str, str],
+        routed: bool = False,
+        home: str = "127.0.0.1",
+        multiplexing: bool = False,
+    ) -> None:
         super().__init__("gnugk")
         self._directory = directory / "gnugk"
         self._directory.mkdir()
         self.ras = free_port(socket.SOCK_DGRAM)
-        self.address = f"127.0.0.1:{self.ras}"
+        self.address = f"{home}:{self.ras}"
+        self._home = home
         settings = SETTINGS.format(
             ras=self.ras,
             status=free_port(socket.SOCK_STREAM),
             signalling=free_port(socket.SOCK_STREAM),
             routed=int(routed),
+            home=home,
+            traversal=TRAVERSAL.format(multiplexing=int(multiplexing)) if home != "127.0.0.1" else "",
+            proof="SimplePasswordAuth=required;RRQ,ARQ" if passwords else "",
             passwords="\n".join(f"{user}={_hidden(user, password)}" for user, password in passwords.items()),
         )
         (self._directory / "gnugk.ini").write_text(settings)
@@ -57,7 +86,7 @@ class GnuGk(Program):
     async def run(self) -> None:
         """Start it, and wait until it listens."""
         await self.start(["gnugk", "-c", "gnugk.ini", "-ttttt"], self._directory)
-        await self.expect(r"Listening to 127\.0\.0\.1:\d+|RAS\s.*(?:Listen|Started)", 20)
+        await self.expect(rf"Listening to {re.escape(self._home)}:\d+|RAS\s.*(?:Listen|Started)", 60)
         await asyncio.sleep(0.5)
 
     async def traces(self, pattern: str, seconds: float) -> re.Match[str]:

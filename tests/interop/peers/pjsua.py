@@ -66,7 +66,7 @@ class Pjsua:
         await self._process.stdin.drain()
         return await self._read()
 
-    async def until(self, call: int = 0, seconds: float = 10.0, **wanted: Any) -> dict[str, Any]:
+    async def until(self, call: int = 0, seconds: float = 30.0, **wanted: Any) -> dict[str, Any]:
         """Wait until a call's state has these values. Raises TimeoutError with the state."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -78,7 +78,7 @@ class Pjsua:
                 raise TimeoutError(f"{self.name}: {state} and not {wanted}\n{self.log[-3000:]}")
             await asyncio.sleep(0.05)
 
-    async def until_registered(self, seconds: float = 10.0) -> dict[str, Any]:
+    async def until_registered(self, seconds: float = 30.0) -> dict[str, Any]:
         """Wait until a registrar has answered, and return what it said."""
         async with asyncio.timeout(seconds):
             while not (told := await self.do("account"))["status"]:

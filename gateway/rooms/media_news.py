@@ -1,13 +1,14 @@
-"""What the media plane tells of a call, and what the house makes of it."""
+"""What the media plane tells of its own accord, brought to the call or room that it is about."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from gateway.reasons import Reason, Refused
+from gateway.rooms.call import RoomCall
 from transcode.events import (
     CameraAsked,
     CandidateFound,
@@ -20,20 +21,29 @@ from transcode.events import (
     Played,
     Sharing,
     Silent,
+    Speaker,
+    Talking,
     Text,
 )
 
 if TYPE_CHECKING:
-    from gateway.rooms.call import RoomCall
     from gateway.rooms.desk import FrontDesk
 
 log = structlog.get_logger()
 
 
-async def hear_media(desk: FrontDesk, call: RoomCall, event: MediaEvent) -> None:
-    """Take an event of a call's media. Raises `Refused` where what it leads to fails."""
+async def take_news(desk: FrontDesk, event: MediaEvent) -> None:
+    """Take one event; what is about nobody any more is left out. Raises `Refused`."""
+    if isinstance(event, Talking | Speaker):
+        room = desk.anywhere(event.room)
+        if room is None:
+            return
+        changed = room.talking(event.leg, event.talking) if isinstance(event, Talking) else room.speaks(event.leg)
+        desk.publish(changed)
+        return
+    call = desk.by_leg(event.leg)
     handler = _HANDLERS.get(type(event))
-    if handler is not None:
+    if call is not None and handler is not None:
         await handler(desk, call, event)
 
 
@@ -87,7 +97,7 @@ async def _flowing(desk: FrontDesk, call: RoomCall, event: Connected) -> None:
     log.info("media_connected", call=call.id, stream=event.stream)
 
 
-_HANDLERS: dict[type, Callable[[FrontDesk, RoomCall, Any], Awaitable[None]]] = {
+_HANDLERS: dict[type, Callable[..., Awaitable[None]]] = {
     Dtmf: _pressed,
     Played: _played,
     CameraAsked: _camera,
