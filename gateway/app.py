@@ -260,6 +260,7 @@ class House:
                 fast_start=h323.fast_start,
                 bandwidth=self.config.media.bandwidth * 1000,
                 ras=ras,
+                h245_ports=h323.h245_ports,
             ),
             self.desk,
             plan=gatekeeper.GatekeeperPlan(self.desk, self.dialler, ras.accounts),

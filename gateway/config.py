@@ -120,7 +120,7 @@ class Sip(Section):
     messages: Literal["off", "participants", "accounts"] = "participants"
     send_messages: Literal["never", "answer", "always"] = "answer"
 
-    _off = field_validator("authenticate", "auth_int", "client_certificates", "messages", mode="before")(_off)
+    _off = field_validator("auth_int", "authenticate", "client_certificates", "messages", mode="before")(_off)
 
     @model_validator(mode="after")
     def _proof(self) -> Sip:
@@ -147,6 +147,7 @@ class H323(Section):
     registration_time is in seconds; neighbours are gatekeepers of other zones. As somebody else's endpoint: aliases
     and prefixes are what we register, user and password prove who we are.
 
+    h245_ports are the first and last TCP port where H.245 connections of their own are awaited; null takes any.
     traversal: endpoints behind translators are served, and we ask another gatekeeper to serve us (H.460.17, .18, .19).
     multiplex_port is the UDP port, with RTCP on the next, that their media may share.
     """
@@ -170,10 +171,18 @@ class H323(Section):
     prefixes: Annotated[tuple[Prefix, ...], Field(max_length=MAX_H323_ALIASES)] = ()
     user: Annotated[str, Field(max_length=64)] = ""
     password: Annotated[str, Field(max_length=128)] | None = Field(default=None, repr=False)
+    h245_ports: tuple[Port, Port] | None = None
     traversal: bool = True
     multiplex_port: Annotated[int, Field(ge=1024, le=65_534)] | None = None
 
     _off = field_validator("gatekeeper", "authenticate", mode="before")(_off)
+
+    @field_validator("h245_ports")
+    @classmethod
+    def _range(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not 1024 <= value[0] <= value[1]:
+            raise ValueError("needs two ports, the first at least 1024 and not above the second")
+        return value
 
 
 class Web(Section):

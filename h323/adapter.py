@@ -24,6 +24,7 @@ from h323.adapter_call import CallForwarded, H323Line
 from h323.adapter_conference import Conferences, RoomWatch
 from h323.adapter_config import H323Config
 from h323.adapter_facts import call_bandwidth, call_facts, source
+from h323.adapter_h245 import ControlConnections, Leg
 from h323.adapter_ras import Plan, Ras
 from h323.adapter_traversal import Doors
 from h323.h460.call import CallTraversal, Role
@@ -53,19 +54,6 @@ DEFAULT_TLS_PORT = 1300
 MAX_REFERENCE = 0x7FFF
 
 
-class _Leg:
-    """What belongs to one call on the wire."""
-
-    def __init__(self, line: H323Line, connection: Connection | None) -> None:
-        self.line = line
-        self.connection = connection
-        self.control: Connection | None = None
-        self.listener: Any = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.due: float | None = None
-        self.pumping = False
-
-
 class H323Adapter:
     """H.323 for the house. reactor is Twisted's, on the running asyncio loop; None takes the installed one."""
 
@@ -91,19 +79,20 @@ class H323Adapter:
         self._local = LocalParty(display=config.display, product=config.display)
         self._limits = Limits()
         self._counters: Counter[str] = Counter()
-        self._legs: dict[H323Line, _Leg] = {}
-        self._calls: dict[tuple[Connection, int, bool], _Leg] = {}
+        self._legs: dict[H323Line, Leg] = {}
+        self._calls: dict[tuple[Connection, int, bool], Leg] = {}
         self._listeners: list[Any] = []
         self._conferences = Conferences(watch, lambda: [leg.line for leg in self._legs.values()])
         self._network: Network
+        self._h245: ControlConnections
         self._loop: asyncio.AbstractEventLoop
         self._running = False
         self._stopping = False
         self._reference = self._rng.randrange(1, MAX_REFERENCE)
         self._idle = asyncio.Event()
         self.ras = Ras(config, self._rng, plan, self._drop_call)
-        self._doors = Doors(self)
-        self.ras.send, self.ras.summoned = self._doors.send_ras, self._doors.summoned
+        self.doors = Doors(self)
+        self.ras.send, self.ras.summoned = self.doors.send_ras, self.doors.summoned
 
     # life
 
@@ -115,6 +104,7 @@ class H323Adapter:
 
             self._reactor = reactor
         self._network = Network(self._reactor, self._limits)
+        self._h245 = ControlConnections(self, self._network, self._config.h245_ports)
         config = self._config
         for name, port in (("signalling", config.signalling), ("tls", config.tls)):
             if port is None:
@@ -145,7 +135,7 @@ class H323Adapter:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), STOP_TIME)
         await self.ras.stop()
-        await self._doors.stop()
+        await self.doors.stop()
         await self._conferences.stop()
         for listener in self._listeners:
             await listener.stopListening().asFuture(self._loop)
@@ -169,7 +159,7 @@ class H323Adapter:
             **self._limits.counters,
             **self._counters,
             **self.ras.counters(),
-            **self._doors.counters(),
+            **self.doors.counters(),
             "calls": len(self._legs),
             "connections": self._limits.open,
         }
@@ -201,10 +191,10 @@ class H323Adapter:
         self._counters[f"received.{signal.kind.name}"] += 1
         leg = self._calls.get((connection, signal.reference, signal.from_callee))
         if leg is not None:
-            self._guard(leg, lambda now: leg.line.core.receive(signal, now))
+            self.guard(leg, lambda now: leg.line.core.receive(signal, now))
         elif signal.kind is Type.SETUP and not signal.from_callee:
             self._setup(connection, signal)
-        elif self._doors.take(connection, signal):
+        elif self.doors.take(connection, signal):
             pass
         elif signal.kind not in (Type.RELEASE_COMPLETE, Type.STATUS):
             self.count("stray_messages")
@@ -220,7 +210,7 @@ class H323Adapter:
             signal.reference, self._local, self._codec, self._rng, self._config.tunnelling, traversal=traversal
         )
         leg = self._keep(H323Line(self, core), connection, ours=False)
-        self._guard(leg, lambda now: core.receive(signal, now))
+        self.guard(leg, lambda now: core.receive(signal, now))
 
     def _release(self, connection: Connection, signal: Signal, reason: Reason) -> None:
         """Answer a message of no call of ours."""
@@ -229,23 +219,23 @@ class H323Adapter:
 
     def closed(self, connection: Connection) -> None:
         """A connection is gone: that of calls, or the separate one of a call's H.245."""
-        self._doors.closed(connection)
+        self.doors.closed(connection)
         for leg in tuple(self._legs.values()):
             if leg.connection is connection:
-                self._guard(leg, leg.line.core.closed)
+                self.guard(leg, leg.line.core.closed)
             elif leg.control is connection:
                 leg.control = None
-                self._guard(leg, leg.line.core.control_closed)
+                self.guard(leg, leg.line.core.control_closed)
 
     # calls
 
-    def _keep(self, line: H323Line, connection: Connection, ours: bool) -> _Leg:
-        leg = self._legs[line] = _Leg(line, connection)
+    def _keep(self, line: H323Line, connection: Connection, ours: bool) -> Leg:
+        leg = self._legs[line] = Leg(line, connection)
         self._calls[connection, line.core.reference, ours] = leg
         connection.used()
         return leg
 
-    def _guard(self, leg: _Leg, action: Any) -> None:
+    def guard(self, leg: Leg, action: Any) -> None:
         """Do something with a call's core; whatever it raises ends that call and goes no further."""
         try:
             action(self.now())
@@ -274,18 +264,18 @@ class H323Adapter:
             leg.due = due
             leg.timer = None if due is None else self._loop.call_at(due, self._tick, leg)
 
-    def _tick(self, leg: _Leg) -> None:
+    def _tick(self, leg: Leg) -> None:
         leg.timer = leg.due = None
-        self._guard(leg, leg.line.core.tick)
+        self.guard(leg, leg.line.core.tick)
 
-    def _put_out(self, leg: _Leg, item: Any) -> None:
+    def _put_out(self, leg: Leg, item: Any) -> None:
         try:
             self._perform(leg, item)
         except Exception as error:
             self.count("internal_errors")
             log.error("h323_fault", error=repr(error), exc_info=error)
 
-    def _perform(self, leg: _Leg, item: Any) -> None:
+    def _perform(self, leg: Leg, item: Any) -> None:
         match item:
             case events.SendSignal(signal):
                 self._counters[f"sent.{signal.kind.name}"] += 1
@@ -295,9 +285,9 @@ class H323Adapter:
                 if leg.control is not None:
                     leg.control.send(data)
             case events.ListenControl():
-                self._listen_control(leg)
+                self._h245.listen(leg)
             case events.ConnectControl(address):
-                self._connect_control(leg, address)
+                self._h245.connect(leg, address)
             case events.CloseSignalling():
                 self._close(leg)
             case events.CallArrived(facts):
@@ -306,13 +296,9 @@ class H323Adapter:
             case _:
                 leg.line.report(item)
 
-    def _close(self, leg: _Leg) -> None:
+    def _close(self, leg: Leg) -> None:
         """Give back what a call had; its line may have jobs to do still."""
-        if leg.listener is not None:
-            leg.listener.stopListening()
-            leg.listener = None
-        if leg.control is not None:
-            leg.control.close()
+        leg.close_control()
         connection, leg.connection = leg.connection, None
         for key in [key for key, one in self._calls.items() if one is leg]:
             del self._calls[key]
@@ -335,6 +321,10 @@ class H323Adapter:
             return facts
         return await self.ras.screen(facts, line.core.facts, line.core.reference, connection.peer)
 
+    async def drop_other(self, line: H323Line, who: str) -> None:
+        """Drop another participant of a call's room. Raises Refused."""
+        await self._conferences.drop(line, who)
+
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""
         for line in [one for one in self._legs if one.core.facts.call == call]:
@@ -353,20 +343,6 @@ class H323Adapter:
         if leg.connection is not None:
             return leg.connection.local.host
         return self._config.address
-
-    # H.245 on a connection of its own
-
-    def _listen_control(self, leg: _Leg) -> None:
-        if leg.connection is None:
-            return
-        receiver = _ControlReceiver(self, leg)
-        listener = self._network.listen(leg.connection.local.host, 0, receiver, receiver.opened)
-        leg.listener = listener
-        leg.line.core.listening(Address(self.advertised(leg.line), listener.getHost().port), self.now())
-
-    def _connect_control(self, leg: _Leg, address: Address) -> None:
-        receiver = _ControlReceiver(self, leg)
-        self._network.connect(address, receiver, receiver.opened, receiver.failed)
 
     # placing calls
 
@@ -400,7 +376,7 @@ class H323Adapter:
         try:
             name = dialled.host.partition(":")[0] or address.host
             if route.hidden:
-                connection = await self._doors.summon(address, call)
+                connection = await self.doors.summon(address, call)
             else:
                 connection = await self.connect(address, client_context(name, None) if secure else None)
         except BaseException:
@@ -408,7 +384,7 @@ class H323Adapter:
             raise
         role = Role.SERVER if route.hidden else Role.CLIENT if self.ras.traverses else Role.NONE
         if role is Role.CLIENT:
-            self._doors.keep_open(connection)
+            self.doors.keep_open(connection)
         core = H323Call(
             reference,
             self._local,
@@ -464,39 +440,3 @@ class H323Adapter:
 
         self._network.connect(address, self, opened, failed, context)
         return await made
-
-
-class _ControlReceiver:
-    """The separate H.245 connection of one call."""
-
-    def __init__(self, adapter: H323Adapter, leg: _Leg) -> None:
-        self._adapter = adapter
-        self._leg = leg
-
-    def opened(self, connection: Connection) -> None:
-        """The connection is there; a second one is not wanted."""
-        leg = self._leg
-        if leg.control is not None or leg.line.core.over:
-            connection.close()
-            return
-        connection.used()
-        leg.control = connection
-        if leg.line.core.traversal.connects:
-            self._adapter._doors.keep_open(connection)
-        self._adapter._guard(leg, leg.line.core.control_connected)
-
-    def failed(self, detail: str) -> None:
-        """The peer cannot be connected to."""
-        log.info("h323_control_unreachable", detail=detail[:128])
-        self._adapter.count("control_unreachable")
-        self._adapter._guard(self._leg, self._leg.line.core.control_closed)
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        """Take one message."""
-        if connection is self._leg.control and data:
-            core = self._leg.line.core
-            self._adapter._guard(self._leg, lambda now: core.control_received(data, now))
-
-    def closed(self, connection: Connection) -> None:
-        """The connection is gone."""
-        self._adapter.closed(connection)

@@ -18,13 +18,12 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk, Floor, KeyWay
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
+from h323.adapter_control import KEY_TIME, ControlEvents
 from h323.adapter_facts import picture_limit, source
-from h323.adapter_security import answer_keys, offer_keys, renew_key
-from h323.conference import ConferenceView
-from h323.describe.capabilities import read_capabilities, write_capabilities
-from h323.describe.channels import read_answer, read_request
+from h323.adapter_security import answer_keys, offer_keys
+from h323.conference import NO_DROP, ConferenceView
+from h323.describe.capabilities import write_capabilities
 from h323.describe.fast_start import read_chosen
-from h323.h245 import events as control
 from h323.h450 import decline
 from h323.h460.call import Role as TraversalRole
 from h323.h460.media import MediaWays
@@ -38,10 +37,6 @@ log = structlog.get_logger()
 
 KEY_FRAME_INTERVAL = 1.0
 """Seconds between two requests for a key frame; an encoder takes no more without spoiling its bit rate."""
-KEY_TIME = 100
-"""Milliseconds of a key press whose length nobody told."""
-MAX_EARLY = 32
-"""Events of H.245 that may wait for our description; a set and a channel of each kind take five."""
 
 
 class LineOwner(Protocol):
@@ -66,6 +61,9 @@ class LineOwner(Protocol):
 
     def peer_host(self, line: H323Line) -> str:
         """Return the IP literal that the call's signalling comes from."""
+
+    async def drop_other(self, line: H323Line, who: str) -> None:
+        """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
@@ -97,8 +95,7 @@ class H323Line:
         self._outcome: asyncio.Future[None] | None = None
         self._over: Reason | None = None
         self._connected = False
-        self._early: list[control.ControlEvent] = []
-        """What H.245 told before the house described its media: a SETUP may carry the caller's set."""
+        self._control = ControlEvents(self, owner.now, owner.count)
         self._changed = False
         self._asked_key_frames: dict[str, float] = {}
 
@@ -108,7 +105,7 @@ class H323Line:
         """Take what the core has to tell."""
         match item:
             case events.ControlReported(event):
-                self._control(event)
+                self._control.take(event)
             case events.CallConnected():
                 self._do(self._picked_up)
             case events.Ringing():
@@ -116,7 +113,7 @@ class H323Line:
             case events.FastStartAnswered(channels):
                 self._fast_started(channels)
             case events.KeypadPressed(keys):
-                self._press_all(keys, KEY_TIME, KeyWay.KEYPAD)
+                self.press_all(keys, KEY_TIME, KeyWay.KEYPAD)
             case events.CallEnded(reason, cause, detail):
                 self._log().info("h323_released", reason=reason.value, cause=cause, detail=detail)
                 self._finish(reason)
@@ -134,102 +131,25 @@ class H323Line:
             self._owner.count("services_declined")
             self.core.facility(None, {"h4501SupplementaryService": list(answer)})
 
-    def _control(self, event: control.ControlEvent) -> None:
-        sessions = self.sessions
-        match event:
-            case control.Keys(keys, duration, update, signal):
-                if not update:
-                    way = KeyWay.SIGNAL if signal else KeyWay.ALPHANUMERIC
-                    self._press_all(keys, duration or KEY_TIME, way)
-            case control.KeyFrameAsked(number):
-                role = None if sessions is None else sessions.role_of(number)
-                self._do(lambda: self._send_key_frame(role))
-            case control.ControlFailed(reason, detail):
-                self._log().info("h323_control_failed", reason=reason.value, detail=detail)
-                self._owner.count("control_failed")
-                if sessions is None or not sessions.carries:
-                    self.drop(reason, detail)  # without it there will be no media
-            case control.CapabilitiesWanted() if sessions is not None:
-                self.core.control.offer_capabilities(write_capabilities(sessions.local), self._owner.now())
-            case control.ModeAsked(modes):
-                self._change_mode(modes)
-            case control.CloseAsked(number):
-                self.core.control.grant_close(number, True, self._owner.now())
-            case control.Told("command", "miscellaneousCommand", value) if self._renews_key(value):
-                self._update()
-            case control.Told(kind, name, value):
-                self._told(kind, name, value)
-            case _ if sessions is not None:
-                self._channels(event, sessions)
-            case _ if len(self._early) < MAX_EARLY:
-                self._early.append(event)
-            case _:
-                pass
-        self.core.flush()
-
-    def _channels(self, event: control.ControlEvent, sessions: Sessions) -> None:
-        session, now = self.core.control, self._owner.now()
-        match event:
-            case control.CapabilitiesReceived(capabilities, empty):
-                gone = sessions.pause() if empty else sessions.take_abilities(read_capabilities(capabilities))
-                for number in gone:
-                    session.close(number, now)
-                if sessions.security.missing:
-                    self.drop(Reason.ENCRYPTION_NEEDED, "the peer encrypts no media")
-            case control.ChannelOffered(number, request):
-                answer = sessions.offered(read_request(request), bool(session.master))
-                if isinstance(answer, str):
-                    self._owner.count(f"channels_refused.{answer}")
-                    session.reject(number, answer, now)
-                else:
-                    session.accept(number, answer, now)
-                    self._update()
-            case control.ChannelAnswered(number, answer):
-                if sessions.answered(number, read_answer(answer)):
-                    self._update()
-                else:
-                    session.close(number, now)
-            case control.ChannelRefused(number, cause):
-                self._owner.count(f"channels_denied.{cause}")
-                sessions.refused(number)
-            case control.ChannelClosed(number, ours):
-                if sessions.closed(number, ours):
-                    self._update()
-            case control.RateLimited(number, rate):
-                if sessions.limit(number, rate):
-                    self._update()
-            case _:
-                pass
-        if self.slides is not None:
-            self.slides.heard(event, now)
-        self._open_channels(sessions)
-
-    def _open_channels(self, sessions: Sessions) -> None:
-        """Open what is to be sent and is not open yet, once both sides know each other."""
-        if not self.core.control.ready or self.core.over:
-            return
-        sessions.security.master = bool(self.core.control.master)
-        for opening in sessions.openings():
-            number = self.core.control.open(opening.request, self._owner.now())
-            if number is not None:
-                sessions.opened(opening, number)
-        if self.slides is not None:
-            self.slides.update(self._owner.now())
-
-    def _change_mode(self, modes: list[Any]) -> None:
-        """Send what the peer wants to be sent, if we can (H.245 §B.7): channels of other codecs are opened anew."""
-        best, now = None if self.sessions is None else self.sessions.ask(modes), self._owner.now()
-        if best is None or self.sessions is None:
-            self.core.control.answer_mode(False, now)
-            return
-        self.core.control.answer_mode(True, now, best)
-        for number in self.sessions.unasked():
-            self.core.control.close(number, now)
-
     @property
     def whereabouts(self) -> tuple[str, str] | None:
         """The room and the id of the call, None before it is connected."""
         return (self.call.room_id, self.call.id) if self.call is not None and self._connected else None
+
+    def drop_other(self, who: str | None) -> None:
+        """Drop another participant of the room, as the chair wants it; None: refuse that."""
+        self._do(lambda: self._drop_other(who))
+
+    async def _drop_other(self, who: str | None) -> None:
+        try:
+            if who is None:
+                raise Refused(Reason.NOT_ALLOWED, "only the chair may drop somebody")
+            await self._owner.drop_other(self, who)
+        except Refused as refused:
+            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
+            self.core.control.send(NO_DROP)
+            self.core.flush()
+            self._owner.pump(self)
 
     def tell_room(self, people: dict[str, str], speaker: str | None) -> bool:
         """Tell the peer what is new in its room; False if the control session does not stand yet."""
@@ -240,23 +160,6 @@ class H323Line:
         self.core.flush()
         self._owner.pump(self)
         return True
-
-    def _told(self, kind: str, name: str, value: Any) -> None:
-        """Answer what nobody here does; indications need none."""
-        if name == "conferenceRequest" and self.view is not None:
-            answer = self.view.answer(*value)
-            if answer is not None:
-                self.core.control.send(answer)
-                return
-        if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
-            self._owner.count(f"not_done.{name}")
-            self.core.control.refuse_function((kind, (name, value)))
-
-    def _renews_key(self, value: Any) -> bool:
-        renewed = renew_key(self.core, self.sessions, value)
-        if renewed is False:
-            self._owner.count("bad_media_keys")
-        return renewed is not None
 
     # arriving
 
@@ -308,9 +211,7 @@ class H323Line:
         ways = MediaWays(self.core.traversal, self._owner.peer_host(self))
         sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture, ways)
         self.slides = Slides(self.core.control, sessions, self)
-        early, self._early = self._early, []
-        for event in early:
-            self._channels(event, sessions)
+        self._control.catch_up(sessions)
         return sessions
 
     async def _connect(self) -> None:
@@ -351,7 +252,7 @@ class H323Line:
             self.core.control.adopt(facts.number, channel, ours)
             self.sessions.adopt(facts, ours)
         if channels:
-            self._update()
+            self.update()
 
     def _forwarded(self, why: str, address: events.Address | None, aliases: tuple[str, ...]) -> None:
         """The peer sends the call elsewhere: one that we place and that is not up yet goes there."""
@@ -377,7 +278,7 @@ class H323Line:
 
     # media
 
-    def _update(self) -> None:
+    def update(self) -> None:
         """Tell the media plane, once for all changes that come together."""
         if not self._changed:
             self._changed = True
@@ -390,7 +291,8 @@ class H323Line:
         await self.call.offer(self._wanted)
         await self.call.accept(self.sessions.remote())
 
-    def _press_all(self, keys: str, duration: int, way: KeyWay) -> None:
+    def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
+        """Bring keys to the house, one after the other; duration in ms, way how they came."""
         for key in keys:
             if key != "!":  # a hook flash means nothing to a room
                 self._do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]
@@ -398,6 +300,10 @@ class H323Line:
     async def _press(self, key: str, duration: int, way: KeyWay) -> None:
         if self.call is not None:
             await self.call.dtmf(key, duration, way)
+
+    def send_key_frame(self, role: Role | None) -> None:
+        """Have the house send a whole picture; None: all that it sends."""
+        self._do(lambda: self._send_key_frame(role))
 
     async def _send_key_frame(self, role: Role | None) -> None:
         if self.call is not None:
@@ -480,7 +386,7 @@ class H323Line:
             control.ask_close(number, now)
         if self.core.controlled:
             control.offer_capabilities(write_capabilities(sessions.local), now)
-        self._open_channels(sessions)
+        self._control.open_channels(sessions)
         self.core.flush()
         self._owner.pump(self)
 

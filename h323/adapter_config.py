@@ -50,7 +50,8 @@ class H323Config:
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns one off, 0
     takes any free one; signalling is TCP, tls the same inside TLS, with certificate and key as PEM files. tunnelling
     says whether H.245 goes inside call signalling where the peer does so too; fast_start whether we propose it.
-    bandwidth is what calls that we place ask for, in bit/s of picture.
+    bandwidth is what calls that we place ask for, in bit/s of picture. h245_ports are the first and last port for
+    separate H.245 connections, None for any.
     """
 
     address: str = "0.0.0.0"
@@ -63,4 +64,5 @@ class H323Config:
     fast_start: bool = False
     display: str = "Roombridge"
     bandwidth: int = 1_920_000
+    h245_ports: tuple[int, int] | None = None
     ras: RasConfig = RasConfig()

@@ -295,24 +295,28 @@ class UserAgentClient(Requests):
         return True
 
     def _acknowledge(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str) -> None:
-        """Send the ACK of a 2xx and keep it for when that comes again (§13.2.2.4)."""
+        """Send the ACK of the 2xx that counts: the INVITE is done."""
         self._stop_timer(out)
+        self._send_ack(out, dialog, body, content_type)
+        if out.session.outgoing is out:
+            out.session.outgoing = None
+
+    def _send_ack(self, out: Outgoing, dialog: Dialog, body: bytes, content_type: str) -> None:
+        """Send the ACK of a 2xx and keep it for when that comes again (§13.2.2.4)."""
         ack = dialog.request("ACK", out.request.cseq.number)
         ack.headers.extend(item for item in out.request.headers if item[0] in CREDENTIALS)  # §22.1
         ack.body = body
         if body:
             ack.headers.add("Content-Type", content_type)
         out.acks[dialog.remote_tag] = self._layer.send_ack(ack, *dialog.way())
-        if out.session.outgoing is out:
-            out.session.outgoing = None
 
     def _hang_up_fork(self, out: Outgoing, contact: str, response: Response, flow: Flow | None, now: float) -> None:
-        """Acknowledge and end a dialog that nobody wants."""
+        """Acknowledge and end a dialog that nobody wants; the one that counts may still wait for its ACK."""
         if len(out.acks) >= MAX_FORKS:
             return
         dialog = out.forks.get(response.to.tag) or Dialog.of_uac(out.request, response, contact, flow)
         dialog.answered(response, flow)
-        self._acknowledge(out, dialog, b"", "")
+        self._send_ack(out, dialog, b"", "")
         bye = self._dialog_request(dialog, "BYE", b"", "", reason_headers(Reason.CANCELLED))
         self._layer.send_request(bye, *dialog.way(), ignore_response, ignore_failure, now)
 

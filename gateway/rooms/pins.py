@@ -72,7 +72,7 @@ class PinGuard:
         secret = room.settings.host_pin is not None or room.settings.guest_pin is not None
         placed = facts.direction is Direction.OUTGOING  # by the house, which knows the PIN
         if placed or decision.rank is not None or not secret:
-            return room.admit(pin, waiting, decision.rank, decision.participants)
+            return room.admit(pin, waiting, decision.rank, decision.participants, invited=placed)
         if pin:
             self._check(room, facts)
         try:

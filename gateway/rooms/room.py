@@ -68,14 +68,23 @@ class Room:
         id = self._legs.get(leg)
         return None if id is None else self._participants[id]
 
-    def admit(self, pin: str | None, waiting: int = 0, rank: Rank | None = None, most: int | None = None) -> Rank:
+    def admit(
+        self,
+        pin: str | None,
+        waiting: int = 0,
+        rank: Rank | None = None,
+        most: int | None = None,
+        invited: bool = False,
+    ) -> Rank:
         """Say as what a caller with this PIN may enter; waiting counts those admitted but not in yet.
 
-        rank was decided elsewhere and needs no PIN; most is another bound than the room's.
+        rank was decided elsewhere and needs no PIN; most is another bound than the room's. invited: it was called
+        from inside, and comes in though the room is locked.
         Raises `Refused` with PIN_NEEDED, WRONG_PIN, ROOM_LOCKED or ROOM_FULL.
         """
         rank = rank or self._rank(pin)
-        if self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE and rank is not Rank.HOST:
+        shut = self.settings.locked and self.settings.when_locked is WhenLocked.REFUSE
+        if shut and rank is not Rank.HOST and not invited:
             raise Refused(Reason.ROOM_LOCKED)
         if len(self._participants) + waiting >= (most or self.settings.max_participants):
             raise Refused(Reason.ROOM_FULL)

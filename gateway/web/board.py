@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from gateway.reasons import Reason
 from gateway.rooms.chat import MAX_HISTORY
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.lobby import Place
@@ -37,6 +38,7 @@ from gateway.rooms.model import (
     Said,
     SpeakerChanged,
     StandsOutside,
+    TransferGoes,
 )
 from gateway.rooms.room import Room
 from transcode.media import RoomId
@@ -157,10 +159,9 @@ class Board:
             for viewer in viewers:
                 viewer.say(text)
         if isinstance(event, DialChanged) and event.dialled.state is DialState.FAILED:
-            failed = json.dumps({"type": "call-failed", **_told_dialled(event.dialled)})
-            for viewer in viewers:
-                if self._hosts(event.room, viewer.me):
-                    viewer.say(failed)
+            self._tell_hosts(event.room, {"type": "call-failed", **_told_dialled(event.dialled)})
+        if isinstance(event, TransferGoes) and event.over and event.reason not in (None, Reason.NORMAL):
+            self._tell_hosts(event.room, {"type": "undone", "what": "transfer", "reason": event.reason.value})
         if isinstance(event, _LISTED):
             self._mark(event.room)
 
@@ -196,6 +197,12 @@ class Board:
         """Whether a viewer reads who waits: those who may let others in."""
         one = room.participant(ParticipantId(me))
         return one is not None and room.may_admit(one)
+
+    def _tell_hosts(self, id: RoomId, message: dict[str, Any]) -> None:
+        text = json.dumps(message)
+        for viewer in self._viewers.get(id, ()):
+            if self._hosts(id, viewer.me):
+                viewer.say(text)
 
     def _hosts(self, id: RoomId, me: str) -> bool:
         """Whether a viewer is a host, who reads who is being called."""

@@ -12,9 +12,10 @@ from gateway.rooms.dial_out import Dialling
 from gateway.rooms.outbound import Asker, Denied, Role
 from gateway.web.access import CALLS, READ, REFUSALS, InOffice, RoomKey, SomebodyKey
 from gateway.web.api import detail
+from gateway.web.dialled_shapes import DialledList, DialledShape, Invitation, dialled_shape
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
-from gateway.web.shapes import DialledList, DialledShape, Invitation, ParticipantDetail, Problem, dialled_shape
+from gateway.web.shapes import ParticipantDetail, Problem
 
 router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["calls"])
 

@@ -37,8 +37,9 @@ from gateway.rooms.model import (
 )
 from gateway.web.access import READ, REFUSALS, InOffice
 from gateway.web.board import told_message
+from gateway.web.dialled_shapes import dialled_shape
 from gateway.web.office import Office
-from gateway.web.shapes import dialled_shape, participant_shape
+from gateway.web.shapes import participant_shape
 
 MAX_STREAMS = 100
 """Event streams at once: programs hold them and not people, and each costs work at every event."""
@@ -148,8 +149,9 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
         case DialChanged():
             return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
         case CommandGiven():
-            about = {"participant": event.participant, "command": event.command or None, "keys": event.keys}
-            return "command", {**about, "reason": event.reason.value}
+            command = event.command or None
+            about = {"participant": event.participant, "keys": event.keys, "reason": event.reason.value}
+            return "command", {**about, "command": command}
         case Said():
             return "said", told_message(event)
         case KeyPressed():

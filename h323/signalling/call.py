@@ -53,7 +53,7 @@ STATUS_ENQUIRY_CAUSE = 30
 """Cause of a STATUS that answers an inquiry (Q.850)."""
 
 
-_CALLING = (State.INITIATED, State.PROCEEDING, State.DELIVERED)
+_CALLING = (State.INITIATED, State.OVERLAP_SENDING, State.PROCEEDING, State.DELIVERED)
 _CALLED = (State.PRESENT, State.INCOMING_PROCEEDING, State.RECEIVED)
 
 
@@ -81,6 +81,8 @@ class H323Call(ControlledCall):
         self._early = early_control
         self._fast_start = FastStart(codec)
         self._rang = False
+        self._later = ""
+        self._whole = True
 
     # what goes out
 
@@ -114,9 +116,13 @@ class H323Call(ControlledCall):
 
     # what comes from above
 
-    def place(self, facts: SetupFacts, capabilities: Value, now: float) -> None:
-        """Call somebody. facts.conference and facts.call are the ids to use; capabilities our first set."""
+    def place(self, facts: SetupFacts, capabilities: Value, now: float, overlap: bool = False) -> None:
+        """Call somebody. facts.conference and facts.call are the ids to use; capabilities our first set.
+
+        overlap: the number is not whole yet, and `dial` will add to it.
+        """
         self.caller = True
+        self._whole = not (overlap or facts.body.get("canOverlapSend"))
         self.facts = facts
         self._capabilities = capabilities
         if self._early and self._way.offered:
@@ -126,11 +132,33 @@ class H323Call(ControlledCall):
         features = self.traversal.offer()
         if features:
             body["supportedFeatures"] = features
+        if overlap:
+            body["canOverlapSend"] = True
         more: dict[str, Any] = {"display": facts.display, "number": facts.called_number, "caller": facts.caller_number}
         if self.security is not None:
             body["tokens"] = self.security.offer()
         self._become(State.INITIATED, now)
         self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
+
+    def dial(self, digits: str, now: float, whole: bool = False) -> None:
+        """Add digits to the number of a call that was placed with overlap; whole says that these are the last."""
+        if not self._whole:
+            self._later = (self._later + digits)[:MAX_DIALLED]
+            self._whole = whole
+            self._send_digits(now)
+
+    def _send_digits(self, now: float) -> None:
+        """Send what has been dialled since the last time, once the peer wants it (Q.931 §5.1.3)."""
+        if self.state is not State.OVERLAP_SENDING or not (self._later or self._whole):
+            return
+        digits, self._later = self._later, ""
+        self._become(State.OVERLAP_SENDING, now)
+        self._send(Type.INFORMATION, messages.information(self.facts.call), number=digits, complete=self._whole)
+
+    def _wanted_more(self, signal: Signal, now: float) -> None:
+        """The peer wants more digits (SETUP ACKNOWLEDGE), or to hear that there are none."""
+        self._become(State.OVERLAP_SENDING, now)
+        self._send_digits(now)
 
     def proceed(self, now: float) -> None:
         """Say that the call is being worked on; done of itself when a SETUP comes."""
@@ -350,7 +378,9 @@ class H323Call(ControlledCall):
 Action = Callable[[H323Call, Signal, float], None]
 
 TABLE: dict[tuple[State, Type], Action] = {
+    (State.INITIATED, Type.SETUP_ACKNOWLEDGE): H323Call._wanted_more,
     (State.INITIATED, Type.CALL_PROCEEDING): H323Call._worked_on,
+    (State.OVERLAP_SENDING, Type.CALL_PROCEEDING): H323Call._worked_on,
     **{(state, Type.ALERTING): H323Call._rung for state in _CALLING},
     **{(state, Type.PROGRESS): H323Call._progressed for state in _CALLING},
     **{(state, Type.CONNECT): H323Call._answered for state in _CALLING},

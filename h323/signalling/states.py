@@ -8,6 +8,8 @@ from gateway.reasons import Reason
 
 T303 = 15.0
 """Seconds that a callee has to say anything at all; H.225.0 has 4, gateways in front of others need more."""
+T304 = 30.0
+"""Seconds from the last digit that we sent to an answer (Q.931 §9.5)."""
 T310 = 60.0
 """Seconds from CALL PROCEEDING to the next message; H.225.0 has 10, which calls through gateways exceed."""
 T302 = 8.0
@@ -25,6 +27,7 @@ class State(Enum):
 
     NULL = 0
     INITIATED = 1
+    OVERLAP_SENDING = 2
     PROCEEDING = 3
     DELIVERED = 4
     PRESENT = 6
@@ -35,6 +38,12 @@ class State(Enum):
     OVERLAP_RECEIVING = 25
 
 
-TIMES = {State.OVERLAP_RECEIVING: T302, State.INITIATED: T303, State.PROCEEDING: T310, State.DELIVERED: T301}
+TIMES = {
+    State.OVERLAP_RECEIVING: T302,
+    State.INITIATED: T303,
+    State.OVERLAP_SENDING: T304,
+    State.PROCEEDING: T310,
+    State.DELIVERED: T301,
+}
 EXPIRED = {State.DELIVERED: Reason.NO_ANSWER, State.ACTIVE: Reason.NORMAL}
 """Why a call ends whose timer rings; others end by TIMEOUT."""

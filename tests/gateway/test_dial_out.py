@@ -14,7 +14,7 @@ from test_gateway_calls import Exchange
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_out import MAX_OVER, Dialling, DialWish
-from gateway.rooms.model import AutoDial, CallFailed, DialChanged, DialState, DialTime, RoomSettings
+from gateway.rooms.model import AutoDial, CallFailed, DialChanged, DialState, DialTime, RoomSettings, WhenLocked
 from gateway.rooms.outbound import Asker, Denied, Outbound, OutboundRule, Role
 from gateway.rooms.redialling import Tries
 from gateway.rooms.room import RINGBACK
@@ -263,6 +263,18 @@ async def test_an_empty_room_has_nobody_called_for_its_host_any_more() -> None:
         await ann.ended(Reason.NORMAL)
         assert asked.life.state is DialState.CANCELLED
         assert other.life.state is DialState.DIALLING
+
+
+async def test_who_is_called_comes_into_a_locked_room_and_one_with_a_pin() -> None:
+    async with dials() as house:
+        house.desk.open_room(
+            RoomSettings(RoomId("100"), guest_pin="1234", locked=True, when_locked=WhenLocked.REFUSE, lobby=True)
+        )
+        one = house.begin()
+        call = await house.dialler.answers()
+        await house.desk.dial_out.outcome(one)
+        assert call.inside
+        assert call.room_id == "100"
 
 
 async def test_a_room_that_is_deleted_has_nobody_called() -> None:

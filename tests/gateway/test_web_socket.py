@@ -278,8 +278,10 @@ async def test_a_browser_that_reads_nothing_holds_nobody_up(monkeypatch: pytest.
         for turn in range(500):  # lists of 20 KiB: ten times what the kernel takes for a socket that is not read
             await house.desk.rename(room, people[-1].participant_id, f"last {turn}")
             await asyncio.sleep(0.002)
-        async with asyncio.timeout(3):
-            while not (people_ := (await hear(good, "room"))["participants"]) or people_[-1]["name"] != "last 499":
+        async with asyncio.timeout(30):
+            while (
+                not (people_ := (await hear(good, "room", 30.0))["participants"]) or people_[-1]["name"] != "last 499"
+            ):
                 pass
         waiting = [viewer for viewer in house.server.office.board._viewers[RoomId("100")] if viewer._list is not None]
         assert len(waiting) == 1, "the deaf one should have one list waiting, the newest"

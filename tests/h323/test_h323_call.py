@@ -34,11 +34,12 @@ from h323.signalling.events import (
     KeypadPressed,
     Proceeding,
     Ringing,
+    SetupFacts,
     Signal,
     SupplementaryService,
 )
 from h323.signalling.messages import facility
-from h323.signalling.states import LEAVE_TIME, ROUND_TRIP_INTERVAL, T301, T302, T303, T310, State
+from h323.signalling.states import LEAVE_TIME, ROUND_TRIP_INTERVAL, T301, T302, T303, T304, T310, State
 
 UNKNOWN = ("audioData", (None, None))
 PROPOSAL = {"forwardLogicalChannelNumber": 1, **SOUND}
@@ -387,3 +388,43 @@ def test_a_peer_that_ends_its_session_is_released_when_it_says_no_more() -> None
     assert pair.caller.call.state is State.ACTIVE
     pair.tick(LEAVE_TIME + 0.1)
     assert pair.caller.reported(CallEnded)[0].reason is Reason.NORMAL
+
+
+# a number that is dialled bit by bit, by us
+
+
+def test_digits_follow_once_the_called_side_asks_for_more() -> None:
+    pair = CallPair()
+    pair.caller.call.place(SetupFacts(conference=bytes(16), call=bytes(range(16))), ABILITIES, pair.now, overlap=True)
+    pair.caller.call.dial("1", pair.now)
+    pair.settle()
+    pair.caller.call.dial("0", pair.now)
+    pair.caller.call.dial("0", pair.now, whole=True)
+    pair.settle()
+    numbers = [(one.number, one.complete) for one in pair.caller.sent if one.kind is Type.INFORMATION]
+    assert numbers == [("1", False), ("0", False), ("0", True)]
+    (arrived,) = pair.callee.reported(CallArrived)
+    assert arrived.facts.called_number == "100"
+    pair.connect()
+    assert pair.caller.call.state is State.ACTIVE
+
+
+def test_a_called_side_that_wants_more_of_a_whole_number_hears_that_it_is_whole() -> None:
+    pair = CallPair()
+    pair.place(called_number="100", called_aliases=())
+    pair.settle()
+    call = pair.caller.call
+    call.state = State.INITIATED
+    call.receive(Signal(Type.SETUP_ACKNOWLEDGE, 7, True), pair.now)
+    pair.drain(pair.caller)
+    assert [(one.number, one.complete) for one in pair.caller.sent if one.kind is Type.INFORMATION] == [("", True)]
+    assert call.state is State.OVERLAP_SENDING
+
+
+def test_a_called_side_that_never_answers_to_its_digits_is_given_up() -> None:
+    pair = CallPair()
+    pair.caller.call.place(SetupFacts(conference=bytes(16), call=bytes(range(16))), ABILITIES, pair.now, overlap=True)
+    pair.caller.call.receive(Signal(Type.SETUP_ACKNOWLEDGE, 7, True), pair.now)
+    pair.now += T304 + 0.1
+    pair.caller.call.tick(pair.now)
+    assert pair.caller.call.over

@@ -77,6 +77,18 @@ def heard_in_order(recording: tuple[Samples, int], *names: str) -> bool:
     return all(name in order for name in names)
 
 
+def holds_part(recording: tuple[Samples, int], name: str, seconds: float = 3.0) -> bool:
+    """Whether any stretch of so many seconds of a long sound ("music/waiting") stands in a recording.
+
+    A recording of twice that length holds one of them whole, wherever in the sound it begins.
+    """
+    samples, rate = recording
+    looked, pattern = _Recording(_look(samples.astype(float) / 32768, rate)), _pattern(name)
+    size = round(seconds / (2 * HOP))
+    stretches = (pattern[start : start + size] for start in range(0, len(pattern) - size + 1, size))
+    return any(_scores(looked, stretch).max(initial=-1.0) >= LIKE for stretch in stretches)
+
+
 def likeness(recording: tuple[Samples, int], name: str) -> float:
     """Return how like a prompt the place of a recording is that is most like it, at most 1."""
     samples, rate = recording

@@ -108,6 +108,11 @@ async def test_a_page_waits_for_the_host_and_comes_in_by_itself(start_gateway: S
         await house.holds(gateway, 2, "100", PATIENCE)
         ids = [one["id"] for one in await gateway.participants("100")]
         assert waiting["id"] in ids
+        await page.locator("#settings-button").click()
+        await page.locator("#settings-pin").fill("1")
+        await page.locator("#settings-prove").click()
+        await expect(page.locator("#settings-host")).to_be_hidden(timeout=WAIT)
+        assert {one["rank"] for one in await gateway.participants("100")} == {"host"}
         assert guest.complaints == []
     finally:
         await host.hang_up()

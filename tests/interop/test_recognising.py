@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recognising import heard_in_order, heard_prompts, likeness, recorded
+from recognising import heard_in_order, heard_prompts, holds_part, likeness, recorded
 
 from gateway.bench import sound
 from gateway.bench.sound import Samples
@@ -83,3 +83,12 @@ def test_music_and_tones_are_known_too() -> None:
     recording = by_telephone("tones/knock", "tones/enter", "tones/leave")
     found = heard_prompts(recording, ["tones/leave", "tones/enter", "tones/knock"])
     assert [one.name for one in found] == ["tones/knock", "tones/enter", "tones/leave"]
+
+
+def test_a_part_of_the_music_is_known_wherever_it_begins() -> None:
+    samples, rate = by_telephone("music/waiting")
+    for begin in (0.0, 5.3, 16.7):
+        part = samples[round(begin * rate) : round((begin + 6.5) * rate)]
+        assert holds_part((part, rate), "music/waiting")
+    assert not holds_part(by_telephone("en/waiting-for-host", "en/knocking"), "music/waiting")
+    assert not holds_part((np.zeros(80000, np.int16), 8000), "music/waiting")

@@ -25,10 +25,10 @@ SEEDS = range(7000, 7025)
 def flow(pair: Pair, rng: random.Random) -> None:
     agents = [Agent(pair, side, rng) for side in pair.sides]
 
-    def run(seconds: float) -> None:
+    def run(seconds: float, step: float = 0.05) -> None:
         end = pair.now + seconds
         while pair.now < end:
-            pair.run(0.05)
+            pair.run(step)
             for agent in agents:
                 agent.hear()
             pair.drain()
@@ -40,7 +40,7 @@ def flow(pair: Pair, rng: random.Random) -> None:
             rng.choice(agents).act()
     run(5)
     pair.loss = 0.0
-    run(75)
+    run(75, 0.25)
     for agent in agents:
         agent.tell_how_it_went()
     run(5)
@@ -55,14 +55,14 @@ def flow(pair: Pair, rng: random.Random) -> None:
     for agent in agents:
         for session in sorted(agent.live):
             agent.side.stack.hang_up(session, Reason.NORMAL, pair.now)
-    run(110)
+    run(110, 0.25)
     for agent in agents:
         assert not agent.live
         assert len(agent.ended) == len(set(agent.ended)), "a session ended twice"
         for session in agent.ended:
             mine = [event for event in agent.side.events if getattr(event, "session", None) == session]
             assert isinstance(mine[-1], Ended)
-    run(130)
+    run(130, 0.5)
     assert pair.empty(), [side.stack.sizes() for side in pair.sides]
 
 

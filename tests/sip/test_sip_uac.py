@@ -219,6 +219,23 @@ def test_a_second_answer_of_a_forked_invite_is_acknowledged_and_hung_up() -> Non
     assert peer.stack.hang_up(session, Reason.NORMAL, peer.now)
 
 
+def test_a_second_answer_does_not_acknowledge_the_first_one_that_waits_for_our_answer() -> None:
+    peer = Peer()
+    session, invite = peer.place(b"")
+    peer.respond(invite, 200, tag="one", body=OFFER)
+    assert peer.drain() == []
+    peer.respond(invite, 200, tag="two", body=OFFER)
+    assert [(one.method, one.to.tag) for one in peer.drain()] == [("ACK", "two"), ("BYE", "two")]
+    assert peer.stack.ack_with(session, ANSWER, peer.now)
+    (ack,) = peer.drain()
+    assert (ack.method, ack.to.tag, ack.body) == ("ACK", "one", ANSWER)
+    lost = Peer()
+    _, invite = lost.place(b"")
+    for tag in ("one", "two"):
+        lost.respond(invite, 200, tag=tag, body=OFFER)
+    assert lost.settled(), "nobody answers the offer, so the call must end by itself"
+
+
 def test_early_dialogs_are_bounded() -> None:
     peer = Peer()
     _, invite = peer.place()

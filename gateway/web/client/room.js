@@ -3,6 +3,7 @@
 import {Calls} from "./calls.js";
 import {Chat} from "./chat.js";
 import {Door} from "./door.js";
+import {HostProof} from "./host.js";
 import {explain, sentence} from "./messages.js";
 import {byId, dress, notice, showView, warn} from "./page.js";
 import {People} from "./people.js";
@@ -25,6 +26,7 @@ export class RoomPage {
   #people = new People((one) => this.#calls.send(one));
   #chat = new Chat();
   #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
+  #host = new HostProof();
   #settings;
   #picture = byId("picture");
   #idle = 0;
@@ -66,6 +68,7 @@ export class RoomPage {
     this.#call = call;
     this.#people.clear();
     this.#door.clear();
+    this.#host.open(call);
     this.#chat.open(call);
     this.#calls.open(call);
     this.#mutedByHost = false;
@@ -120,6 +123,7 @@ export class RoomPage {
     byId("room-locked").hidden = !message.room.locked;
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
+    this.#host.show(own?.rank === "host");
     this.#calls.host(own?.rank === "host");
     const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
