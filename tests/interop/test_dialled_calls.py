@@ -11,16 +11,19 @@ from typing import Any
 import hearing
 import house
 import marks
+import numpy as np
 import pytest
 from peers.chromium import Chromium
 from peers.ours import Terminal
 from peers.pjsua import Pjsua
 from playwright.async_api import Page, expect
-from spoken import heard_prompts
+from recognising import heard_prompts
 from starting import StartGateway
 from test_browser_page import in_room, shoot
 
 from gateway.bench.process import GatewayProcess
+from gateway.bench.sound import Samples
+from transcode.audio.tones import FRAME, ToneDetector
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "cleo", "password": "correct horse"}]
@@ -56,6 +59,13 @@ async def registered_phone(gateway: GatewayProcess, stack: AsyncExitStack, direc
     stack.push_async_callback(phone.stop)
     assert (await phone.until_registered(PATIENCE))["registered"]
     return phone
+
+
+def keys_in(samples: Samples) -> str:
+    """Return the keys whose tones stand in a recording at 8 kHz."""
+    detector, slot = ToneDetector(), np.zeros(1, np.intp)
+    whole = samples[: len(samples) // FRAME * FRAME].reshape(-1, 1, FRAME)
+    return "".join(press.digit for frame in whole for press in detector.update(slot, frame))
 
 
 async def becomes(gateway: GatewayProcess, id: str, **wanted: Any) -> dict[str, Any]:
@@ -112,7 +122,7 @@ async def test_a_telephone_is_called_given_up_called_again_heard_and_gives_comma
         await until(muted, "muted by *6")
 
         async def told_muted() -> bool:
-            return "muted" in heard_prompts(*await phone.heard(2), "en", ("muted", "unmuted"))
+            return "en/muted" in [one.name for one in heard_prompts(await phone.heard(2), ("en/muted", "en/unmuted"))]
 
         await until(told_muted, "the prompt")
 
@@ -121,7 +131,7 @@ async def test_a_telephone_is_called_given_up_called_again_heard_and_gives_comma
             return not any(hearing.heard(samples[-3 * rate :], rate, [tone]).values())
 
         await until(silent, "Cleo no more at Bob")
-        assert not any(level > 0.3 for level in hearing.heard(*bob.heard(), [941, 1336, 1477]).values())
+        assert keys_in(bob.heard()[0]) == ""
         await phone.do("press", call=2, digits="*6", by_info=True)
         await until(lambda: _not(muted), "unmuted by *6, by INFO")
         await until(lambda: not silent(), "Cleo at Bob again")
