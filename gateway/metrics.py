@@ -22,6 +22,7 @@ HELP = {
     "audio_encodes_total": "Audio packets encoded; listeners share them",
     "loop_lag_seconds": "How late an event loop came to its timers",
     "bad_input_total": "Input that was dropped or refused, by where and what",
+    "forwarded_packets_total": "RTP packets that were sent on without being decoded, by kind",
     "packets_total": "RTP and RTCP packets by direction",
     "calls": "Calls now, by protocol",
     "calls_total": "Calls ended or refused, by protocol and reason",

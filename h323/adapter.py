@@ -92,7 +92,11 @@ class H323Adapter:
         self._idle = asyncio.Event()
         self.ras = Ras(config, self._rng, plan, self._drop_call)
         self.doors = Doors(self)
-        self.ras.send, self.ras.summoned = self.doors.send_ras, self.doors.summoned
+        self.ras.send, self.ras.let_go, self.ras.summoned = (
+            self.doors.send_ras,
+            self.doors.let_go,
+            self.doors.summoned,
+        )
 
     # life
 
@@ -302,8 +306,12 @@ class H323Adapter:
         connection, leg.connection = leg.connection, None
         for key in [key for key, one in self._calls.items() if one is leg]:
             del self._calls[key]
-        if connection is not None and not connection.kept and not any(key[0] is connection for key in self._calls):
+        if connection is not None and not connection.kept and not self.busy(connection):
             connection.close()
+
+    def busy(self, connection: Connection) -> bool:
+        """Tell whether a call uses a signalling connection."""
+        return any(key[0] is connection for key in self._calls)
 
     def over(self, line: H323Line) -> None:
         """A call has done its last job."""
@@ -320,6 +328,10 @@ class H323Adapter:
         if connection is None:
             return facts
         return await self.ras.screen(facts, line.core.facts, line.core.reference, connection.peer)
+
+    async def drop_other(self, line: H323Line, who: str) -> None:
+        """Drop another participant of a call's room. Raises Refused."""
+        await self._conferences.drop(line, who)
 
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""
@@ -395,7 +407,7 @@ class H323Adapter:
             facts,
             protocol=CallProtocol.H323,
             direction=Direction.OUTGOING,
-            source=source(address),
+            source=source(connection.peer),
             secure=secure,
         )
         setup = SetupFacts(

@@ -21,7 +21,7 @@ from gateway.reasons import Reason, Refused
 from h323.adapter_control import KEY_TIME, ControlEvents
 from h323.adapter_facts import picture_limit, source
 from h323.adapter_security import answer_keys, offer_keys
-from h323.conference import ConferenceView
+from h323.conference import NO_DROP, ConferenceView
 from h323.describe.capabilities import write_capabilities
 from h323.describe.fast_start import read_chosen
 from h323.h450 import decline
@@ -61,6 +61,9 @@ class LineOwner(Protocol):
 
     def peer_host(self, line: H323Line) -> str:
         """Return the IP literal that the call's signalling comes from."""
+
+    async def drop_other(self, line: H323Line, who: str) -> None:
+        """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
@@ -132,6 +135,21 @@ class H323Line:
     def whereabouts(self) -> tuple[str, str] | None:
         """The room and the id of the call, None before it is connected."""
         return (self.call.room_id, self.call.id) if self.call is not None and self._connected else None
+
+    def drop_other(self, who: str | None) -> None:
+        """Drop another participant of the room, as the chair wants it; None: refuse that."""
+        self._do(lambda: self._drop_other(who))
+
+    async def _drop_other(self, who: str | None) -> None:
+        try:
+            if who is None:
+                raise Refused(Reason.NOT_ALLOWED, "only the chair may drop somebody")
+            await self._owner.drop_other(self, who)
+        except Refused as refused:
+            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
+            self.core.control.send(NO_DROP)
+            self.core.flush()
+            self._owner.pump(self)
 
     def tell_room(self, people: dict[str, str], speaker: str | None) -> bool:
         """Tell the peer what is new in its room; False if the control session does not stand yet."""
@@ -274,7 +292,7 @@ class H323Line:
         await self.call.accept(self.sessions.remote())
 
     def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
-        """Bring keys to the house, one after the other, with the way that they came; duration in ms."""
+        """Bring keys to the house, one after the other; duration in ms, way how they came."""
         for key in keys:
             if key != "!":  # a hook flash means nothing to a room
                 self._do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.reasons import Refused
+from gateway.reasons import Reason, Refused
 from h323.conference import ConferenceView, TerminalNumbers
 
 log = structlog.get_logger()
@@ -22,6 +22,8 @@ GATHER = 0.25
 LATER = 1.0
 """Seconds until a terminal is tried again that cannot be told yet."""
 TRIES = 10
+HOST = "host"
+"""Rank of those who may drop others."""
 
 
 class RoomWatch(Protocol):
@@ -29,6 +31,9 @@ class RoomWatch(Protocol):
 
     def room(self, id: str) -> Any:
         """Return a room with settings, participants and speaker. Raises Refused where there is none."""
+
+    async def remove(self, room: Any, id: Any) -> None:
+        """Hang up on a participant. Raises Refused where there is none."""
 
     def subscribe(self) -> AsyncIterator[Any]:
         """Iterate over all that happens in the house. Raises Refused where too many do."""
@@ -70,6 +75,20 @@ class Conferences:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def drop(self, terminal: Terminal, who: str) -> None:
+        """Drop a participant as the chair of its room wants it, who must be a host there. Raises Refused."""
+        where, view = terminal.whereabouts, terminal.view
+        if self._watch is None or where is None or view is None:
+            raise Refused(Reason.NOT_ALLOWED, "not in a room")
+        room = self._watch.room(where[0])
+        present = {str(one.id): one for one in room.participants}
+        me = present.get(view.me)
+        if me is None or me.rank.value != HOST:
+            raise Refused(Reason.NOT_ALLOWED, "the chair is no host of the room")
+        if who not in present:
+            raise Refused(Reason.NO_SUCH_USER, "who is to be dropped has gone")
+        await self._watch.remove(room, present[who].id)
 
     async def _follow(self, watch: RoomWatch) -> None:
         try:

@@ -43,13 +43,16 @@ class ControlledLine(Protocol):
         """Tell the media plane what has changed."""
 
     def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
-        """Bring keys to the house, with the way that they came; duration in ms."""
+        """Bring keys to the house; duration in ms, way how they came."""
 
     def send_key_frame(self, role: Role | None) -> None:
         """Have the house send a whole picture; None: all that it sends."""
 
     def drop(self, reason: Reason, detail: str = "") -> None:
         """End the call."""
+
+    def drop_other(self, who: str | None) -> None:
+        """Drop another participant of the room, as the chair wants it; None: refuse that."""
 
 
 class ControlEvents:
@@ -165,10 +168,15 @@ class ControlEvents:
 
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
-        if name == "conferenceRequest" and self._line.view is not None:
-            answer = self._line.view.answer(*value)
-            if answer is not None:
-                self._core.control.send(answer)
+        view = self._line.view
+        if name == "conferenceRequest" and view is not None:
+            if value[0] == "dropTerminal":
+                self._line.drop_other(view.to_drop(value[1]))
+                return
+            answers = view.answer(*value)
+            if answers is not None:
+                for answer in answers:
+                    self._core.control.send(answer)
                 return
         if kind in ("request", "command") and name not in ("miscellaneousCommand", "genericCommand"):
             self._count(f"not_done.{name}")

@@ -187,12 +187,13 @@ class NoZone:
 class Ras:
     """One for the adapter. drop ends a call of ours by its identifier.
 
-    send and summoned are to be set before `start`: they send RAS by an endpoint's connection, and connect to a
-    gatekeeper that has a call for us.
+    send, let_go and summoned are to be set before `start`: they send RAS by an endpoint's connection, end its
+    registration by that, and connect to a gatekeeper that has a call for us.
     """
 
     def __init__(self, config: H323Config, rng: Random, plan: Plan | None, drop: Callable[[bytes], None]) -> None:
         self.send: Callable[[bytes, TunnelAddress], None] = lambda data, to: None
+        self.let_go: Callable[[TunnelAddress], None] = lambda address: None
         self.summoned: Callable[[WaitingCall], None] = lambda waiting: None
         self._config = config
         self._rng = rng
@@ -211,7 +212,9 @@ class Ras:
         if ras.gatekeeper == "embedded" and ras.port is not None:
             neighbours = [await self._place(one) for one in ras.neighbours]
             found = tuple(one for one in neighbours if one is not None)
-            self._zone = OwnZone(self._config, reactor, self._rng, self._plan, signalling_port, found, self.send)
+            self._zone = OwnZone(
+                self._config, reactor, self._rng, self._plan, signalling_port, found, self.send, self.let_go
+            )
         elif ras.gatekeeper not in ("embedded", "off"):
             place = None if ras.gatekeeper == "auto" else await self._place(ras.gatekeeper)
             self._zone = EndpointZone(

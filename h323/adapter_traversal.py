@@ -45,6 +45,9 @@ class Owner(Protocol):
     def count(self, name: str) -> None:
         """Count one thing that happened."""
 
+    def busy(self, connection: Connection) -> bool:
+        """Tell whether a call uses a connection."""
+
     async def connect(self, address: Address, context: Any = None) -> Connection:
         """Open a signalling connection. Raises `Refused`."""
 
@@ -114,9 +117,17 @@ class Doors:
         for data in carried:
             self._owner.count("tunnelled_ras")
             self._owner.ras.tunnelled(data, address, connection.local)
-        connection.kept = self._owner.ras.holds(address)
-        if connection.kept:
+        if self._owner.ras.holds(address):
+            connection.kept = True
             connection.used()
+
+    def let_go(self, address: TunnelAddress) -> None:
+        """An endpoint is registered by its connection no more: that stays as long as any other without a call."""
+        connection = self._tunnels.get(address)
+        if connection is not None and connection.kept:
+            connection.kept = False
+            if not self._owner.busy(connection):
+                connection.idle()
 
     def send_ras(self, data: bytes, address: TunnelAddress) -> None:
         """Send a RAS message to an endpoint that is registered by its connection."""

@@ -53,10 +53,11 @@ class OwnZone:
         signalling_port: int,
         neighbours: tuple[Address, ...],
         send: Callable[[bytes, TunnelAddress], None] = lambda data, to: None,
+        let_go: Callable[[TunnelAddress], None] = lambda address: None,
     ) -> None:
-        """send sends RAS by the connection of an endpoint that is registered by one."""
+        """send sends RAS by the connection of an endpoint that is registered by it; let_go hears when it is no more."""
         ras = config.ras
-        self._send = send
+        self._send, self._let_go = send, let_go
         self._config = ras
         self._plan = plan
         self._loop = asyncio.get_running_loop()
@@ -135,6 +136,8 @@ class OwnZone:
                 case Registered(one, fresh):
                     log.info("h323_registered", **_named(one), fresh=fresh, proof=one.scheme, product=one.product)
                 case Unregistered(one, cause):
+                    if isinstance(one.ras, TunnelAddress):
+                        self._let_go(one.ras)
                     log.info("h323_unregistered", **_named(one), cause=cause)
                 case RegistrationRefused(source, names, reason, detail):
                     named = [clean(one, MAX_ADDRESS) for one in names[:4]]

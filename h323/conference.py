@@ -1,8 +1,11 @@
 """What an MCU says of a conference to one terminal, and answers it (H.245 §B.9, §B.16.9; H.243). Pure.
 
 Participants of a room are numbered from 1 as they come; a number is free again when its owner has left. A terminal is
-told its own number, who comes and goes, whom it sees largest, and that it is seen. There is no chair in a room: that
-and what only a chair may do are denied.
+told its own number, who comes and goes, whom it sees largest, and that it is seen.
+
+The chair's token goes to the first that asks, until it gives it back or leaves. It names who leads, and gives no rights
+that its owner has not got in the room anyhow: a chair that is a host may drop terminals. What nobody can do here, for
+the room shows everybody the same, is denied.
 """
 
 from __future__ import annotations
@@ -20,24 +23,29 @@ MAX_NUMBER = 192
 """The highest number of a terminal (H.243 §5.1); who comes later stays without."""
 MAX_ID = 128
 """Octets of a terminal's id."""
+NO_DROP: Pdu = ("response", ("conferenceResponse", ("terminalDropReject", None)))
 _DENIED = {
-    "makeMeChair": ("makeMeChairResponse", ("deniedChairToken", None)),
-    "dropTerminal": ("terminalDropReject", None),
     "broadcastMyLogicalChannel": ("broadcastMyLogicalChannelResponse", ("deniedBroadcastMyLogicalChannel", None)),
     "makeTerminalBroadcaster": ("makeTerminalBroadcasterResponse", ("deniedMakeTerminalBroadcaster", None)),
     "sendThisSource": ("sendThisSourceResponse", ("deniedSendThisSource", None)),
+    "remoteMCRequest": ("remoteMCResponse", ("reject", ("functionNotSupported", None))),
+    "requestTerminalCertificate": ("terminalCertificateResponse", {}),
 }
+"""Requests that get one answer always. An empty certificate response says that there is none."""
 
 
 class TerminalNumbers:
-    """The numbers of one room's participants."""
+    """The numbers of one room's participants; chair is who has the chair's token."""
 
     def __init__(self) -> None:
+        self.chair: str | None = None
         self._numbers: dict[str, int] = {}
 
     def settle(self, present: Mapping[str, str]) -> None:
         """Give each of those present a number, and take those back whose owners have left."""
         self._numbers = {who: number for who, number in self._numbers.items() if who in present}
+        if self.chair not in present:
+            self.chair = None
         taken = set(self._numbers.values())
         free = (number for number in range(1, MAX_NUMBER + 1) if number not in taken)
         for who in present:
@@ -104,26 +112,48 @@ class ConferenceView:
         self._sees = sees
         return pdus
 
-    def answer(self, name: str, value: Any) -> Pdu | None:
-        """Return the response to a conferenceRequest; None for one that is not understood here."""
+    def answer(self, name: str, value: Any) -> list[Pdu] | None:
+        """Return what answers a conferenceRequest, nothing where none is due; None for one not understood here."""
         if name in _DENIED:
-            return self._response(*_DENIED[name])
-        if name == "terminalListRequest":
-            numbers = sorted(number for who in self._names if (number := self._numbers.get(who)) is not None)
-            return self._response("terminalListResponse", [_label(number) for number in numbers]) if numbers else None
-        if name == "requestTerminalID":
-            return self._identify(value)
-        if name == "requestAllTerminalIDs":
-            known = sorted((number, who) for who in self._names if (number := self._numbers.get(who)) is not None)
-            listed = [{"terminalLabel": _label(number), "terminalID": self._id(who)} for number, who in known]
-            return self._response("requestAllTerminalIDsResponse", {"terminalInformation": listed}) if listed else None
+            return [self._response(*_DENIED[name])]
+        match name:
+            case "makeMeChair":
+                return [self._response("makeMeChairResponse", self._take_chair())]
+            case "cancelMakeMeChair":
+                if self._numbers.chair == self.me:
+                    self._numbers.chair = None
+                return []
+            case "requestChairTokenOwner":
+                return self._identify(self._numbers.get(self._numbers.chair), "chairTokenOwnerResponse")
+            case "requestTerminalID" if value["mcuNumber"] == MCU:
+                return self._identify(value["terminalNumber"], "mCTerminalIDResponse")
+            case "terminalListRequest" if self._known():
+                return [self._response("terminalListResponse", [_label(number) for number, _ in self._known()])]
+            case "requestAllTerminalIDs" if self._known():
+                listed = [
+                    {"terminalLabel": _label(number), "terminalID": self._id(who)} for number, who in self._known()
+                ]
+                return [self._response("requestAllTerminalIDsResponse", {"terminalInformation": listed})]
         return None
 
-    def _identify(self, label: Value) -> Pdu | None:
+    def _take_chair(self) -> Any:
+        if self.me in self._names and self._numbers.chair in (None, self.me):
+            self._numbers.chair = self.me
+        return ("grantedChairToken" if self._numbers.chair == self.me else "deniedChairToken", None)
+
+    def _known(self) -> list[tuple[int, str]]:
+        return sorted((number, who) for who in self._names if (number := self._numbers.get(who)) is not None)
+
+    def to_drop(self, label: Value) -> str | None:
+        """Return whom the chair wants to drop (dropTerminal); None if we are not the chair, or nobody is meant."""
         who = self._numbers.owner(label["terminalNumber"]) if label["mcuNumber"] == MCU else None
-        if who is None or who not in self._names:
+        return who if self._numbers.chair == self.me and who in self._names else None
+
+    def _identify(self, number: int | None, response: str) -> list[Pdu] | None:
+        who = self._numbers.owner(number) if number is not None else None
+        if number is None or who is None or who not in self._names:
             return None
-        return self._response("mCTerminalIDResponse", {"terminalLabel": label, "terminalID": self._id(who)})
+        return [self._response(response, {"terminalLabel": _label(number), "terminalID": self._id(who)})]
 
     def _id(self, who: str) -> bytes:
         """Return a name as a terminal's id; never cut inside a character."""

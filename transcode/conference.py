@@ -10,6 +10,7 @@ from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SoundsEnded, Spea
 from transcode.audio.player import Voice
 from transcode.audio.sounds import SoundLibrary
 from transcode.events import Dtmf, KeySource, MediaEvent, Played, Speaker, Talking
+from transcode.forwarding import Forwarding, Pairing
 from transcode.frames import EncodedFrame
 from transcode.media import (
     Abilities,
@@ -53,6 +54,8 @@ class Conference:
         self._cutting = pool.strand()
         self.legs: set[LegId] = set()
         self._emit = emit
+        self.forwarding = Forwarding()
+        self._forwards = False
         self._named: dict[LegId, LegPlan] = {}
         self._echo = False
         self._announcer = Voice(sounds)
@@ -82,6 +85,7 @@ class Conference:
         """Take who hears whom and who sees what."""
         self._named = {one.leg: one for one in plan.legs}
         self._echo = plan.echo
+        self._forwards = plan.forward and plan.presenter is None and not plan.echo and not plan.background
         self._share_out(self.legs)
         if plan.background != self._behind:
             self._behind = plan.background
@@ -99,6 +103,15 @@ class Conference:
         """Whether each leg hears and sees itself alone."""
         return self._echo
 
+    def _pairing(self) -> Pairing | None:
+        """Return who may be forwarded to whom: two legs alone, while nothing of their own is to be heard or seen."""
+        named = [self._named[leg] for leg in self.legs if leg in self._named]
+        if not self._forwards or len(self.legs) != 2 or len(named) != 2:
+            return None
+        heard = all(one.heard and one.listens for one in named) and not self.mixer.plays
+        seen = all(one.seen and not one.notice for one in named)
+        return Pairing((named[0].leg, named[1].leg), heard, seen)
+
     def seat(self, leg: LegId) -> None:
         """Tell the mixer whether a leg that came to it is heard and listens."""
         self._share_out((leg,))
@@ -112,6 +125,8 @@ class Conference:
 
     def tick(self, now: float) -> None:
         """Mix 20 ms of sound, and tell who talks."""
+        if self._forwards or self.forwarding.active:
+            self.forwarding.update(self._pairing(), now)
         for event in self.mixer.tick(now):
             match event:
                 case LegTalks(leg=leg, talking=talking):

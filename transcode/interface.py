@@ -28,7 +28,10 @@ from transcode.media import (
 
 @dataclass(frozen=True, slots=True)
 class StreamStatistics:
-    """One stream's counters since it began; jitter and round_trip in ms; loss as a share of what was expected."""
+    """One stream's counters since it began; jitter and round_trip in ms; loss as a share of what was expected.
+
+    forwarded is how many of packets_out were another leg's, sent on without being decoded.
+    """
 
     id: str
     kind: Kind
@@ -53,6 +56,7 @@ class StreamStatistics:
     key_frames_in: int = 0
     key_frames_out: int = 0
     bit_rate_target: int = 0
+    forwarded: int = 0
     encrypted: str = ""
     role: Role = Role.MAIN
 

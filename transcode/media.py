@@ -458,6 +458,8 @@ class ViewPlan:
 
     slate is what stands on the picture of somebody who sees nobody else, in lines; entry what was typed there so far,
     drawn large below, None where nothing is asked for.
+
+    forward says that two legs alone may be sent what the other sends as it is, where it suits them: it is no meeting.
     """
 
     legs: tuple[LegPlan, ...]
@@ -468,3 +470,4 @@ class ViewPlan:
     presenter: LegId | None = None
     background: tuple[Sound, ...] = ()
     entry: str | None = None
+    forward: bool = False

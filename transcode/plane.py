@@ -318,6 +318,10 @@ class Plane:
         for name, count in total.items():
             if name in BAD_INPUT:
                 found.append(Sample("bad_input_total", (("what", name), ("where", "media")), count))
+        found += [
+            Sample("forwarded_packets_total", (("kind", kind),), total.get(f"forwarded_{kind}", 0))
+            for kind in ("audio", "video")
+        ]
         return found + [
             Sample("packets_total", (("direction", direction),), total.get(f"packets_{direction}", 0))
             for direction in ("in", "out")

@@ -18,7 +18,7 @@ class Suppression(Enum):
 class AudioSettings:
     """How sound is made pleasant. levelling brings quiet and loud speakers to one level."""
 
-    levelling: bool = True
+    levelling: bool = False
     noise_suppression: Suppression = Suppression.OFF
 
 

@@ -85,6 +85,25 @@ class Stream(ABC):
     def configure(self, chosen: Chosen, bit_rate: int) -> None:
         """Take what was negotiated; bit_rate in bit/s bounds what is sent."""
 
+    def _stop_unless_same(self, chosen: Chosen) -> None:
+        """Stop forwarding to and from here where a new description changes what flows; it begins again if that fits."""
+        before = self.chosen
+        if before is not None and _flowing(before) != _flowing(chosen):
+            self._conference.forwarding.leave(self, self._clock())
+            self._conference.forwarding.join(self)
+
+    @property
+    def forwards_to(self) -> Stream | None:
+        """See `forwarding.End`: only sound and pictures ever are."""
+        return None
+
+    def may_forward(self, target: object, now: float) -> bool:
+        """See `forwarding.End`."""
+        return False
+
+    def forward(self, target: object | None, now: float) -> None:  # noqa: B027 - it never may
+        """See `forwarding.End`."""
+
     def _agree(self, chosen: Chosen) -> None:
         """Take of what was negotiated that which every kind of stream has."""
         self.chosen = chosen
@@ -166,3 +185,7 @@ class Stream(ABC):
     def close(self) -> None:
         """Let go of the carrier; nothing is received afterwards."""
         self.carrier.detach(self)
+
+
+def _flowing(chosen: Chosen) -> tuple[object, ...]:
+    return chosen.receive, chosen.send, chosen.stream.packet_time

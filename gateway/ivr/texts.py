@@ -63,6 +63,12 @@ class Texts:
                 return found
         raise KeyError(name)
 
+    def prompt(self, language: str, name: str, pause: int = 0) -> Sound:
+        """Return the sound of a prompt, after so many ms of silence; of the first language where one lacks it."""
+        known = self._languages.get(language)
+        language = language if known is not None and name in known.prompts else self.languages[0]
+        return Sound(f"{language}/{name}", pause)
+
     def written(self, language: str, name: str) -> str:
         """Return a text for a slate: in the first language where this machine has no letters of the wanted one."""
         return self.text(language if self._drawable(language) else "", name)
@@ -72,16 +78,6 @@ class Texts:
             known = self.language(language)
             self._drawn[language] = can_draw("".join({*"".join((*known.prompts.values(), *known.slates.values()))}))
         return self._drawn[language]
-
-
-def prompt(language: str, name: str, pause: int = 0) -> Sound:
-    """Return the sound of a prompt, after so many ms of silence."""
-    return Sound(f"{language}/{name}", pause)
-
-
-def digits(language: str, number: str, pause: int = 0) -> tuple[Sound, ...]:
-    """Return a number digit by digit; what is no digit is left out."""
-    return tuple(prompt(language, f"number-{digit}", pause) for digit in number if digit in "0123456789")
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.ivr.speech import Speaker
-from gateway.ivr.texts import Texts, prompt, shipped
+from gateway.ivr.texts import Texts, shipped
 from transcode.media import Sound
 
 
@@ -30,7 +30,11 @@ class Voice:
 
     def prompts(self, language: str, *names: str) -> tuple[Sound, ...]:
         """Return the sounds of prompts, one after the other."""
-        return tuple(prompt(language, name) for name in names)
+        return tuple(self.texts.prompt(language, name) for name in names)
+
+    def digits(self, language: str, number: str) -> tuple[Sound, ...]:
+        """Return the sounds of a number, digit by digit; what is no digit is left out."""
+        return self.prompts(language, *(f"number-{digit}" for digit in number if digit in "0123456789"))
 
     def written(self, language: str, *names: str) -> str:
         """Return texts for a slate, a line each."""
@@ -39,4 +43,4 @@ class Voice:
     async def name(self, language: str, name: str) -> Sound:
         """Return the sound of somebody's name; "somebody" where it cannot be spoken."""
         spoken = await self._speaker.speak(language, name) if self._speaker is not None else None
-        return prompt(language, "somebody") if spoken is None else Sound(spoken)
+        return self.texts.prompt(language, "somebody") if spoken is None else Sound(spoken)

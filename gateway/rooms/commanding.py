@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.ivr.texts import digits, prompt
 from gateway.reasons import Reason, Refused
 from gateway.rooms.errands import Errands
 from gateway.rooms.hosting import end_meeting, mute_guests
@@ -193,16 +192,18 @@ class Commands:
     async def confirm(self, call: RoomCall, answer: Answer) -> None:
         """Tell the one who pressed that its command was done."""
         language = self._desk.language_of(call.room)
-        sounds: tuple[Sound, ...] = (prompt(language, answer.text) if answer.spoken else DONE,)
-        text = self._desk.voice.written(language, answer.text)
+        voice = self._desk.voice
+        sounds = voice.prompts(language, answer.text) if answer.spoken else (DONE,)
+        text = voice.written(language, answer.text)
         if answer.figure is not None:
-            sounds += digits(language, str(answer.figure))
+            sounds += voice.digits(language, str(answer.figure))
             text = f"{text}: {answer.figure}"
         await self._tell(call, sounds, text)
 
     async def _deny(self, call: RoomCall, name: str) -> None:
         language = self._desk.language_of(call.room)
-        await self._tell(call, (DENIED, prompt(language, name)), self._desk.voice.written(language, name))
+        voice = self._desk.voice
+        await self._tell(call, (DENIED, *voice.prompts(language, name)), voice.written(language, name))
 
     async def _tell(self, call: RoomCall, sounds: tuple[Sound, ...], text: str) -> None:
         if call.over or not call.inside:

@@ -230,7 +230,7 @@ class Room:
         holder = self.participant(self.floor.holder) if self.floor.holder is not None else None
         presenter = None if holder is None else holder.leg
         if self.private:
-            return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter)
+            return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter, forward=True)
         echo = self.settings.apart
         rings = self.rings and not echo and len(self._participants) == 1
         background = RINGBACK if rings else ()

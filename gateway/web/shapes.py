@@ -268,6 +268,7 @@ class StreamShape(Shape):
     key_frames_in: int
     key_frames_out: int
     bit_rate_target: int
+    forwarded: int
     encrypted: str
 
 

@@ -9,7 +9,8 @@ import yaml
 
 from gateway.app import House
 from gateway.config import Config
-from gateway.ivr.texts import LANGUAGES, PROMPTS, TABLE, digits, prompt, shipped, with_own
+from gateway.ivr.texts import LANGUAGES, PROMPTS, TABLE, shipped, with_own
+from gateway.ivr.voice import Voice
 from transcode.audio.sounds import SoundLibrary, State
 from transcode.media import Sound
 
@@ -56,8 +57,7 @@ def test_tones_and_music_are_shipped_and_all_sounds_together_are_small() -> None
 
 
 def test_a_number_is_told_digit_by_digit() -> None:
-    assert digits("de", "1 0-7", 50) == tuple(Sound(f"de/number-{digit}", 50) for digit in "107")
-    assert prompt("fr", "welcome") == Sound("fr/welcome")
+    assert Voice().digits("de", "1 0-7") == tuple(Sound(f"de/number-{digit}") for digit in "107")
 
 
 def test_a_language_that_is_not_there_is_english() -> None:
@@ -85,6 +85,8 @@ def test_an_operators_texts_win_one_by_one(tmp_path: Path) -> None:
     assert texts.text("de", "goodbye") == shipped().text("de", "goodbye")
     assert texts.text("it", "welcome") == "Benvenuti."
     assert texts.text("it", "goodbye") == shipped().text("en", "goodbye")
+    assert texts.prompt("it", "welcome") == Sound("it/welcome")
+    assert texts.prompt("it", "goodbye", 100) == Sound("en/goodbye", 100)
     assert texts.language("it").spoken("premere # o *") == "premere cancelletto o asterisco"
 
 

@@ -84,9 +84,10 @@ def test_who_is_not_in_the_room_is_told_nothing() -> None:
 def asked(room: Room, name: str, value: Any = None) -> Any:
     request = ("request", ("conferenceRequest", (name, value)))
     (_, (_, (said, inner))) = decode(Kind.H245, encode(Kind.H245, request))
-    answer = room.view.answer(said, inner)
-    if answer is None:
-        return None
+    answers = room.view.answer(said, inner)
+    if not answers:
+        return answers
+    (answer,) = answers
     kind, (told_name, response) = decode(Kind.H245, encode(Kind.H245, answer))
     assert (kind, told_name) == ("response", "conferenceResponse")
     return response
@@ -115,21 +116,54 @@ def test_a_terminal_learns_who_the_others_are() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "response"),
     [
-        ("makeMeChair", None, ("makeMeChairResponse", ("deniedChairToken", None))),
-        ("dropTerminal", label(2), ("terminalDropReject", None)),
+        ("requestTerminalCertificate", {}, ("terminalCertificateResponse", {})),
+        ("remoteMCRequest", ("masterActivate", None), ("remoteMCResponse", ("reject", ("functionNotSupported", None)))),
         ("makeTerminalBroadcaster", label(2), None),
         ("sendThisSource", label(2), None),
         ("broadcastMyLogicalChannel", 1, None),
     ],
 )
-def test_what_only_a_chair_may_do_is_denied(name: str, value: Any, response: Any) -> None:
+def test_what_nobody_can_do_here_is_denied(name: str, value: Any, response: Any) -> None:
     room = Room()
     room.now("ann", "bob")
     answer = asked(room, name, value)
     assert answer == response or (response is None and answer[1][0].startswith("denied"))
 
 
-@pytest.mark.parametrize("name", ["enterH243Password", "enterH243ConferenceID", "requestChairTokenOwner"])
+def test_the_chairs_token_goes_to_who_asks_first_until_it_is_given_back_or_its_owner_leaves() -> None:
+    room = Room()
+    room.now("ann", "bob")
+    bob = Room()
+    bob.numbers, bob.view = room.numbers, ConferenceView(room.numbers, "bob")
+    told(bob.view.update(room.people, None))
+    granted, denied = (("makeMeChairResponse", (f"{word}ChairToken", None)) for word in ("granted", "denied"))
+    assert asked(room, "requestChairTokenOwner") is None
+    assert asked(room, "makeMeChair") == granted
+    assert asked(room, "makeMeChair") == granted
+    assert asked(bob, "makeMeChair") == denied
+    owner = ("chairTokenOwnerResponse", {"terminalLabel": label(1), "terminalID": b"Ann"})
+    assert asked(bob, "requestChairTokenOwner") == owner
+    assert asked(bob, "cancelMakeMeChair") == []
+    assert asked(bob, "makeMeChair") == denied, "nobody gives back what another has"
+    assert asked(room, "cancelMakeMeChair") == []
+    assert asked(bob, "makeMeChair") == granted
+    room.numbers.settle({"ann": "Ann"})
+    assert asked(room, "makeMeChair") == granted
+
+
+def test_only_the_chair_may_want_somebody_dropped() -> None:
+    room = Room()
+    room.now("ann", "bob")
+    assert room.view.to_drop(label(2)) is None
+    asked(room, "makeMeChair")
+    assert room.view.to_drop(label(2)) == "bob"
+    assert room.view.to_drop(label(9)) is None
+    assert room.view.to_drop(label(2, mcu=1)) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["enterH243Password", "enterH243TerminalID", "enterH243ConferenceID", "enterExtensionAddress"]
+)
 def test_what_is_not_understood_here_is_left_to_others(name: str) -> None:
     assert asked(Room(), name) is None
 
@@ -154,6 +188,7 @@ class Watch:
         self.settings = SimpleNamespace(apart=apart)
         self.participants: list[Any] = []
         self.speaker: str | None = None
+        self.removed: list[str] = []
 
     def room(self, id: str) -> Any:
         if id != "100":
@@ -161,8 +196,14 @@ class Watch:
         return self
 
     def enter(self, *names: str) -> None:
-        self.participants = [SimpleNamespace(id=one, name=one.title(), call=f"call-{one}") for one in names]
+        ranks = {one: SimpleNamespace(value="host" if one == "ann" else "guest") for one in names}
+        self.participants = [
+            SimpleNamespace(id=one, name=one.title(), call=f"call-{one}", rank=ranks[one]) for one in names
+        ]
         self.events.put_nowait(SimpleNamespace(room="100"))
+
+    async def remove(self, room: Any, id: str) -> None:
+        self.removed.append(id)
 
     async def subscribe(self) -> AsyncIterator[Any]:
         while True:
@@ -200,5 +241,27 @@ async def test_where_everybody_is_alone_nobody_is_told() -> None:
         watch.enter("ann", "bob")
         await asyncio.sleep(2 * GATHER)
         assert ann.view is None
+    finally:
+        await conferences.stop()
+
+
+async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
+    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
+    conferences = Conferences(watch, lambda: [ann, bob])
+    conferences.start()
+    try:
+        watch.enter("ann", "bob", "sip")
+        async with asyncio.timeout(10):
+            while not (ann.told and bob.told):
+                await asyncio.sleep(GATHER / 5)
+        await conferences.drop(ann, "sip")
+        assert watch.removed == ["sip"]
+        for terminal, who in ((bob, "ann"), (ann, "nobody")):
+            with pytest.raises(Refused):
+                await conferences.drop(terminal, who)
+        ann.whereabouts = None
+        with pytest.raises(Refused):
+            await conferences.drop(ann, "bob")
+        assert watch.removed == ["sip"]
     finally:
         await conferences.stop()

@@ -127,6 +127,11 @@ async def test_a_connection_that_names_a_call_of_nobody_is_closed(start: Start) 
         await peer.close()
 
 
+def connections(keeper: H323Adapter) -> list[bool]:
+    """Return of the connections that carry RAS whether they stay without a call."""
+    return [one.kept for one in keeper.doors._tunnels.values()]
+
+
 class Tunnel:
     """An endpoint that registers by its connection (H.460.17)."""
 
@@ -176,8 +181,10 @@ async def test_an_endpoint_registers_by_its_connection_and_is_called_on_it(start
         # The connection stays: the endpoint is still registered by it.
         assert not peer.ended
         asked = {"callSignalAddress": [], "endpointIdentifier": answer.body["endpointIdentifier"]}
+        assert connections(keeper) == [True]
         reply = await tunnel.ask("unregistrationRequest", asked)
         assert reply.name == "unregistrationConfirm"
+        assert connections(keeper) == [False], "it may be closed now like any other"
     finally:
         await peer.close()
 

@@ -65,6 +65,14 @@ async def _records(gateway: GatewayProcess, count: int) -> list[dict[str, Any]]:
             await asyncio.sleep(0.3)
 
 
+async def _forwarded(gateway: GatewayProcess, *kinds: str) -> None:
+    """Wait until packets of each kind were sent on as they came."""
+    async with asyncio.timeout(45):
+        for kind in kinds:
+            while (await gateway.metrics()).total("roombridge_forwarded_packets_total", kind=kind) < 50:
+                await asyncio.sleep(0.5)
+
+
 @asynccontextmanager
 async def phones(
     gateway: GatewayProcess, tmp_path: Path, answer: bool = True, video: bool = False
@@ -98,6 +106,7 @@ async def test_two_terminals_call_each_other_with_sound_and_picture(
         }
         assert len({one["room"] for one in calls}) == 1
         assert not await gateway.participants()
+        await _forwarded(gateway, "audio", "video")
         await party.assert_all_see({"ann": (marks.ANN, ann.sees), "bob": (marks.BOB, bob.sees)}, 25.0)
         await asyncio.sleep(LISTENING)
         party.assert_hears("ann", ann.heard(), marks.ANN, [marks.BOB])

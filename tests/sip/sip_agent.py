@@ -189,12 +189,13 @@ class Agent:
         offer, tag = self.calling[event.session], event.response.to.tag
         if offer:
             self.agree(event.session, tag, (offer, body))
-        else:
-            answer = self.body()
-            if self.did(
-                self.side.stack.prack_with(event.session, event.response, answer, self.pair.now), event.session
-            ):
-                self.agree(event.session, tag, (body, answer))
+            return
+        later = self.side.events[self.seen :]
+        if any(isinstance(one, Answered) and one.session == event.session for one in later):
+            return  # another phone was picked up a moment ago
+        answer = self.body()
+        if self.did(self.side.stack.prack_with(event.session, event.response, answer, self.pair.now), event.session):
+            self.agree(event.session, tag, (body, answer))
 
     def agree(self, session, tag: str, both: tuple[bytes, bytes]) -> None:
         """Note offer and answer of a dialog; of a call that several may answer, for the branch with that tag."""

@@ -47,11 +47,19 @@ class Talker(Phone):
         self.amplitude = amplitude
 
 
+def levelled(*phones: Phone, on: bool = True) -> Room:
+    room = Room()
+    room.mixer = Mixer(AudioSettings(levelling=on))
+    for number, phone in enumerate(phones):
+        room.join(chr(ord("a") + number), phone)
+    return room
+
+
 def test_a_quiet_phone_and_a_loud_terminal_come_to_one_level() -> None:
     loudness = []
     for amplitude in (300, 16000):
         listener = Phone(PCMU, 3000, 0)
-        room = Room(Talker(PCMU, 500, amplitude), listener)
+        room = levelled(Talker(PCMU, 500, amplitude), listener)
         room.run(8.0)
         loudness.append(power(listener.sound(3.0), 8000, 500))
     quiet, loud = loudness
@@ -60,7 +68,7 @@ def test_a_quiet_phone_and_a_loud_terminal_come_to_one_level() -> None:
     apart = []
     for amplitude in (1500, 9000):
         listener = Phone(PCMU, 3000, 0)
-        room = Room(Talker(PCMU, 500, amplitude), listener)
+        room = levelled(Talker(PCMU, 500, amplitude), listener)
         room.run(8.0)
         apart.append(power(listener.sound(3.0), 8000, 500))
     assert abs(apart[0] - apart[1]) < 5  # of 15.6
@@ -68,10 +76,7 @@ def test_a_quiet_phone_and_a_loud_terminal_come_to_one_level() -> None:
 
 def test_levelling_can_be_turned_off() -> None:
     listener = Phone(PCMU, 3000, 0)
-    room = Room()
-    room.mixer = Mixer(AudioSettings(levelling=False))
-    room.join("a", Talker(PCMU, 500, 300))
-    room.join("b", listener)
+    room = levelled(Talker(PCMU, 500, 300), listener, on=False)
     room.run(5.0)
     assert power(listener.sound(3.0), 8000, 500) < -38
 
@@ -230,7 +235,7 @@ def test_noise_suppression_of_phones_leaves_wide_band_alone() -> None:
             talker, listener = Talker(format, 500, 3000), Phone(PCMU, 3000, 0)
             talker.noise = 150.0
             room = Room()
-            room.mixer = Mixer(AudioSettings(levelling=False, noise_suppression=suppression))
+            room.mixer = Mixer(AudioSettings(noise_suppression=suppression))
             room.join("a", talker)
             room.join("b", listener)
             room.run(2.0)

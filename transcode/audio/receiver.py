@@ -136,6 +136,11 @@ class AudioReceiver:
             decoder = self._decoders[payload_type] = make_decoder(codec)
         return decoder
 
+    def ticks(self, packet: RtpPacket) -> int:
+        """Return how many RTP ticks of sound a packet holds; 0 if it holds none."""
+        codec = self._codecs.get(packet.payload_type)
+        return self._decoder_for(packet.payload_type, codec).ticks(packet.payload) if codec in DECODES else 0
+
     @property
     def tones(self) -> bool:
         """Whether keys may come as tones in the sound that is played now; see listening.py."""

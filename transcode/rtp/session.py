@@ -209,6 +209,36 @@ class RtpSession(Receiving):
             ring[sequence & _MASK] = (sequence, now, packet)
         return packet
 
+    @property
+    def sent_timestamp(self) -> int:
+        """The timestamp of what was sent last."""
+        return self._sent_timestamp
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence number that the next packet gets."""
+        return self._sequence
+
+    def pack_onward(
+        self, payload_type: int, payload: bytes, sequence: int, timestamp: int, marker: bool, now: float
+    ) -> bytes:
+        """Return a packet with a sequence number of its own, as a forwarded one has: gaps and order are kept."""
+        before = (self._sequence, self._sent_timestamp, self._sent_at)
+        late = (sequence - self._sequence) & 0xFFFF >= 0x8000
+        self._sequence = sequence
+        packet = self.pack(payload_type, payload, timestamp, marker, now)
+        if late:
+            self._sequence, self._sent_timestamp, self._sent_at = before
+        return packet
+
+    def due_timestamp(self, timestamp: int, now: float) -> int:
+        """Return the timestamp of what is sent now: the next one, or a later one if nothing was sent for a while."""
+        if not self.packets_out:
+            return timestamp
+        elapsed = round((now - self._sent_at) * self.send_clock_rate)
+        behind = (self._sent_timestamp + elapsed - timestamp) & 0xFFFFFFFF
+        return timestamp if behind >= 0x80000000 else (timestamp + behind) & 0xFFFFFFFF
+
     def anchor(self, timestamp: int, now: float) -> None:
         """Say which moment a timestamp stands for, if it is not when its packets are sent: a picture's is when it was
         composed, and coding takes a while."""

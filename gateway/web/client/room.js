@@ -123,8 +123,8 @@ export class RoomPage {
     byId("room-locked").hidden = !message.room.locked;
     this.#people.show(message);
     const own = message.participants.find((one) => one.id === message.you);
-    this.#calls.host(own?.rank === "host");
     this.#host.show(own?.rank === "host");
+    this.#calls.host(own?.rank === "host");
     const byHost = Boolean(own?.muted_by_host);
     if (byHost && !this.#mutedByHost) warn("A host muted you. The others do not hear you until the host lifts it.");
     if (!byHost && this.#mutedByHost && this.#media.heard) notice("The others can hear you again.");
