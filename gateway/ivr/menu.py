@@ -9,7 +9,7 @@ and silence count as tries; after the third the caller is told goodbye.
        |          ^ <-- no such room ---' | ^
        |          '---- * without PIN --. | PIN needed or wrong
        '--------------------------------> PIN --# or pause--> ENTERING
-    any --three tries, or refused--> GOODBYE --played--> OVER
+    any --three tries, or refused--> GOODBYE --played, a moment later--> OVER
 
 A timer is part of it: `Wait` says which input comes after so many seconds if no other output of that kind came before.
 """
@@ -38,6 +38,8 @@ PIN_PAUSE = 6.0
 """The same of a PIN. It is longer, for a PIN that is cut short counts as wrong."""
 SILENCE = 10.0
 """Seconds after a question in which nothing was typed."""
+PARTING = 0.7
+"""Seconds from the last word to the end of the call: the caller's end still has some of it to play."""
 PROMPT = 20.0
 """Seconds after which a prompt counts as heard, if nobody tells of its end: a leg may have no sound at all."""
 
@@ -287,6 +289,9 @@ class Menu:
         self.state, self._typed = State.GOODBYE, ""
         return [Show("goodbye", said), Play((*said, "goodbye")), Wait(PROMPT, Input.PLAYED)]
 
+    def _part(self) -> list[Output]:
+        return [Wait(PARTING, Input.PAUSED)]
+
     def _hang_up(self) -> list[Output]:
         self.state = State.OVER
         return [Wait(), HangUp(self._reason)]
@@ -325,7 +330,7 @@ _STATES: dict[State, dict[Input, Step]] = {
         Input.TURNED_AWAY: Menu._turned_away,
         Input.EXPIRED: Menu._expired,
     },
-    State.GOODBYE: {Input.PLAYED: Menu._hang_up},
+    State.GOODBYE: {Input.PLAYED: Menu._part, Input.PAUSED: Menu._hang_up},
     State.OVER: {},
 }
 TABLE: dict[tuple[State, Input], Step] = {

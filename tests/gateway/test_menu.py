@@ -13,6 +13,7 @@ from gateway.ivr.menu import (
     MAX_PIN,
     MAX_ROOM,
     MAX_TRIES,
+    PARTING,
     PIN_PAUSE,
     PROMPT,
     SILENCE,
@@ -129,7 +130,8 @@ LEADS: dict[tuple[str, Input], tuple[State, list[type]]] = {
     ("entering", Input.WRONG_PIN): (State.PIN, ASKED),
     ("entering", Input.TURNED_AWAY): (State.GOODBYE, ASKED),
     ("entering", Input.EXPIRED): (State.GOODBYE, ASKED),
-    ("goodbye", Input.PLAYED): (State.OVER, [Wait, HangUp]),
+    ("goodbye", Input.PLAYED): (State.GOODBYE, [Wait]),
+    ("goodbye", Input.PAUSED): (State.OVER, [Wait, HangUp]),
 }
 
 
@@ -212,7 +214,8 @@ def test_wrong_rooms_wrong_pins_and_silence_are_tries_and_the_third_ends_the_cal
     shown = Show("goodbye", said)
     assert menu.decided(Reason.WRONG_PIN) == [shown, Play((*said, "goodbye")), Wait(PROMPT, Input.PLAYED)]
     assert menu.press("1") == []
-    assert menu.take(Input.PLAYED) == [Wait(), HangUp(Reason.TOO_MANY_TRIES)]
+    assert menu.take(Input.PLAYED) == [Wait(PARTING, Input.PAUSED)]
+    assert menu.take(Input.PAUSED) == [Wait(), HangUp(Reason.TOO_MANY_TRIES)]
 
 
 def test_who_says_nothing_is_told_goodbye() -> None:
@@ -220,13 +223,15 @@ def test_who_says_nothing_is_told_goodbye() -> None:
     for _ in range(MAX_TRIES - 1):
         assert menu.take(Input.SILENT)[1] == Play(("enter-room",))
     assert menu.take(Input.SILENT)[1] == Play(("goodbye",))
-    assert menu.take(Input.PLAYED) == [Wait(), HangUp(Reason.NO_INPUT)]
+    assert menu.take(Input.PLAYED) == [Wait(PARTING, Input.PAUSED)]
+    assert menu.take(Input.PAUSED) == [Wait(), HangUp(Reason.NO_INPUT)]
 
 
 def test_who_takes_too_long_is_told_goodbye() -> None:
     menu = asked("1")
     assert menu.take(Input.EXPIRED)[1] == Play(("goodbye",))
-    assert menu.take(Input.PLAYED) == [Wait(), HangUp(Reason.NO_INPUT)]
+    assert menu.take(Input.PLAYED) == [Wait(PARTING, Input.PAUSED)]
+    assert menu.take(Input.PAUSED) == [Wait(), HangUp(Reason.NO_INPUT)]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +246,8 @@ def test_who_takes_too_long_is_told_goodbye() -> None:
 def test_who_is_turned_away_is_told_why(reason: Reason, said: tuple[str, ...]) -> None:
     menu = asked("100#")
     assert menu.decided(reason)[1] == Play(said)
-    assert menu.take(Input.PLAYED) == [Wait(), HangUp(reason)]
+    assert menu.take(Input.PLAYED) == [Wait(PARTING, Input.PAUSED)]
+    assert menu.take(Input.PAUSED) == [Wait(), HangUp(reason)]
 
 
 def test_star_clears_what_was_typed_and_then_goes_back_to_the_room() -> None:

@@ -23,6 +23,11 @@ from transcode.events import Dtmf, Played
 from transcode.media import RoomId, Sound
 
 
+@pytest.fixture(autouse=True)
+def short_parting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(menu_module, "PARTING", 0.01)
+
+
 class Menus(House):
     """A house with a menu, whose plane has heard each prompt to its end when the test says so."""
 
@@ -49,6 +54,12 @@ class Menus(House):
     async def hears_all(self, call: RoomCall) -> None:
         await self.desk._media_event(Played(call.leg, self.plane.sounds[-1][2]))
         await self.idle()
+
+    async def hears_goodbye(self, call: RoomCall) -> None:
+        assert self.heard[-1].endswith("/goodbye")
+        await self.hears_all(call)
+        assert not call.over
+        await until(lambda: call.over)
 
     @property
     def heard(self) -> list[str]:
@@ -137,7 +148,7 @@ async def test_three_wrong_pins_end_the_call_and_none_of_them_is_told() -> None:
             await house.press(call, f"{pin}#")
         assert house.heard == ["en/wrong-pin", "en/too-many-tries", "en/goodbye"]
         assert house.seen[1] is None
-        await house.hears_all(call)
+        await house.hears_goodbye(call)
     assert line.asked == [Reason.TOO_MANY_TRIES]
     assert house.events[-1] == CallFailed(RoomId("100"), call.id, call.facts, Reason.TOO_MANY_TRIES)
     assert not [event for event in house.events if isinstance(event, KeyPressed)]
@@ -160,15 +171,14 @@ async def test_who_guesses_over_several_calls_is_locked_out_and_then_not_even_an
     for _ in range(ADDRESS_TRIES // MAX_TRIES):
         call, _ = await house.calls("100")
         await house.press(call, "1#" * MAX_TRIES)
-        await house.hears_all(call)
-        assert call.over
+        await house.hears_goodbye(call)
     with pytest.raises(Refused) as refused:
         await house.calls("100")
     assert refused.value.reason is Reason.LOCKED_OUT
     call, line = await house.calls()
     await house.press(call, "100#4711#")
     assert house.heard == ["en/too-many-tries", "en/goodbye"]
-    await house.hears_all(call)
+    await house.hears_goodbye(call)
     assert line.asked == [Reason.LOCKED_OUT]
     other, _ = await house.calls(source="192.0.2.9:5060")
     await house.press(other, "100#4711#")
@@ -210,7 +220,7 @@ async def test_a_full_room_is_told_of() -> None:
     call, line = await house.calls()
     await house.press(call, "100#")
     assert house.heard == ["en/room-full", "en/goodbye"]
-    await house.hears_all(call)
+    await house.hears_goodbye(call)
     assert line.asked == [Reason.ROOM_FULL]
 
 

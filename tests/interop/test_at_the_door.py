@@ -13,7 +13,7 @@ from hearing import heard
 from peers.chromium import Chromium
 from peers.ours import Terminal
 from playwright.async_api import expect
-from spoken import heard_prompts, holds_music
+from recognising import heard_prompts, holds_part
 from starting import StartGateway
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
@@ -21,7 +21,7 @@ PATIENCE = 60.0
 """Seconds for which anything is waited for."""
 WAIT = PATIENCE * 1000
 """The same in ms, as pages want it."""
-PROMPTS = ("waiting-for-host", "knocking", "admitted", "not-admitted", "goodbye")
+PROMPTS = ("en/waiting-for-host", "en/knocking", "en/admitted", "en/not-admitted", "en/goodbye")
 HOST = marks.GUS
 """Its tone is higher than anything in the music."""
 BURST = 0.5
@@ -36,8 +36,7 @@ async def until(so: Callable[[], bool], what: str) -> None:
 
 
 def prompts(phone: Terminal) -> list[str]:
-    samples, rate = phone.heard()
-    return heard_prompts(samples, rate, "en", PROMPTS)
+    return [one.name.partition("/")[2] for one in heard_prompts(phone.heard(), PROMPTS)]
 
 
 def host_heard(phone: Terminal) -> float:
@@ -62,7 +61,7 @@ async def test_a_host_lets_one_phone_in_from_its_page_and_turns_another_away(
         await bob.dial("127.0.0.1", gateway.udp, "100")
         await expect(page.locator(".door-name")).to_have_text("Bob", timeout=WAIT)
         await until(lambda: prompts(bob) == ["knocking"], "the phone is told that it knocked")
-        await until(lambda: holds_music(*bob.heard()), "the phone hears music")
+        await until(lambda: holds_part(bob.heard(), "music/waiting"), "the phone hears music")
         assert host_heard(bob) < BURST
         await eve.dial("127.0.0.1", gateway.udp, "100")
         rows = page.locator(".door-row")

@@ -17,7 +17,7 @@ from peers.chromium import Chromium
 from peers.ours import Terminal
 from peers.pjsua import Pjsua
 from playwright.async_api import Page, expect
-from spoken import heard_prompts
+from recognising import heard_prompts
 from starting import StartGateway
 from test_browser_page import in_room, shoot
 
@@ -122,7 +122,7 @@ async def test_a_telephone_is_called_given_up_called_again_heard_and_gives_comma
         await until(muted, "muted by *6")
 
         async def told_muted() -> bool:
-            return "muted" in heard_prompts(*await phone.heard(2), "en", ("muted", "unmuted"))
+            return "en/muted" in [one.name for one in heard_prompts(await phone.heard(2), ("en/muted", "en/unmuted"))]
 
         await until(told_muted, "the prompt")
 
