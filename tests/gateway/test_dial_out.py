@@ -340,6 +340,21 @@ async def test_who_is_to_be_in_at_any_time_is_called_from_the_start_and_sets_off
         assert (cleo.state, cleo.by, bob.state) == (DialState.ANSWERED, "house", DialState.DIALLING)
 
 
+async def test_who_is_to_be_in_at_any_time_is_called_again_when_it_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rooms.redialling.FIRST_BACK_OFF", SOON)
+    async with dials() as house:
+        house.desk.lists.start()
+        house.desk.open_room(listed(ALWAYS))
+        cleo = await house.dialler.answers(1)
+        await house.until(lambda: house.desk.dial_out.calling == 0)
+        await cleo.ended(Reason.NORMAL)
+        cleo = await house.dialler.answers(2)
+        await house.until(lambda: house.desk.dial_out.calling == 0)
+        await cleo.hang_up(Reason.HUNG_UP_BY_HOST)
+        (told,) = house.desk.dial_out.told()
+        assert (told.state, told.number) == (DialState.ENDED, 2)
+
+
 async def test_the_house_calls_outside_only_where_a_rule_is_for_it() -> None:
     async with dials() as house:
         house.desk.lists.start()
