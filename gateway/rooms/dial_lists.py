@@ -83,7 +83,8 @@ class DialLists:
             before = self._called.get((settings.id, entry))
             if entry.when is not when or (before is not None and (not again or not before.life.over)):
                 continue
-            tries = Tries(entry.retries, entry.pause, entry.keep_connected)
+            insist = entry.keep_connected and entry.when is DialTime.ALWAYS
+            tries = Tries(entry.retries, entry.pause, entry.keep_connected, insist)
             wish = DialWish(entry.target, entry.trunk, entry.name, tries)
             try:
                 one = self._desk.dial_out.begin(Asker(Role.HOUSE, settings.id), room, wish)

@@ -57,12 +57,16 @@ LIVING = OPEN | {DialState.ANSWERED, DialState.WAITING}
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How often somebody is called: retries after the first try, seconds of pause between them, and whether a call
-    that was lost is to be made again, and one that fails tried, for as long as it makes sense."""
+    """How often somebody is called: retries after the first try, seconds of pause between them.
+
+    keep: a call that was lost is made again, and one that fails is tried, for as long as it makes sense. insist, with
+    keep: somebody is wanted at any time, so that one who hung up, or is not known at this moment, is called again too.
+    """
 
     retries: int = 0
     pause: float = PAUSE
     keep: bool = False
+    insist: bool = False
 
     @property
     def most(self) -> int | None:
@@ -112,7 +116,8 @@ class Redialling:
         self.reason = reason
         self._failures += 1
         left = self.tries.keep or self.number <= self.tries.retries
-        self._wait(now) if reason in CURABLE and left else self._end(DialState.FAILED)
+        curable = reason in CURABLE or (self.tries.insist and reason is Reason.NO_SUCH_USER)
+        self._wait(now) if curable and left else self._end(DialState.FAILED)
         return True
 
     def ended(self, reason: Reason, now: float) -> bool:
@@ -121,7 +126,7 @@ class Redialling:
             return False
         self.reason = reason
         self._failures = 1 if now - self._answered_at >= STEADY else self._failures + 1
-        lost = reason.result is Result.FAILED
+        lost = reason.result is Result.FAILED or (self.tries.insist and reason is Reason.NORMAL)
         self._wait(now) if lost and self.tries.keep else self._end(DialState.ENDED)
         return True
 

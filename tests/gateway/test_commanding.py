@@ -14,7 +14,7 @@ from test_desk import House, RecordingLine, facts
 from gateway.calls import CallProtocol
 from gateway.reasons import Reason
 from gateway.rooms.call import RoomCall
-from gateway.rooms.commanding import HIDDEN
+from gateway.rooms.commanding import HIDDEN, Commands
 from gateway.rooms.key_commands import PRESETS, Action
 from gateway.rooms.model import CommandGiven, KeyPressed, Rank, RoomMode, RoomSettings
 from transcode.media import Layout, LegPlan, RoomId
@@ -175,12 +175,16 @@ async def test_how_many_are_there_is_spoken_digit_by_digit() -> None:
 
 
 @pytest.mark.parametrize("keys", ["4711#", "4711"])
-async def test_the_host_pin_makes_a_host_and_stands_nowhere(keys: str) -> None:
+async def test_the_host_pin_makes_a_host_and_stands_nowhere(keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with meeting() as house:
-        house.desk.commands.key_time = 1.0
         ann = await house.enter()
         with structlog.testing.capture_logs() as logged:
             await house.press(ann, keys)
+            if not keys.endswith("#"):  # the pause behind the last digit is over
+                _, reader = house.desk.commands._readers[ann]
+                monkeypatch.setattr(Commands, "_now", staticmethod(lambda: reader.due))
+                house.desk.commands._expire(ann, reader)
+                monkeypatch.undo()
             await house.until(lambda: house.rank_of(ann) is Rank.HOST)
             await house.until(lambda: house.heard(ann) == ["en/you-are-host"])
         told = [event.digit for event in house.events if isinstance(event, KeyPressed)]

@@ -98,9 +98,10 @@ async def test_one_that_fails_is_told_of_with_its_reason_and_leaves_a_record() -
 
 
 async def test_it_rings_for_so_long_and_not_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.rooms.dial_out.RING_TIME", SOON)
+    monkeypatch.setattr("gateway.rooms.dial_out.RING_TIME", 1.0)
     async with dials() as house:
         one = house.begin()
+        await house.dialler.placed()
         await house.becomes(one, DialState.FAILED)
         assert one.life.reason is Reason.NO_ANSWER
         assert house.dialler.lines[0].asked == ["cancelled"]
@@ -111,13 +112,12 @@ async def test_who_is_busy_is_called_again_and_who_then_answers_is_in() -> None:
         one = house.begin(replace(BOB, tries=Tries(1, SOON)))
         await house.dialler.placed(1)
         house.refuse(1, Reason.BUSY)
-        await house.becomes(one, DialState.WAITING)
-        told = house.desk.dial_out.tell_of(one)
-        assert told.reason is Reason.BUSY
-        assert told.due is not None
         await house.dialler.answers(2)
         await house.desk.dial_out.outcome(one)
         assert house.states(one) == ["dialling", "waiting", "dialling", "answered"]
+        waited = [event.dialled for event in house.events if isinstance(event, DialChanged)][1]
+        assert (waited.reason, waited.number, waited.tries) == (Reason.BUSY, 1, 2)
+        assert waited.due is not None
         assert house.desk.dial_out.tell_of(one).number == 2
 
 
@@ -338,6 +338,21 @@ async def test_who_is_to_be_in_at_any_time_is_called_from_the_start_and_sets_off
         await ann.ended(Reason.NORMAL)
         (cleo, bob) = house.desk.dial_out.told()
         assert (cleo.state, cleo.by, bob.state) == (DialState.ANSWERED, "house", DialState.DIALLING)
+
+
+async def test_who_is_to_be_in_at_any_time_is_called_again_when_it_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rooms.redialling.FIRST_BACK_OFF", SOON)
+    async with dials() as house:
+        house.desk.lists.start()
+        house.desk.open_room(listed(ALWAYS))
+        cleo = await house.dialler.answers(1)
+        await house.until(lambda: house.desk.dial_out.calling == 0)
+        await cleo.ended(Reason.NORMAL)
+        cleo = await house.dialler.answers(2)
+        await house.until(lambda: house.desk.dial_out.calling == 0)
+        await cleo.hang_up(Reason.HUNG_UP_BY_HOST)
+        (told,) = house.desk.dial_out.told()
+        assert (told.state, told.number) == (DialState.ENDED, 2)
 
 
 async def test_the_house_calls_outside_only_where_a_rule_is_for_it() -> None:

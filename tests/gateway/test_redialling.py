@@ -101,6 +101,24 @@ def test_a_call_is_lost_when_it_failed_and_not_when_somebody_ended_it(reason: Re
     assert life.state is (S.WAITING if reason.result is Result.FAILED else S.ENDED)
 
 
+@pytest.mark.parametrize("reason", list(Reason))
+def test_who_is_wanted_at_any_time_is_called_again_when_it_hung_up_but_not_when_a_host_did(reason: Reason) -> None:
+    life = Redialling(Tries(keep=True, insist=True))
+    life.answered(0.0)
+    life.ended(reason, 100.0)
+    again = reason.result is Result.FAILED or reason is Reason.NORMAL
+    assert life.state is (S.WAITING if again else S.ENDED)
+
+
+def test_who_is_wanted_at_any_time_may_become_known_later() -> None:
+    life = Redialling(Tries(keep=True, insist=True))
+    life.failed(Reason.NO_SUCH_USER, 0.0)
+    assert life.state is S.WAITING
+    life.again(1e9)
+    life.failed(Reason.DECLINED, 1e9)
+    assert life.state is S.FAILED
+
+
 def test_a_call_that_is_not_to_be_kept_is_not_called_again_however_it_ends() -> None:
     life = Redialling(Tries(5))
     life.answered(0.0)

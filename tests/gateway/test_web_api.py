@@ -271,7 +271,7 @@ async def test_it_rings_no_longer_than_somebody_waits_for_the_answer() -> None:
 
 async def test_so_many_calls_and_no_more_ring_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.rooms.dial_out.MAX_CALLING", 1)
-    monkeypatch.setattr("gateway.rooms.dial_out.RING_TIME", 0.3)
+    monkeypatch.setattr("gateway.rooms.dial_out.RING_TIME", 2.0)
     async with web_house(listening=False) as house, house.client(CALLS) as client:
         dialler = dialler_of(house)
         first = asyncio.create_task(client.post(PEOPLE, json=CALL_BOB))

@@ -82,18 +82,20 @@ async def becomes(gateway: GatewayProcess, id: str, **wanted: Any) -> dict[str, 
 async def test_a_telephone_is_called_given_up_called_again_heard_and_gives_commands(
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
-    gateway = await start_gateway(accounts=ACCOUNTS, rooms=[{"id": "100", "name": "Everyone", "host_pin": "4711"}])
+    listed = {"target": "user:cleo", "name": "Cleo"}
+    room = {"id": "100", "name": "Everyone", "host_pin": "4711", "auto_dial": [listed]}
+    gateway = await start_gateway(accounts=ACCOUNTS, rooms=[room])
     async with AsyncExitStack() as stack:
         phone = await registered_phone(gateway, stack, tmp_path)
         bob = Terminal(marks.BOB)
         await bob.dial("127.0.0.1", gateway.udp, "100")
         stack.push_async_callback(bob.hang_up)
-        call = {"target": "user:cleo", "name": "Cleo", "wait": False}
 
-        # It rings, and Bob hears that; then it is given up.
-        told = await house.ask(gateway, "POST", "/rooms/100/participants", call)
+        # The room calls it by its list, for Bob has come. It rings, and Bob hears that; then it is given up.
         await phone.until(0, PATIENCE, there=True)
         await phone.do("answer", call=0, status=180)
+        (told,) = (await house.ask(gateway, "GET", "/rooms/100/dialled"))["dialled"]
+        assert (told["by"], told["name"]) == ("house", "Cleo")
         await becomes(gateway, told["id"], state="ringing")
         await until(lambda: hearing.heard(*bob.heard(), [RINGBACK])[RINGBACK] >= 0.5, "the ring tone")
         await house.ask(gateway, "DELETE", f"/dialled/{told['id']}")
@@ -101,7 +103,8 @@ async def test_a_telephone_is_called_given_up_called_again_heard_and_gives_comma
         await becomes(gateway, told["id"], state="cancelled", reason="cancelled")
 
         # It is busy, is called again by itself, answers and is heard.
-        told = await house.ask(gateway, "POST", "/rooms/100/participants", {**call, "retries": 1, "pause": 1})
+        wish = {**listed, "wait": False, "retries": 1, "pause": 1}
+        told = await house.ask(gateway, "POST", "/rooms/100/participants", wish)
         await phone.until(1, PATIENCE, there=True)
         await phone.do("answer", call=1, status=486)
         await phone.until(2, PATIENCE, there=True)
