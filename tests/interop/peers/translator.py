@@ -19,7 +19,7 @@ import pytest
 
 
 def _possible() -> bool:
-    if shutil.which("ip") is None or shutil.which("nft") is None or os.geteuid() != 0:
+    if any(shutil.which(one) is None for one in ("ip", "nft", "unshare", "sysctl")) or os.geteuid() != 0:
         return False
     probe = subprocess.run(["unshare", "-n", "nft", "list", "ruleset"], capture_output=True, check=False)
     return probe.returncode == 0
