@@ -355,6 +355,13 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _ports_differ(self) -> Config:
+        shared, (low, high) = self.h323.multiplex_port, self.media.ports
+        if shared is not None and low - 1 <= shared <= high:
+            raise ValueError("h323.multiplex_port lies in media.ports")
+        return self
+
+    @model_validator(mode="after")
     def _trunks_are_there(self) -> Config:
         known = {trunk.name for trunk in self.trunks} | {""}
         named = [name for rule in self.dial_plan for name in (rule.trunk, *rule.from_trunk)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
 import h323_peer
 import pytest
+from h323_hostile import mutate, throw
 from h323_peer import Peer
 from sip_fake_house import FakeCall, FakeDesk
 from test_h323_adapter_ras import Rooms
@@ -19,8 +21,9 @@ from gateway.reasons import Reason, Refused
 from h323 import adapter_traversal
 from h323.adapter import H323Adapter, H323Config
 from h323.adapter_config import RasConfig
-from h323.h460.features import MEDIA, find, parameters, told
-from h323.h460.incoming import write_arrival
+from h323.h460.features import MEDIA, find, parameters, told, write_feature, write_supported
+from h323.h460.incoming import write_arrival, write_indication
+from h323.h460.media import Way, write_way
 from h323.h460.tunnel import read_tunnelled, write_tunnelled
 from h323.q931 import Type
 from h323.ras import messages
@@ -212,3 +215,45 @@ async def test_octets_that_are_no_ras_are_counted_and_answered_by_nothing(start:
         await until(lambda: keeper.counters().get("stray_messages") == 1)
     finally:
         await peer.close()
+
+
+def mutants(chance: random.Random, count: int) -> list[bytes]:
+    """Return so many changed messages of those by which calls pass a translator."""
+    features = [write_feature(MEDIA, {1: None}), write_feature(18)]
+    registration = {"requestSeqNum": 3, **rrq(Address("10.0.0.5", 1719)), "featureSet": write_supported(*features)}
+    refresh = {**registration, "keepAlive": True, "endpointIdentifier": "x"}
+    way = write_way(Way(Address("10.0.0.5", 5000), Address("10.0.0.5", 5001), 7, Address("10.0.0.5", 5000), 127, 19))
+    channel = h323_peer.channel(7, ("audioData", ("g711Ulaw64k", 20)), 1, 5005)
+    pdus = [
+        ("request", ("openLogicalChannel", {**channel, "genericInformation": [way]})),
+        write_indication(b"x" * 16, True),
+    ]
+    whole = [write_signal(write_arrival(b"x" * 16))]
+    whole += [
+        write_signal(write_tunnelled(messages.write("registrationRequest", one))) for one in (registration, refresh)
+    ]
+    setup = {"sourceInfo": h323_peer.ENDPOINT, "supportedFeatures": features, "conferenceID": bytes(16)}
+    setup |= {"protocolIdentifier": h323_peer.OID, "activeMC": False, "conferenceGoal": ("create", None)}
+    setup |= {"callType": ("pointToPoint", None), "callIdentifier": {"guid": bytes(16)}}
+    setup |= {"mediaWaitForConnect": False, "canOverlapSend": False, "multipleCalls": False}
+    setup |= {"maintainConnection": False, "destinationAddress": [("h323-ID", "100")]}
+    encoded = tuple(h323_peer.CODEC.encode(one) for one in pdus)
+    whole += [
+        write_signal(Signal(Type.SETUP, 21, False, setup, True)),
+        write_signal(Signal(Type.FACILITY, 21, False, None, True, encoded)),
+    ]
+    whole += whole[1:] * 8  # a first message that names no call ends its connection
+    return [mutate(chance, chance.choice(whole)) for _ in range(count)]
+
+
+async def test_mutated_messages_cost_nothing_but_their_call(start: Start, quiet: None) -> None:
+    seed = random.SystemRandom().randrange(1 << 32)
+    print("seed", seed)
+    keeper = await start(AnyDesk(), gatekeeper="embedded")
+    await throw(keeper.ports["signalling"], [(one, b"") for one in mutants(random.Random(seed), 2_000)], False)
+    await until(lambda: not keeper.counters()["connections"])
+    await until(lambda: not keeper.counters()["calls"])
+    assert keeper.counters()["tunnels"] == 0
+    assert keeper.counters()["tunnelled_ras"] > 100
+    assert keeper.counters().get("internal_errors", 0) == 0
+    assert keeper.ras.counters().get("ras.internal_errors", 0) == 0
