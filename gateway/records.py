@@ -108,7 +108,8 @@ class RecordBook:
                 self._put(self._record_of(event.participant, event.room, event.reason))
             case CallRefused() | CallFailed():
                 now = self.desk.clock()
-                self._put(record(event.facts, event.room, now, now, event.reason, event.facts.name))
+                began = event.began if isinstance(event, CallFailed) else None
+                self._put(record(event.facts, event.room, began or now, now, event.reason, event.facts.name))
 
     def _changed(self, now: Participant) -> None:
         before = self._inside.get(now.id)

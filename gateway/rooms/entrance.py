@@ -116,7 +116,7 @@ class Visitor:
 
     wish is the room that it wants to go to, None while nobody knows; fault why it was not let in at once, None where it
     was not tried. decision is what was decided when it arrived, and holds when it goes in. language is what it is
-    spoken to in, empty for the house's.
+    spoken to in, empty for the house's; began when it came, in seconds since 1970.
     """
 
     def __init__(self, entrance: Entrance, call: RoomCall, porch: Porch, decision: Decision, stage: Stage) -> None:
@@ -124,6 +124,7 @@ class Visitor:
         self.porch = porch
         self.decision = decision
         self.stage = stage
+        self.began = entrance.now()
         self.wish: Room | None = None
         self.fault: Reason | None = None
         self.language = ""
@@ -327,7 +328,8 @@ class Entrance:
         """A visitor's call is over: return what is to be told."""
         call = visitor.call
         self._forget(visitor)
-        return [CallFailed(visitor.wish.settings.id if visitor.wish else RoomId(""), call.id, call.facts, reason)]
+        wish = visitor.wish.settings.id if visitor.wish else RoomId("")
+        return [CallFailed(wish, call.id, call.facts, reason, visitor.began)]
 
     def _forget(self, visitor: Visitor) -> None:
         visitor.call.visitor = None
@@ -337,6 +339,10 @@ class Entrance:
             self._desk.forget_private(id)
 
     # what visitors need
+
+    def now(self) -> float:
+        """Return seconds since 1970."""
+        return self._desk.clock()
 
     def tell(self, visitor: Visitor) -> None:
         """Publish what a visitor is at."""

@@ -335,13 +335,14 @@ class CallFailed:
     """A call ended before it was put through to anybody or let into a room.
 
     Of a gateway call: nobody answered, busy, the caller gave up; of one that the house placed the same; of one that
-    stood outside: it hung up, or could not give a room and its PIN.
+    stood outside: it hung up, or could not give a room and its PIN. began is when that one came, in seconds since 1970.
     """
 
     room: RoomId
     call: CallId
     facts: CallFacts
     reason: Reason
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

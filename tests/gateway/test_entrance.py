@@ -190,7 +190,7 @@ async def test_a_call_that_ends_outside_leaves_nothing_and_is_told_of() -> None:
     call, _, guide = await house.visitor("100")
     await call.ended(Reason.NORMAL)
     await call.ended(Reason.NORMAL)
-    assert house.events[-1] == CallFailed(RoomId("100"), call.id, call.facts, Reason.NORMAL)
+    assert house.events[-1] == CallFailed(RoomId("100"), call.id, call.facts, Reason.NORMAL, 1000.0)
     assert guide.heard == ["begin", "end"]
     assert house.plane.closed == [(call.leg, Reason.NORMAL)]
     house.nothing_left()

@@ -150,7 +150,7 @@ async def test_three_wrong_pins_end_the_call_and_none_of_them_is_told() -> None:
         assert house.seen[1] is None
         await house.hears_goodbye(call)
     assert line.asked == [Reason.TOO_MANY_TRIES]
-    assert house.events[-1] == CallFailed(RoomId("100"), call.id, call.facts, Reason.TOO_MANY_TRIES)
+    assert house.events[-1] == CallFailed(RoomId("100"), call.id, call.facts, Reason.TOO_MANY_TRIES, 1000.0)
     assert not [event for event in house.events if isinstance(event, KeyPressed)]
     for told in (logs, house.events, house.plane.plans, house.desk.outcomes):
         assert "9081" not in repr(told)

@@ -12,6 +12,7 @@ from web_house import web_house
 
 from gateway import records
 from gateway.calls import CallProtocol
+from gateway.ivr.guide import menu
 from gateway.reasons import Reason, Refused
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk, HouseRules
@@ -67,6 +68,20 @@ async def test_a_refused_call_and_a_resumed_one_leave_theirs(tmp_path: Path) -> 
     await book.stop()
     told = [(one.call, one.reason, one.admitted) for one in reversed(await book.store.records())]
     assert told == [("", "no-such-room", False), (old.id, "replaced", True), (new.id, "normal", True)]
+    await book.store.close()
+
+
+async def test_a_call_that_ended_in_the_menu_leaves_a_record_of_how_long_it_was_there(tmp_path: Path) -> None:
+    clock = Clock()
+    book = await open_book(tmp_path, clock)
+    book.desk.entrance.leader = menu(book.desk.entrance, book.desk.voice)
+    call = await book.desk.arrive(facts(""), RecordingLine())
+    await call.connected()
+    clock.now += 25.0
+    await call.ended(Reason.NORMAL)
+    await book.stop()
+    (kept,) = await book.store.records()
+    assert (kept.room, kept.reason, kept.admitted, kept.ended - kept.started) == ("", "normal", False, 25.0)
     await book.store.close()
 
 
