@@ -95,7 +95,7 @@ class Exchange:
         self._bundled = frozenset(description.bundle)
         together = self._together(description, media)
         for index in together[1:]:
-            media[index] = bundled(media[index], "setup")  # linphone gives up a DTLS line that says no role
+            media[index] = bundled(media[index])
         return self._say(media, [self._lines[index].mid or "" for index in together], description)
 
     def local_offer(self, description: MediaDescription) -> bytes:

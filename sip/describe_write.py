@@ -53,13 +53,12 @@ def offer_line(stream: StreamDescription, address: str, mid: str | None, last: t
     return line
 
 
-def bundled(line: Media, *kept: str) -> Media:
-    """Return a line of a bundle as all but its first one are written: of the transport it says only what is kept.
+def bundled(line: Media) -> Media:
+    """Return a line of a bundle as all but its first one are written: it says nothing of the transport.
 
     rtcp-mux is left, which says the same everywhere: browsers look for it in each line.
     """
-    left_out = _TRANSPORT - set(kept)
-    return replace(line, attributes=tuple(one for one in line.attributes if one.name not in left_out))
+    return replace(line, attributes=tuple(one for one in line.attributes if one.name not in _TRANSPORT))
 
 
 def bundle_only(line: Media) -> Media:

@@ -276,7 +276,7 @@ class Lobby:
 
     def _turn_away(self, place: Place, reason: Reason, prompts: tuple[str, ...], by: str = "") -> None:
         call, room = place.call, place.room
-        self._forget(place)
+        self._forget(place, settle=False)  # who follows it is let go when its call is over
         log.info("call_not_admitted", call=call.id, room=room.settings.id, name=place.name, reason=reason.value, by=by)
         self._desk.publish([NotAdmitted(room.settings.id, call.id, place.id, call.facts, reason, by)])
         if prompts and place.guide.begun:

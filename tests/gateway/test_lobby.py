@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
@@ -344,10 +344,18 @@ async def test_a_browser_is_told_what_it_waits_for_until_it_may_come_in(club: Cl
     assert club.inside == ["Ann", "Bob"]
 
 
+async def following(call: RoomCall) -> AsyncIterator[tuple[Stage, str]]:
+    """Follow what a call waits for, and have it refused once that was told."""
+    async for told in call.waiting():
+        yield told
+        call._desk.lobby.refuse_first(call._desk.room("100"), "")
+
+
 async def test_a_browser_that_is_refused_is_hung_up_at_once(club: Club) -> None:
     bob, line = await club.come(protocol=CallProtocol.WEBRTC, connect=False)
-    club.desk.lobby.refuse_first(club.desk.room("100"), "")
-    await settle()
+    followed = [told async for told in following(bob)]
+    assert followed == [(Stage.LOBBY, "Everyone")]
+    assert bob.over  # nobody takes the end of the wait for an invitation
     assert line.asked == [Reason.NOT_ADMITTED]
     assert [told async for told in bob.waiting()] == []
     club.nothing_left()

@@ -9,6 +9,7 @@ counts for more: a sentence that fits is no chance, a number that does may be a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -50,8 +51,8 @@ class Heard:
 
     @property
     def weight(self) -> float:
-        """How much speaks for it: what stands above chance, over how long."""
-        return (self.likeness - 0.5) * len(_pattern(self.name)) ** 0.5
+        """How much speaks for it: of two correlations the logarithm of their odds, over how long each holds."""
+        return -len(_pattern(self.name)) * math.log(1.0 - min(self.likeness, 0.999) ** 2)
 
 
 def heard_prompts(recording: tuple[Samples, int], names: Iterable[str]) -> list[Heard]:

@@ -14,7 +14,7 @@ from rtp_phone import loudness
 
 from gateway.reasons import Reason
 from transcode.audio import g711
-from transcode.events import Dtmf
+from transcode.events import Dtmf, Played
 from transcode.interface import MediaPlane, StreamStatistics
 from transcode.media import (
     Abilities,
@@ -24,6 +24,7 @@ from transcode.media import (
     LegId,
     LegPlan,
     MediaDescription,
+    Sound,
     ViewPlan,
 )
 from transcode.rtp import rtcp
@@ -127,11 +128,15 @@ async def test_numbers_tell_of_loss_and_time_as_the_source_did(plane: MediaPlane
 @direct
 async def test_mute_prompts_and_a_third_one_go_the_other_way_and_back(plane: MediaPlane) -> None:
     ann, bob, cyd = Peer(plane, ANN), Peer(plane, BOB), Peer(plane, CYD)
-    async with call(plane, ann, bob):
+    async with events_of(plane) as told, call(plane, ann, bob):
         assert bob.audio is not None
         ann.sing(440)
         bob.sing(850)
         await eventually(plane, BOB, Kind.AUDIO, 20)
+        await plane.play(BOB, (Sound("test/one"),), 3)
+        await until(lambda: loudness(bob.heard(10), 1000) > -30)
+        await until(lambda: Played(BOB, 3) in told)
+        await eventually(plane, BOB, Kind.AUDIO, (await stream(plane, BOB)).forwarded + 20)
         await couple(plane, ANN, BOB, muted=ANN)
         await until(lambda: loudness(bob.heard(10), 440) < -50)
         await at_rest(plane, BOB, Kind.AUDIO)

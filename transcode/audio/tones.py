@@ -35,6 +35,8 @@ FAINTEST = -36.0
 """dBov below which no frame is looked at: two tones of -30 dBm0 each, where Q.24 lets receivers be deaf."""
 CANDIDATE = 0.5
 """Share of a window's energy at two of the eight frequencies; a tone that is 1.5 % off still shows 0.73 of its own."""
+WEAKER = 0.05
+"""Share of the weaker one at least: at 10 dB of twist it has 0.09, and 0.73 of that where it is off."""
 ACCEPTED = 0.025
 """How far a frequency may be off: in the middle of 1.5 %, which must be taken, and 3.5 %, which must not (Q.24)."""
 MOST_TWIST, LEAST_TWIST = 5.5, -10.0
@@ -52,6 +54,7 @@ END_WINDOWS = 4
 LEAST_WINDOWS = 2
 STEP_MS, WINDOW_MS = 10, 20
 _BIN = RATE / FRAME
+_LEAST_POWER = 2 * 10 ** ((FAINTEST - 3) / 10)
 _FREQUENCIES = np.array(ROWS + COLUMNS, np.float64)
 
 Floats = NDArray[np.float32]
@@ -185,14 +188,13 @@ def find_keys(windows: Floats) -> list[tuple[int, str, float]]:
     windows are float32 in -1.0 to 1.0, shape (any, FRAME).
     """
     power = _power(windows, _NOMINAL)
-    rows, columns = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
-    each = np.arange(len(windows))
     weighted = (windows * windows) @ _WEIGHTS
-    shown = power[each, rows] + power[each, columns + 4]
-    likely = np.flatnonzero((shown > CANDIDATE * weighted) & (weighted > 2 * 10 ** ((FAINTEST - 3) / 10)))
+    lower, higher = power[:, :4].max(axis=1), power[:, 4:].max(axis=1)
+    likely = (lower + higher > CANDIDATE * weighted) & (np.minimum(lower, higher) > WEAKER * weighted)
+    likely = np.flatnonzero(likely & (weighted > _LEAST_POWER))
     if not len(likely):
         return []
-    rows, columns = rows[likely], columns[likely]
+    rows, columns = power[likely, :4].argmax(axis=1), power[likely, 4:].argmax(axis=1)
     levels = _look(windows[likely], rows, columns)
     return [
         (int(index), KEYS[row][column], level)
