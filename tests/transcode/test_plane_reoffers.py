@@ -56,7 +56,7 @@ async def test_hold_stops_what_is_sent_and_resume_goes_on_where_it_was(plane: Me
         await asyncio.sleep(0.5)
         assert line.packets == []
         # Who holds with music is still heard, but for "inactive".
-        assert hears(bob, 440) is (how != "inactive")
+        await until(lambda: hears(bob, 440) is (how != "inactive"))
         answer = (await plane.answer(ANN, only(line.describe("0", Kind.AUDIO, PCMU)))).streams[0]
         assert answer.send
         assert answer.receive
