@@ -56,7 +56,7 @@ def levels(samples: Samples, rate: int, tones: Iterable[int]) -> dict[int, np.nd
 
 def heard(samples: Samples, rate: int, tones: Iterable[int]) -> dict[int, float]:
     """Return for each tone how many seconds of the recording it stands out."""
-    return {tone: float((level > -120).sum()) * STEP for tone, level in levels(samples, rate, tones).items()}
+    return {tone: round(float((level > -120).sum()) * STEP, 1) for tone, level in levels(samples, rate, tones).items()}
 
 
 def longest_gap(samples: Samples, rate: int, threshold: float = 0.004) -> float:
