@@ -12,12 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pjsua2 as pj
 
 from gateway.bench import sound
 from gateway.probe.phone import RATE, PhoneCall, PhoneSettings, Softphone
 
 Json = dict[str, Any]
+ROWS, COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477)
+KEYS = ("123", "456", "789", "*0#")
 
 
 class Worker:
@@ -104,6 +107,15 @@ class Worker:
 
     def press(self, call: int, digits: str, by_info: bool) -> None:
         self._call(call).press(digits, by_info)
+
+    def press_tones(self, call: int, digits: str) -> None:
+        """Send the tones of these keys (ITU-T Q.23) as a phone without any other way does: 150 ms each, and a pause."""
+        pause = np.zeros(RATE * 3 // 20, np.int16)
+        for digit in digits:
+            row = next(number for number, keys in enumerate(KEYS) if digit in keys)
+            pair = ROWS[row], COLUMNS[KEYS[row].index(digit)]
+            both = sum(sound.tone(frequency, 0.15, RATE, 0.2) for frequency in pair)
+            self._call(call).sound.play(np.concatenate((both, pause)))
 
     def send_info(self, call: int, kind: str, body: str) -> None:
         wanted = pj.CallSendRequestParam()
