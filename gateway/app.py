@@ -214,6 +214,7 @@ class House:
                 authorities=sip.authorities,
                 client_certificates=ClientCertificates(sip.client_certificates),
                 show_certificate=sip.certificate is not None,
+                more_certificates=more_certificates(sip.more_certificates),
                 media=sip_media(self.config),
                 messages=MessagePolicy(sip.messages),
                 send_messages=SendMessages(sip.send_messages),
@@ -383,6 +384,11 @@ def _dial_hint(started: Started) -> str:
     if started.h323.get("signalling") == H323_PORT:
         lines.append(f"H.323: {address}##ROOM")
     return "\n".join(lines)
+
+
+def more_certificates(sections: Iterable[Any]) -> tuple[tuple[Path, Path], ...]:
+    """Return the certificates of other names, and their keys. Raises CannotStart."""
+    return tuple(chosen_certificate("sip.more_certificates", one, (Path(), Path())) for one in sections)
 
 
 def chosen_certificate(name: str, section: Any, own: tuple[Path, Path]) -> tuple[Path, Path]:

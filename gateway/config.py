@@ -44,6 +44,8 @@ Alias = Annotated[str, Field(min_length=1, max_length=128)]
 Prefix = Annotated[str, Field(pattern=r"^[0-9#*]{1,32}$")]
 Wait = Annotated[int, Field(ge=0, le=86_400)]
 """Seconds, a day at most."""
+MAX_CERTIFICATES = 100
+"""Names that one machine is reached by; each handshake looks through them."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
@@ -92,9 +94,17 @@ class SipOffer(Section):
     ice: bool = False
 
 
+class CertificateFiles(Section):
+    """PEM files: a certificate with its chain, and its key; null: the key stands in the certificate's file."""
+
+    certificate: Path
+    key: Path | None = None
+
+
 class Sip(Section):
     """SIP ports (null turns one off, 0 takes any free one), domain, and the certificate of TLS (PEM files).
 
+    more_certificates are those of other names, shown to TLS clients that ask for them.
     realm is what accounts' passwords are hashed with, digests which algorithms are offered, auth_int whether they cover
     the bodies of requests too. authenticate: which calls
     must prove who they come from; off, registered (those that claim to come from an account), or all.
@@ -109,6 +119,7 @@ class Sip(Section):
     domain: str | None = None
     certificate: Path | None = None
     key: Path | None = None
+    more_certificates: Annotated[tuple[CertificateFiles, ...], Field(max_length=MAX_CERTIFICATES)] = ()
     realm: Annotated[str, Field(pattern=r"^[!#-\[\]-~]{1,64}$")] = "roombridge"
     digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=3)] = ("MD5",)
     auth_int: Literal["off", "offer", "require"] = "off"

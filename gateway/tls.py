@@ -1,11 +1,13 @@
 """TLS contexts of SIP and H.323 connections: 1.2 and 1.3 through pyOpenSSL (RFC 3261 §26.2, RFC 8996).
 
-Who connects may be asked for a certificate of its own: one that the authorities did not sign counts as none, and where
-one is demanded the handshake fails without. We show ours to servers that ask for it, if the operator gave us one.
+A server that has several names shows each client the certificate of the one that it wants (RFC 6066 §3). Who connects
+may be asked for a certificate of its own: one that the authorities did not sign counts as none, and where one is
+demanded the handshake fails without. We show ours to servers that ask for it, if the operator gave us one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,9 @@ class ClientCertificates(Enum):
 MAX_CHAIN = 10
 """Certificates in one file; real chains have two to four."""
 
+Own = tuple[Path, Path | None]
+"""PEM files: a certificate, with those that lead from it to an authority, and its key; None: in the same file."""
+
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerContext:
@@ -55,49 +60,71 @@ class ServerContext:
         key: Path | None,
         authorities: Path | None = None,
         clients: ClientCertificates = ClientCertificates.OFF,
+        more: Sequence[Own] = (),
     ) -> None:
         """Read PEM files; key None: it stands in the certificate's file.
 
-        authorities: those who sign the certificates that clients are asked for.
+        authorities: those who sign the certificates that clients are asked for. more: certificates of other names,
+        shown to who asks for one of these; all others are shown the first one.
 
         Raises OSError where a file cannot be read and ValueError where it does not hold what it should.
         """
-        first, *rest = load_pem_x509_certificates(certificate.read_bytes())
-        if len(rest) >= MAX_CHAIN:
-            raise ValueError(f"{certificate} holds more than {MAX_CHAIN} certificates")
-        private: Any = load_pem_private_key((key or certificate).read_bytes(), None)
-        self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        self._context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
-        self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        try:
-            self._context.use_certificate(first)
-            for authority in rest:
-                self._context.add_extra_chain_cert(authority)
-            self._context.use_privatekey(private)
-            self._context.check_privatekey()
-        except SSL.Error as error:
-            raise ValueError(f"{certificate} and its key do not fit together") from error
-        if clients is not ClientCertificates.OFF:
-            self._ask(authorities, clients)
+        self._named = [_make_context(pair, authorities, clients) for pair in ((certificate, key), *more)]
+        self._context = self._named[0][1]
+        if more:
+            self._context.set_tlsext_servername_callback(self._choose)
 
-    def _ask(self, authorities: Path | None, clients: ClientCertificates) -> None:
-        if authorities is None:
-            raise ValueError("client certificates are asked for, but nobody is named who signs them")
-        try:
-            self._context.load_verify_locations(str(authorities))
-            self._context.load_client_ca(str(authorities).encode())
-        except SSL.Error as error:
-            raise ValueError(f"{authorities} holds no certificates") from error
-        self._context.set_session_id(_SESSIONS)
-        self._context.set_options(SSL.OP_NO_TICKET)
-        demanded = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if clients is ClientCertificates.REQUIRE else 0
-        verdict = _refuse_wrong if clients is ClientCertificates.REQUIRE else _note_verdict
-        self._context.set_verify(SSL.VERIFY_PEER | demanded, verdict)
+    def _choose(self, connection: SSL.Connection) -> None:
+        """Show the certificate of the name that the client wants to speak to."""
+        wanted = (connection.get_servername() or b"").decode("ascii", "replace")
+        for shown, context in self._named:
+            if wanted and names(shown, wanted):
+                connection.set_context(context)
+                return
 
     def serverConnectionForTLS(self, protocol: Any) -> SSL.Connection:  # noqa: N802 (Twisted's name)
         """Return a connection whose handshake protocol carries."""
         return SSL.Connection(self._context, None)
+
+
+def _make_context(own: Own, authorities: Path | None, clients: ClientCertificates) -> tuple[Certificate, SSL.Context]:
+    """Return a certificate and what makes connections that show it. Raises OSError and ValueError."""
+    certificate, key = own
+    first, *rest = load_pem_x509_certificates(certificate.read_bytes())
+    if len(rest) >= MAX_CHAIN:
+        raise ValueError(f"{certificate} holds more than {MAX_CHAIN} certificates")
+    private: Any = load_pem_private_key((key or certificate).read_bytes(), None)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    try:
+        context.use_certificate(first)
+        for authority in rest:
+            context.add_extra_chain_cert(authority)
+        context.use_privatekey(private)
+        context.check_privatekey()
+    except SSL.Error as error:
+        raise ValueError(f"{certificate} and its key do not fit together") from error
+    if clients is not ClientCertificates.OFF:
+        _ask(context, authorities, clients)
+    return first, context
+
+
+def _ask(context: SSL.Context, authorities: Path | None, clients: ClientCertificates) -> None:
+    """Have clients asked for a certificate. Raises ValueError."""
+    if authorities is None:
+        raise ValueError("client certificates are asked for, but nobody is named who signs them")
+    try:
+        context.load_verify_locations(str(authorities))
+        context.load_client_ca(str(authorities).encode())
+    except SSL.Error as error:
+        raise ValueError(f"{authorities} holds no certificates") from error
+    context.set_session_id(_SESSIONS)
+    context.set_options(SSL.OP_NO_TICKET)
+    demanded = SSL.VERIFY_FAIL_IF_NO_PEER_CERT if clients is ClientCertificates.REQUIRE else 0
+    verdict = _refuse_wrong if clients is ClientCertificates.REQUIRE else _note_verdict
+    context.set_verify(SSL.VERIFY_PEER | demanded, verdict)
 
 
 def _note_verdict(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
@@ -130,10 +157,6 @@ def peer_names(connection: SSL.Connection) -> frozenset[str]:
 def _refuse_wrong(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, right: int) -> bool:
     """Let nobody in whose certificate proves nothing."""
     return bool(right)
-
-
-Own = tuple[Path, Path | None]
-"""PEM files: a certificate, with those that lead from it to an authority, and its key; None: in the same file."""
 
 
 def client_context(host: str, authorities: Path | None, own: Own | None = None) -> Any:

@@ -128,6 +128,7 @@ class SipAdapter:
             self._asks_clients(),
             config.limits,
             config.show_certificate,
+            config.more_certificates,
         )
         rng = self._rng or random.SystemRandom()
         resolver = Resolver(SystemLookup(self._reactor, ":" in config.address), rng)

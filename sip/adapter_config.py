@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from gateway.store.registrations import RegistrationStore
-from gateway.tls import ClientCertificates
+from gateway.tls import ClientCertificates, Own
 from sip.accounts import Account
 from sip.adapter_media import MediaPolicy
 from sip.digest import Algorithm, Qop
@@ -47,10 +47,11 @@ class SipConfig:
     give up where they are offered one that they do not know, even beside MD5. qops says what digests are to cover:
     with AUTH_INT the body too. authenticate says which calls must prove
     who sends them. client_certificates says whether TLS peers are asked for one that the authorities signed, or must
-    show one; show_certificate whether servers see ours that ask for it. media says how media are encrypted and offered.
-    messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is registered;
-    None: only as long as the process lives. trunks are the carriers and static peers that calls come from and go
-    through.
+    show one; show_certificate whether servers see ours that ask for it.
+    more_certificates are those of other names that TLS clients may ask for. media says how media are encrypted and
+    offered. messages says whose MESSAGE a room takes, send_messages who is sent some. registrations keeps what is
+    registered; None: only as long as the process lives. trunks are the carriers and static peers that calls come from
+    and go through.
     """
 
     address: str = "0.0.0.0"
@@ -76,3 +77,4 @@ class SipConfig:
     media: MediaPolicy = field(default_factory=MediaPolicy)
     client_certificates: ClientCertificates = ClientCertificates.OFF
     show_certificate: bool = False
+    more_certificates: tuple[Own, ...] = ()

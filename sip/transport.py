@@ -22,7 +22,7 @@ import structlog
 from twisted.internet.protocol import ClientFactory, Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from gateway.tls import ClientCertificates, ServerContext, client_context
+from gateway.tls import ClientCertificates, Own, ServerContext, client_context
 from sip.events import Flow, Send, Target, Transport
 from sip.resolver import Resolver
 from sip.transport_stream import Connection, Link, StreamLimits
@@ -44,7 +44,7 @@ class NetworkConfig:
 
     certificate and key are PEM files for TLS; authorities, if given, is a PEM file of those who may have signed the
     certificates of servers that we connect to; and of clients, where those are asked for one. show_certificate lets
-    servers see ours that ask for it.
+    servers see ours that ask for it. more are certificates of other names that clients may ask for.
     """
 
     address: str
@@ -55,6 +55,7 @@ class NetworkConfig:
     client_certificates: ClientCertificates = ClientCertificates.OFF
     limits: StreamLimits = field(default_factory=StreamLimits)
     show_certificate: bool = False
+    more: tuple[Own, ...] = ()
 
 
 class NetworkUser(Protocol):
@@ -131,7 +132,9 @@ class Network:
             config = self._config
             if config.certificate is None:
                 raise ValueError("TLS needs a certificate")
-            context: Any = ServerContext(config.certificate, config.key, config.authorities, config.client_certificates)
+            context: Any = ServerContext(
+                config.certificate, config.key, config.authorities, config.client_certificates, config.more
+            )
             factory = _TlsFactory(context, False, factory, clock=self._reactor)
             listener = self._reactor.listenTCP(port, factory, BACKLOG, address)
         else:

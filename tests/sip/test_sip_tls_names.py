@@ -121,6 +121,43 @@ async def test_a_server_that_is_named_as_a_sip_domain_is_spoken_to(networks: Any
         await ours.open(Target(Transport.TLS, "127.0.0.1", port, "other.example"))
 
 
+async def test_a_client_is_shown_the_certificate_of_the_name_that_it_asks_for(networks: Any, tmp_path: Path) -> None:
+    root = Signer("root", ca=True)
+    roots = root.write(tmp_path / "root.pem")
+    first, second, third = (
+        Signer(name, DNS(name), by=root).write(tmp_path / f"{name}.pem")
+        for name in ("one.example", "two.example", "three.example")
+    )
+    theirs = networks(certificate=first, more=((second, None), (third, third)))
+    ours = networks(certificate=first, authorities=roots)
+    for name in ("one.example", "two.example", "TWO.example", "three.example"):
+        flow = await ours.open(Target(Transport.TLS, "127.0.0.1", theirs.ports[Transport.TLS], name))
+        assert flow.transport is Transport.TLS
+    with pytest.raises(OSError):  # it is shown the first one, which is not this name's
+        await ours.open(Target(Transport.TLS, "127.0.0.1", theirs.ports[Transport.TLS], "four.example"))
+    assert theirs.counters().get("handshakes_failed", 0) <= 1
+
+
+async def test_other_names_clients_are_asked_for_a_certificate_too(networks: Any, tmp_path: Path) -> None:
+    root = Signer("root", ca=True)
+    roots = root.write(tmp_path / "root.pem")
+    first, second = (
+        Signer(name, DNS(name), by=root).write(tmp_path / f"{name}.pem") for name in ("one.example", "two.example")
+    )
+    theirs = networks(
+        certificate=first, authorities=roots, client_certificates=ClientCertificates.REQUIRE, more=((second, None),)
+    )
+    ours = networks(certificate=first, authorities=roots)
+    opening = asyncio.ensure_future(
+        ours.open(Target(Transport.TLS, "127.0.0.1", theirs.ports[Transport.TLS], "two.example"))
+    )
+    async with asyncio.timeout(30):
+        while not theirs.counters().get("handshakes_failed", 0):
+            await asyncio.sleep(0.01)
+    await ours.stop()
+    await asyncio.gather(opening, return_exceptions=True)
+
+
 async def test_a_client_shows_the_whole_chain_of_its_certificate(networks: Any, tmp_path: Path) -> None:
     root = Signer("root", ca=True)
     between = Signer("between", by=root, ca=True)
