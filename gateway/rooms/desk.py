@@ -29,6 +29,7 @@ from gateway.rooms.dial_out import DialOut
 from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
 from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
+from gateway.rooms.errands import Errands
 from gateway.rooms.hosts import Hosts
 from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
@@ -104,7 +105,7 @@ class FrontDesk:
         self._calls_of: Counter[Room] = Counter()
         self._subscribers: set[asyncio.Queue[RoomEvent]] = set()
         self._directing = Directing(self, self.anywhere)
-        self._telling: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
 
     # Rooms
 
@@ -268,9 +269,7 @@ class FrontDesk:
         for call in self.calls.values():
             browser = call.facts.protocol is CallProtocol.WEBRTC  # reads the events
             if call.room is room and call.inside and not browser and (call.participant_id == said.participant) is apart:
-                task = asyncio.get_running_loop().create_task(call.hear(said.name, said.text))
-                self._telling.add(task)
-                task.add_done_callback(self._telling.discard)
+                self._errands.run(call.hear(said.name, said.text))
         return said
 
     async def message(self, facts: CallFacts, text: str) -> None:
@@ -408,9 +407,7 @@ class FrontDesk:
         )
 
     def _too_long(self, call: RoomCall) -> None:
-        task = asyncio.get_running_loop().create_task(call.hang_up(Reason.TIME_LIMIT))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._errands.run(call.hang_up(Reason.TIME_LIMIT))
 
     def forget(self, call: RoomCall) -> None:
         """Drop a call from every table; it is over."""

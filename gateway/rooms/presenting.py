@@ -7,13 +7,13 @@ peer's slides by that.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
 
 from gateway.calls import Floor
 from gateway.reasons import Reason, Refused
+from gateway.rooms.errands import Errands
 from gateway.rooms.room import Room
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Presenting:
 
     def __init__(self, desk: FrontDesk) -> None:
         self._desk = desk
-        self._telling: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
 
     async def ask(self, call: RoomCall, wanted: bool, implicit: bool = False) -> None:
         """Give a call's participant the floor, or take it back. Raises `Refused`: see `gateway.calls.Call.present`."""
@@ -65,9 +65,7 @@ class Presenting:
         floor = Floor.FREE if holder is None else Floor.PEER if holder == call.participant_id else Floor.TAKEN
         if floor is not call.floor:
             call.floor = floor
-            task = asyncio.get_running_loop().create_task(self._bring(call, floor))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
+            self._errands.run(self._bring(call, floor))
 
     @staticmethod
     async def _bring(call: RoomCall, floor: Floor) -> None:

@@ -69,6 +69,7 @@ class ControlledCall:
         self._out.append(item)
 
     def _send(self, kind: Type, body: Value | None = None, early: bool = False, **more: Any) -> None:
+        """Send a message of the call, which knows how: `H323Call` fills this in."""
         raise NotImplementedError
 
     # what goes out

@@ -178,7 +178,7 @@ async def test_messages_come_in_order_and_a_peer_that_takes_none_gets_no_row_of_
     gate.set()
     await until(lambda: len(stuck.asked) == MAX_UNHEARD)
     assert stuck.asked == [str(number) for number in range(MAX_UNHEARD)]
-    await until(lambda: not house.desk._telling)
+    await until(lambda: not len(house.desk._errands))
 
 
 async def test_nothing_is_kept_once_everybody_has_left() -> None:

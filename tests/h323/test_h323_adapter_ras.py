@@ -9,15 +9,14 @@ from typing import Any
 import h323_peer
 import pytest
 from h323_peer import Peer
+from h323_zone import zone
 from sip_fake_house import FakeDesk
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
-from h323.adapter import H323Adapter, H323Config
-from h323.adapter_config import RasConfig
+from h323.adapter import H323Adapter
 from h323.adapter_ras import split_host
 from h323.q931 import Type
-from h323.ras.events import Leads
 from h323.ras.names import Server
 from h323.signalling.aliases import Dialled
 from h323.signalling.events import Address
@@ -25,16 +24,6 @@ from transcode.media import Wanted
 
 FACTS = CallFacts(CallProtocol.H323, Direction.OUTGOING, "", "", "Bob", "100")
 Start = Callable[..., Any]
-
-
-class Rooms:
-    """A dial plan with one room."""
-
-    def leads(self, facts: CallFacts) -> Leads:
-        return Leads.HERE if facts.called == "100" else Leads.NOWHERE
-
-    def reserved(self, alias: str) -> bool:
-        return alias == "100"
 
 
 class FakeNames:
@@ -53,20 +42,8 @@ class FakeNames:
 
 @pytest.fixture
 async def start(reactor: Any) -> AsyncIterator[Start]:
-    made: list[H323Adapter] = []
-
-    async def build(desk: FakeDesk, **ras: Any) -> H323Adapter:
-        config = H323Config(address="127.0.0.1", signalling=0, ras=RasConfig(**{"port": 0} | ras))
-        adapter = H323Adapter(config, desk, reactor, plan=Rooms())
-        await adapter.start()
-        made.append(adapter)
-        return adapter
-
-    yield build
-    for adapter in reversed(made):
-        await adapter.stop()
-        assert adapter.counters().get("internal_errors", 0) == 0
-        assert adapter.ras.counters().get("ras.internal_errors", 0) == 0
+    async with zone(reactor) as build:
+        yield build
 
 
 async def until(holds: Callable[[], bool]) -> None:

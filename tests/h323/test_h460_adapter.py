@@ -12,15 +12,14 @@ import h323_peer
 import pytest
 from h323_hostile import mutate, throw
 from h323_peer import Peer
+from h323_zone import zone
 from sip_fake_house import FakeCall, FakeDesk
-from test_h323_adapter_ras import Rooms
 from test_ras_gatekeeper import rrq
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
 from h323 import adapter_traversal
-from h323.adapter import H323Adapter, H323Config
-from h323.adapter_config import RasConfig
+from h323.adapter import H323Adapter
 from h323.h460.features import MEDIA, find, parameters, told, write_feature, write_supported
 from h323.h460.incoming import write_arrival, write_indication
 from h323.h460.media import Way, write_way
@@ -45,21 +44,8 @@ class AnyDesk(FakeDesk):
 
 @pytest.fixture
 async def start(reactor: Any) -> AsyncIterator[Start]:
-    made: list[H323Adapter] = []
-
-    async def build(desk: FakeDesk, tunnelling: bool = True, **ras: Any) -> H323Adapter:
-        told = RasConfig(**{"port": 0} | ras)
-        config = H323Config(address="127.0.0.1", signalling=0, tunnelling=tunnelling, ras=told)
-        adapter = H323Adapter(config, desk, reactor, plan=Rooms())
-        await adapter.start()
-        made.append(adapter)
-        return adapter
-
-    yield build
-    for adapter in reversed(made):
-        await adapter.stop()
-        assert adapter.counters().get("internal_errors", 0) == 0
-        assert adapter.ras.counters().get("ras.internal_errors", 0) == 0
+    async with zone(reactor) as build:
+        yield build
 
 
 async def until(holds: Callable[[], Any]) -> None:

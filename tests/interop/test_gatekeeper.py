@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from peers import callgen
 from peers.callgen import Callgen
 from peers.gnugk import GnuGk
+from peers.gnugk import needed as gnugk_needed
 from peers.ours import Terminal
 from peers.program import free_port
 from starting import StartGateway
@@ -27,7 +27,6 @@ LISTENING = 8.0
 WAIT = 20.0
 ACCOUNTS = [{"user": marks.BOB.name, "password": "secret2"}]
 OUTBOUND = {"rules": [{"roles": ["api"]}]}
-gnugk_needed = pytest.mark.skipif(shutil.which("gnugk") is None, reason="gnugk (GNU Gatekeeper) is not on the PATH")
 
 
 class Zone:

@@ -6,7 +6,6 @@ The translator masquerades on a port of its own for each flow, and lets nothing 
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from peers import callgen, translator
 from peers.callgen import Callgen
 from peers.gnugk import GnuGk
+from peers.gnugk import needed as gnugk_needed
 from peers.program import free_port
 from peers.translator import WATCHED, Translator
 from starting import StartGateway
@@ -30,7 +30,6 @@ LISTENING = 8.0
 WAIT = 60.0
 OUTBOUND = {"rules": [{"roles": ["api"]}]}
 EVERYWHERE = {"listen": {"address": "0.0.0.0"}, "outbound": OUTBOUND}
-gnugk_needed = pytest.mark.skipif(shutil.which("gnugk") is None, reason="gnugk (GNU Gatekeeper) is not on the PATH")
 
 
 def free_multiplex_port() -> int:

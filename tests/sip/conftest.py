@@ -21,7 +21,8 @@ from sip_phone import Peer
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
 from sip.adapter import SipAdapter, SipConfig
-from sip.events import Transport
+from sip.events import Flow, Send, Transport
+from sip.transport import Network, NetworkConfig
 
 Start = Callable[..., Any]
 
@@ -121,3 +122,31 @@ async def peer(adapter: SipAdapter) -> AsyncIterator[Peer]:
     )
     yield made
     transport.close()
+
+
+class User:
+    """Who speaks over a network, and does not care."""
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """Hear a message."""
+
+    def closed(self, flow: Flow) -> None:
+        """Hear of an end."""
+
+    def unreachable(self, send: Send) -> None:
+        """Hear of a failure."""
+
+
+@pytest.fixture
+async def networks(reactor: Any) -> AsyncIterator[Any]:
+    made: list[Network] = []
+
+    def build(**options: Any) -> Network:
+        network = Network(NetworkConfig("127.0.0.1", {Transport.TLS: 0}, **options), User(), reactor)
+        network.start()
+        made.append(network)
+        return network
+
+    yield build
+    for network in made:
+        await network.stop()

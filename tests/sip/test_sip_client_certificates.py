@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +11,7 @@ import pytest
 from OpenSSL import SSL
 
 from gateway.tls import ClientCertificates, ServerContext
-from sip.events import Flow, Send, Target, Transport
-from sip.transport import Network, NetworkConfig
-
-
-class User:
-    """Who speaks over a network, and does not care."""
-
-    def received(self, data: bytes, flow: Flow) -> None:
-        """Hear a message."""
-
-    def closed(self, flow: Flow) -> None:
-        """Hear of an end."""
-
-    def unreachable(self, send: Send) -> None:
-        """Hear of a failure."""
-
-
-@pytest.fixture
-async def networks(reactor: Any) -> AsyncIterator[Any]:
-    made: list[Network] = []
-
-    def build(**options: Any) -> Network:
-        network = Network(NetworkConfig("127.0.0.1", {Transport.TLS: 0}, **options), User(), reactor)
-        network.start()
-        made.append(network)
-        return network
-
-    yield build
-    for network in made:
-        await network.stop()
+from sip.events import Target, Transport
 
 
 async def spoken(port: int, shown: Path | None) -> bool:

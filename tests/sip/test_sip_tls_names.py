@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,8 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateway.tls import ClientCertificates, names
-from sip.events import Flow, Send, Target, Transport
-from sip.transport import Network, NetworkConfig
+from sip.events import Target, Transport
 
 DNS, IP, URI = x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier
 
@@ -49,34 +47,6 @@ class Signer:
         plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         path.write_bytes(octets + self.key.private_bytes(serialization.Encoding.PEM, *plain))
         return path
-
-
-class User:
-    """Who speaks over a network, and does not care."""
-
-    def received(self, data: bytes, flow: Flow) -> None:
-        """Hear a message."""
-
-    def closed(self, flow: Flow) -> None:
-        """Hear of an end."""
-
-    def unreachable(self, send: Send) -> None:
-        """Hear of a failure."""
-
-
-@pytest.fixture
-async def networks(reactor: Any) -> AsyncIterator[Any]:
-    made: list[Network] = []
-
-    def build(**options: Any) -> Network:
-        network = Network(NetworkConfig("127.0.0.1", {Transport.TLS: 0}, **options), User(), reactor)
-        network.start()
-        made.append(network)
-        return network
-
-    yield build
-    for network in made:
-        await network.stop()
 
 
 @pytest.mark.parametrize(

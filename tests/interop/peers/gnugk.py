@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import shutil
 import socket
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from peers.program import Program, free_port
+
+needed = pytest.mark.skipif(shutil.which("gnugk") is None, reason="gnugk (GNU Gatekeeper) is not on the PATH")
+"""No package of it is tested; who has built it puts it on the PATH."""
 
 SETTINGS = """\
 [Gatekeeper::Main]
