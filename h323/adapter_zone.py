@@ -225,6 +225,13 @@ class OwnZone:
         self._flush()
         return await found
 
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """Calls of the house are not admitted: it is the gatekeeper."""
+
+    def moved(self, places: tuple[Address, ...]) -> None:
+        """See `Zone.moved`: these are the neighbours."""
+        self._core.config = replace(self._core.config, neighbours=places)
+
     def over(self, call: bytes) -> None:
         """Endpoints disengage by themselves."""
 

@@ -70,13 +70,13 @@ class Session:
     ) -> StreamDescription:
         """Describe the peer as the house's offer is answered.
 
-        whole is the bit/s that the call leaves for the stream, None for no bound; pressed is telephone-event as the
-        peer takes it.
+        whole is the bit/s that the call leaves for the stream, None for no bound, 0 for nothing; pressed is
+        telephone-event as the peer takes it.
         """
         stream = self.stream
         receive: tuple[Format, ...] = ()
         send: tuple[Format, ...] = ()
-        if self.sending is not None and self.sending.open and self.limit != 0:
+        if self.sending is not None and self.sending.open and 0 not in (self.limit, whole):
             receive = (self.sending.format, *pressed)
         if self.receiving is not None:
             keys = tuple(one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)

@@ -68,6 +68,8 @@ class Sessions:
         self.local = MediaDescription(())
         self._address = address
         self._picture = picture
+        self.bound: int | None = None
+        """What the gatekeeper leaves for each picture, in bit/s; None for no bound, 0 for no picture at all."""
         self._sessions: dict[Key, Session] = {}
         self._peer: PeerAbilities | None = None
         self.security = ChannelSecurity()
@@ -156,6 +158,17 @@ class Sessions:
     def user_input(self) -> frozenset[str]:
         """The kinds of UserInput that the peer takes."""
         return frozenset() if self._peer is None else self._peer.user_input
+
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures may come or go, as far as is known: until the peer has said that it has none."""
+        streams = any(one.kind is Kind.VIDEO and not one.refused for one in self.local.streams)
+        return streams and (self._peer is None or bool(self._peer.of(Kind.VIDEO)) or bool(self.pictures()))
+
+    def pictures(self) -> list[int]:
+        """Return the numbers of the peer's channels of pictures."""
+        sessions = (one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO)
+        return [one.receiving.number for one in sessions if one.receiving is not None]
 
     @property
     def carries(self) -> bool:
@@ -380,7 +393,8 @@ class Sessions:
         session = self._sessions.get((stream.kind, stream.role))
         if session is None:
             return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
-        whole = self._picture if stream.kind is Kind.VIDEO else None
+        bounds = [one for one in (self._picture, self.bound) if one is not None]
+        whole = min(bounds, default=None) if stream.kind is Kind.VIDEO else None
         return session.describe(whole, self._keys(stream.kind), self.security.active, self.ways)
 
     def _keys(self, kind: Kind) -> tuple[Format, ...]:
