@@ -430,6 +430,7 @@ class H323Adapter:
             conference=conference,
             call=call,
             bandwidth=bandwidth,
+            body={"endpointIdentifier": route.endpoint} if route.endpoint else {},
         )
         if route.bandwidth is not None:
             line.limit(route.bandwidth)

@@ -205,7 +205,11 @@ class EndpointZone:
         if isinstance(result, Granted):
             address = result.address or asked.address
             left = result.bandwidth if result.bandwidth < asked.bandwidth else None
-            return Route(address, "".join(result.called[:1]) or alias, bandwidth=left) if address is not None else None
+            if address is None:
+                return None
+            zone = self._core.zone
+            endpoint = zone.endpoint if address == zone.signalling else ""
+            return Route(address, "".join(result.called[:1]) or alias, bandwidth=left, endpoint=endpoint)
         if asked.address is None and result.reason in ELSEWHERE:
             return None
         raise denied(result.reason)

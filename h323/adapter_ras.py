@@ -63,7 +63,8 @@ class Route:
     """Where a call goes, and what is dialled there. hidden: nobody can connect there, it must be summoned.
 
     bandwidth is what a gatekeeper leaves the call in bit/s, both directions together; None: all that it wants. others
-    are where else the call may go, if nobody can be connected to at the address.
+    are where else the call may go, if nobody can be connected to at the address. endpoint is our identifier at the
+    gatekeeper that the call goes to, which may let nobody else through.
     """
 
     address: Address
@@ -71,6 +72,7 @@ class Route:
     hidden: bool = False
     bandwidth: int | None = None
     others: tuple[Address, ...] = ()
+    endpoint: str = ""
 
 
 class Plan(Protocol):

@@ -106,6 +106,15 @@ async def test_a_call_through_the_gatekeeper_brings_its_account(start: Start) ->
     await until(lambda: pair.keeper.ras.counters()["ras.admitted_calls"] == 0)
 
 
+async def test_a_call_that_was_granted_beforehand_tells_whose_it_is(start: Start) -> None:
+    pair = await Pair().begin(start, authenticate="all", routed=True, pregranted=True)
+    before = pair.keeper.ras.counters().get("ras.received.admissionRequest", 0)
+    placed = asyncio.ensure_future(pair.far.dial("h323:100", FACTS, Wanted(), "Somebody"))
+    call = await answered(pair.desk, placed)
+    assert call.facts.account == "bridge"
+    assert pair.keeper.ras.counters().get("ras.received.admissionRequest", 0) == before
+
+
 async def test_a_call_that_was_not_admitted_is_refused_where_all_must_prove(start: Start) -> None:
     pair = await Pair().begin(start, authenticate="all")
     peer = await Peer.connect(pair.keeper.ports["signalling"])
