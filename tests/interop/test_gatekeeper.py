@@ -218,7 +218,7 @@ async def test_it_proves_itself_to_gnugk_by_cat_calls_without_asking_and_goes_to
         second = GnuGk(tmp_path, {}, name="Second")
         passwords = {"bridge": "secret1", "Bob": "secret3"}
         more = {
-            "Gatekeeper::Main": ["Name=First", f"AlternateGKs={second.address}:true:1:Second"],
+            "Gatekeeper::Main": ["Name=First", f"AlternateGKs=127.0.0.1;{second.ras};true;1;Second"],
             "RoutedMode": ["PregrantARQ=1"],
             "SimplePasswordAuth": ["DisableAlgorithm=H.235.1,MD5"],
         }
@@ -235,6 +235,7 @@ async def test_it_proves_itself_to_gnugk_by_cat_calls_without_asking_and_goes_to
             outbound=OUTBOUND,
         )
         await first.traces("RCF.*bridge", WAIT)
+        await first.traces("using authenticator CAT", WAIT)
         bob = Callgen(marks.BOB, tmp_path, gatekeeper=first.address, password="secret3")
         stack.push_async_callback(bob.hang_up)
         await bob.listen()
