@@ -333,6 +333,10 @@ class H323Adapter:
         """Drop another participant of a call's room. Raises Refused."""
         await self._conferences.drop(line, who)
 
+    async def drop_all(self, line: H323Line) -> None:
+        """End the conference of a call's room. Raises Refused."""
+        await self._conferences.drop_all(line)
+
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""
         for line in [one for one in self._legs if one.core.facts.call == call]:
@@ -399,7 +403,8 @@ class H323Adapter:
             self._codec,
             self._rng,
             self._config.tunnelling,
-            traversal=CallTraversal(role),
+            self._config.early_h245 and role is Role.NONE,
+            CallTraversal(role),
         )
         line = H323Line(self, core)
         self._keep(line, connection, ours=True)

@@ -65,6 +65,9 @@ class LineOwner(Protocol):
     async def drop_other(self, line: H323Line, who: str) -> None:
         """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
+    async def drop_all(self, line: H323Line) -> None:
+        """End the conference of the call's room. Raises Refused where the call's own may not."""
+
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
 
@@ -139,6 +142,16 @@ class H323Line:
     def drop_other(self, who: str | None) -> None:
         """Drop another participant of the room, as the chair wants it; None: refuse that."""
         self._do(lambda: self._drop_other(who))
+
+    def drop_all(self) -> None:
+        """End the conference, as its chair wants it (dropConference, to which there is no answer)."""
+        self._do(self._drop_all)
+
+    async def _drop_all(self) -> None:
+        try:
+            await self._owner.drop_all(self)
+        except Refused as refused:
+            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
 
     async def _drop_other(self, who: str | None) -> None:
         try:
@@ -248,7 +261,7 @@ class H323Line:
     def _fast_started(self, channels: tuple[events.Value, ...]) -> None:
         if self.sessions is None:
             return
-        for channel, (facts, ours) in zip(channels, read_chosen(channels), strict=False):
+        for channel, facts, ours in read_chosen(channels):
             self.core.control.adopt(facts.number, channel, ours)
             self.sessions.adopt(facts, ours)
         if channels:

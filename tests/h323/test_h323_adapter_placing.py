@@ -40,7 +40,7 @@ async def test_a_call_goes_out_by_tls(start: Start, desk: FakeDesk, certificate:
     assert call.facts.secure
     assert called.facts.secure
     streams = await heard(call, lambda streams: codec(streams[1], "receive") is codec(streams[1], "send") is Codec.H264)
-    assert codec(streams[0], "receive") is Codec.G722
+    assert codec(streams[0], "receive") is Codec.OPUS
     await called.line.hang_up(Reason.HUNG_UP_BY_HOST)
     await call.heard("ended")
 
@@ -55,7 +55,7 @@ async def test_two_adapters_call_each_other(start: Start, desk: FakeDesk, fast: 
     other = await desk.call(2)
     for one in (call, other):
         streams = await heard(one, lambda streams: all(codec(s, "receive") and codec(s, "send") for s in streams))
-        assert {codec(streams[0], "receive"), codec(streams[0], "send")} == {Codec.G722}
+        assert {codec(streams[0], "receive"), codec(streams[0], "send")} == {Codec.OPUS}
         assert codec(streams[1], "receive") is Codec.H264
     await call.line.press("4", 100)
     await other.heard("dtmf")
