@@ -234,15 +234,20 @@ class H323Line:
 
     # placing
 
-    async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
-        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
+    async def place(
+        self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool, digits: str = ""
+    ) -> Call:
+        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused.
+
+        digits are those that follow the SETUP (overlap sending).
+        """
         self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
             sessions = await self._open(self.call)
             if self._over is None:
-                self._send_setup(setup, sessions, fast_start)
+                self._send_setup(setup, sessions, fast_start, digits)
             await self._outcome
             return self.call
         except Refused as refused:
@@ -252,10 +257,12 @@ class H323Line:
             self.drop(Reason.CANCELLED)
             raise
 
-    def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
+    def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool, digits: str) -> None:
         if not offer_keys(self.core, sessions, fast_start) and fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
-        self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
+        self.core.place(setup, write_capabilities(sessions.local), self._owner.now(), overlap=bool(digits))
+        if digits:
+            self.core.dial(digits, self._owner.now(), whole=True)
         self._owner.pump(self)
 
     def _fast_started(self, channels: tuple[events.Value, ...]) -> None:

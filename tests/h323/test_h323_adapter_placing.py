@@ -149,3 +149,16 @@ async def test_a_placed_call_that_is_given_up_is_released(adapter: H323Adapter, 
         await call.heard("ended")
         assert call.reason is Reason.CANCELLED
         await settled(adapter)
+
+
+async def test_a_number_follows_where_the_called_side_takes_its_digits_afterwards(start: Start, desk: FakeDesk) -> None:
+    caller, callee = await start(), await start()
+    target = f"h323:100@127.0.0.1:{callee.ports['signalling']};overlap=yes"
+    call: Any = await asyncio.wait_for(caller.dial(target, FACTS), 30)
+    other = await desk.call(2)
+    assert other.facts.called == "100"
+    counted = callee.counters()
+    assert (counted["sent.SETUP_ACKNOWLEDGE"], counted["received.INFORMATION"]) == (1, 1)
+    await heard(call, lambda streams: codec(streams[0], "receive") is Codec.OPUS)
+    await call.line.hang_up(Reason.NORMAL)
+    await other.heard("ended")
