@@ -10,7 +10,7 @@ Theory of operation. Each tick (20 ms):
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
    Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
    that are pressed as tones are found in the sound of all legs, and taken out of it (listening.py).
-3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
+3. Each bus goes through a soft limiter (limiter.py): nothing below its knee is touched, and nothing clips.
 4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
 
 A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus. In an echo room
@@ -35,6 +35,7 @@ from transcode.audio.fades import falling, rising
 from transcode.audio.floor import Floor
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
+from transcode.audio.limiter import limit
 from transcode.audio.listening import ToneListener
 from transcode.audio.player import Voice
 from transcode.audio.receiver import AudioReceiver
@@ -47,8 +48,6 @@ from transcode.settings import AudioSettings
 
 MAX_LEGS = 1000
 """Legs of one mixer: ten times the largest room that is promised on one machine."""
-KNEE = 0.75
-"""Share of full scale up to which the limiter changes nothing (-2.5 dBov)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,16 +478,6 @@ class Mixer:
             waiting = waiting or bool(sender.linger)
         self._lone = [leg for leg in self._legs.values() if leg.sender is not None and leg.sender.own]
         self._stale = waiting
-
-
-def limit(sound: Floats) -> Pcm:
-    """Return int16 samples of float32 ones that may exceed 1.0: below KNEE unchanged, above bent towards 1.0."""
-    size = np.abs(sound)
-    if size.max(initial=0.0) > KNEE:
-        room = np.float32(1 - KNEE)
-        bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
-        sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
-    return np.asarray(np.rint(sound * np.float32(32767)), np.int16)
 
 
 def _sound(leg: _Leg) -> Floats:
