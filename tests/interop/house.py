@@ -6,12 +6,21 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-WAIT = 10.0
+WAIT = 60.0
 """Seconds that anything may take on a busy machine."""
+
+
+async def until(true: Callable[[], Awaitable[object]], what: str) -> None:
+    """Wait until something is so. Raises AssertionError."""
+    deadline = asyncio.get_running_loop().time() + WAIT
+    while not await true():
+        assert asyncio.get_running_loop().time() < deadline, f"{what}: not within {WAIT} s"
+        await asyncio.sleep(0.2)
 
 
 async def ask(gateway: GatewayProcess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
