@@ -424,6 +424,16 @@ class RoomEnding:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """Everybody in a room hears prompts, by their names; by is who wanted it."""
+
+    room: RoomId
+    prompts: tuple[str, ...]
+    language: str
+    by: str
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -442,6 +452,7 @@ RoomEvent = (
     | Admitted
     | NotAdmitted
     | RoomEnding
+    | Announced
     | DialChanged
     | CommandGiven
     | Said
