@@ -19,12 +19,13 @@ import structlog
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from h323.adapter_config import H323Config, RasConfig
-from h323.adapter_facts import SOUND_RATE, both_ways, picture_limit
+from h323.adapter_facts import both_ways, picture_limit
 from h323.h460.incoming import WaitingCall
 from h323.h460.tunnel import TunnelAddress
 from h323.ras.endpoint_calls import Asked
 from h323.ras.events import Leads
 from h323.ras.names import LOCATION, SIGNALLING, Names, SystemNames, look_up
+from h323.session import SOUND_RATE
 from h323.signalling.aliases import Dialled
 from h323.signalling.events import Address, SetupFacts
 
