@@ -123,7 +123,7 @@ def setup(local: LocalParty, facts: SetupFacts, fast_start: Sequence[bytes]) -> 
 
 
 def call_proceeding(local: LocalParty, call: bytes) -> Body:
-    """Return the contents of CALL PROCEEDING. We take further calls on the same connection, which closes with the last."""
+    """Return the contents of CALL PROCEEDING. Further calls may come on the connection; it closes with the last one."""
     return {
         "protocolIdentifier": PROTOCOL,
         "destinationInfo": endpoint_type(local),
