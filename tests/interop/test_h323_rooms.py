@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from peers.chromium import Chromium
 from peers.ours import Terminal
 from peers.ours323 import Terminal323
 from peers.ours_registered import Registered
-from peers.program import free_port
 from starting import LendGateway, StartGateway
 
 from gateway.bench import clip
@@ -32,10 +32,11 @@ async def test_h323_sip_and_chromium_hear_and_see_each_other(
     lend_gateway: LendGateway, tmp_path: Path, tunnelling: bool, fast: bool
 ) -> None:
     """Our terminal asks our gatekeeper for the room and calls where it is told."""
-    ras = free_port()
-    gateway = await lend_gateway(h323={"gatekeeper": "embedded", "ras": ras})
+    gateway = await lend_gateway(h323={"gatekeeper": "embedded", "ras": 0})
+    told = re.search(r'"ras": (\d+)', gateway.output)
+    assert told is not None
     async with AsyncExitStack() as stack:
-        registered = await stack.enter_async_context(Registered("Ann", "127.0.0.1", ras))
+        registered = await stack.enter_async_context(Registered("Ann", "127.0.0.1", int(told[1])))
         hardware = Terminal323(marks.ANN, clip.encode(marks.ANN.code, 640, 360, marks.FRAME_RATE, 600_000))
         stack.push_async_callback(hardware.hang_up)
         terminal = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 600_000))

@@ -1,4 +1,4 @@
-"""An H.323 endpoint of our own at a gatekeeper: it registers, and asks before it calls. Its calls are `Terminal323`'s."""
+"""An H.323 endpoint of our own at a gatekeeper: it registers, and asks where a call goes; `Terminal323` then calls."""
 
 from __future__ import annotations
 
