@@ -72,7 +72,10 @@ async (rate) => {
   node.connect(context.destination);
   const attach = () => {
     for (const element of document.querySelectorAll("audio, video")) {
-      const stream = element.srcObject;
+      // One that plays a file has a stream of it while it plays.
+      const file = element.currentSrc && !element.srcObject && !element.paused;
+      if (file && !element.captured) element.captured = element.captureStream();
+      const stream = element.srcObject ?? element.captured;
       if (!stream || element.muted || element.volume === 0 || kept.taken.has(stream.id)) continue;
       if (!stream.getAudioTracks().length) continue;
       kept.taken.add(stream.id);
