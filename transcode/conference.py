@@ -103,6 +103,11 @@ class Conference:
         self._announcer.append(sounds)
         self.mixer.play_all(self._announcer)
 
+    def tells_keys(self, leg: LegId) -> bool:
+        """Whether a leg's peer is told of keys by signalling."""
+        named = self._named.get(leg)
+        return named is not None and named.keys
+
     @property
     def echo(self) -> bool:
         """Whether each leg hears and sees itself alone."""

@@ -241,9 +241,9 @@ class Plane:
         finally:
             self._tidy(before)
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
         """See `MediaPlane.press`."""
-        return self._leg(leg).press(digit, duration)
+        return self._leg(leg).press(digit, duration, by_tone)
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         """See `MediaPlane.play`."""

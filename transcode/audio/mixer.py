@@ -10,7 +10,7 @@ Theory of operation. Each tick (20 ms):
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
    Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
    that are pressed as tones are found in the sound of all legs, and taken out of it (listening.py).
-3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
+3. Each bus goes through a soft limiter (limiter.py): nothing below its knee is touched, and nothing clips.
 4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
    Music that many rooms hear is encoded once for all of those who hear nothing else (station.py).
 
