@@ -10,10 +10,12 @@ from pathlib import Path
 
 import house
 import marks
+import numpy as np
 import pytest
 from hearing import heard
 from peers.baresip import Baresip
 from peers.listener import Event, events_of
+from peers.ours import Terminal
 from peers.pjsua import Pjsua
 from recognising import heard_prompts, holds_part
 from starting import StartGateway
@@ -31,8 +33,10 @@ BURST = 0.5
 WORDS = 1.2
 """Seconds of a prompt that are enough to know it by: a busy machine may spoil the rest."""
 HOST_PIN, GUEST_PIN = "90417", "2301"
-ROOM = {"id": "100", "host_pin": HOST_PIN, "guest_pin": GUEST_PIN, "lobby": True}
+LEAVES = {"host_leaves": "end", "host_leaves_after": 12}
+ROOM = {"id": "100", "host_pin": HOST_PIN, "guest_pin": GUEST_PIN, "lobby": True, "entry": "names", **LEAVES}
 MAX_KNOCKS = 5
+SILENT = np.zeros(8000, np.int16)
 
 
 @dataclass(slots=True)
@@ -163,8 +167,40 @@ async def test_guests_of_two_makers_wait_with_music_and_a_third_one_s_host_decid
         assert await Phone(eve.mark, lambda: eve_program.heard(number)).heard_any("en/not-admitted", "en/goodbye")
         await house.holds(gateway, 3, "100", PATIENCE)
         await until(lambda: tells(told, "call-failed", "eve"), "the stream tells of Eve's end")
+        assert await host.heard_any("en/joined"), "the host hears who comes"
+
+        # The host leaves: those who stay are told, and hung up some seconds later.
+        await host_program.do("hang_up", call=0)
+        await dan_program.expect(r"session closed|terminated", PATIENCE)
+        await fay_program.until(0, PATIENCE, over=True)
+        for inside in (dan, fay):
+            assert await inside.heard_any("en/host-left", "en/meeting-ends-soon"), inside.mark.name
+        await house.holds(gateway, 0, "100", PATIENCE)
+        ending = [(data["reason"], data["seconds"]) for kind, data in told if kind == "room-ending"]
+        assert ending == [("host-left", pytest.approx(12.0, abs=1.0)), ("host-left", 0.0)]
     assert not {HOST_PIN, GUEST_PIN} & set(gateway.output.replace('"', " ").split())
     assert_told(told, waiting)
+
+
+async def test_who_is_alone_and_a_room_in_which_nothing_happens_are_told_and_hung_up(
+    start_gateway: StartGateway,
+) -> None:
+    rooms = [{"id": "1", "lone_timeout": 10}, {"id": "2", "idle_timeout": 10, "language": "de"}]
+    gateway = await start_gateway(rooms=rooms, media={"process": False})
+    lone, idle, other = Terminal(marks.ANN), Terminal(marks.BOB, samples=SILENT), Terminal(marks.EVE, samples=SILENT)
+    async with AsyncExitStack() as stack:
+        told = await stack.enter_async_context(events_of(gateway))
+        for terminal, room in ((lone, "1"), (idle, "2"), (other, "2")):
+            await terminal.dial("127.0.0.1", gateway.udp, room)
+            stack.push_async_callback(terminal.hang_up)
+        for terminal, name, reason in ((lone, "en/alone", "alone"), (idle, "de/meeting-ends-soon", "idle")):
+            assert terminal.call is not None
+            await asyncio.wait_for(terminal.call.ended.wait(), PATIENCE)
+            assert [one.name for one in heard_prompts(terminal.heard(), (name,))] == [name]
+            ending = [(data["reason"], data["seconds"]) for kind, data in told if kind == "room-ending"]
+            assert [seconds for why, seconds in ending if why == reason] == [pytest.approx(5.0, abs=1.0), 0.0]
+        left = {(data["participant"]["name"], data["reason"]) for kind, data in told if kind == "left"}
+        assert {("Ann", "alone"), ("Bob", "idle")} <= left
 
 
 async def hears(phone: Phone, mark: marks.Mark) -> bool:
