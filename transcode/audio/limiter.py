@@ -1,4 +1,4 @@
-"""A soft limiter without memory: sums of several voices never clip, and a single voice is not touched."""
+"""The soft limiter of a bus, without memory: nothing below the knee is touched, and nothing clips."""
 
 from __future__ import annotations
 
