@@ -19,6 +19,7 @@ from peers.ours323 import Terminal323
 from starting import StartGateway
 from test_calls_put_through import ACCOUNTS, phones
 
+from gateway.bench import clip
 from gateway.bench.h323_phone import CallRefused
 from gateway.bench.process import GatewayProcess
 from gateway.reasons import Reason
@@ -102,12 +103,15 @@ async def test_sound_goes_between_sip_and_callgen(start_gateway: StartGateway, t
         party.assert_hears("sip", terminal.heard(), marks.BOB, [marks.ANN])
 
 
-async def test_an_h323_terminal_calls_a_sip_phone(start_gateway: StartGateway, tmp_path: Path) -> None:
+async def test_an_h323_terminal_calls_a_sip_phone_with_sound_picture_and_keys(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
     gateway = await start_gateway(accounts=ACCOUNTS)
-    async with phones(gateway, tmp_path) as (_, bob):
-        hardware = Terminal323(marks.CLEO)
+    async with phones(gateway, tmp_path, video=True) as (_, bob):
+        hardware = Terminal323(marks.CLEO, clip.encode(marks.CLEO.code, 640, 360, marks.FRAME_RATE, 600_000))
         try:
             await hardware.dial("127.0.0.1", gateway.h323, "bob")
+            await party.assert_all_see({"bob": (marks.BOB, bob.sees), "cleo": (marks.CLEO, hardware.sees)}, 60.0)
             await asyncio.sleep(LISTENING)
             party.assert_hears("bob", bob.heard(), marks.BOB, [marks.CLEO])
             party.assert_hears("cleo", hardware.heard(), marks.CLEO, [marks.BOB])
