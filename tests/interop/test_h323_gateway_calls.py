@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import house
 import marks
 import party
 import pytest
@@ -101,6 +102,25 @@ async def test_sound_goes_between_sip_and_callgen(start_gateway: StartGateway, t
         await asyncio.sleep(LISTENING)
         party.assert_hears("callgen", peer.heard(), marks.ANN, [marks.BOB])
         party.assert_hears("sip", terminal.heard(), marks.BOB, [marks.ANN])
+
+
+@callgen.needed
+async def test_callgen_calls_a_registered_sip_phone(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS)
+    async with phones(gateway, tmp_path) as (_, bob):
+        peer = Callgen(marks.CLEO, tmp_path)
+        try:
+            await peer.dial(f"bob@127.0.0.1:{gateway.h323}")
+            await bob.expect("Call established", 30)
+            await asyncio.sleep(LISTENING)
+            party.assert_hears("callgen", peer.heard(), marks.CLEO, [marks.BOB])
+            party.assert_hears("bob", bob.heard(), marks.BOB, [marks.CLEO])
+            await bob.hang_up()
+            async with asyncio.timeout(30):
+                while await house.calls(gateway):
+                    await asyncio.sleep(0.2)
+        finally:
+            await peer.hang_up()
 
 
 async def test_an_h323_terminal_calls_a_sip_phone_with_sound_picture_and_keys(
