@@ -7,15 +7,23 @@ import contextlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-WAIT = 10.0
+WAIT = 60.0
 """Seconds that anything may take on a busy machine."""
+
+
+async def until(true: Callable[[], Awaitable[object]], what: str) -> None:
+    """Wait until something is so. Raises AssertionError."""
+    deadline = asyncio.get_running_loop().time() + WAIT
+    while not await true():
+        assert asyncio.get_running_loop().time() < deadline, f"{what}: not within {WAIT} s"
+        await asyncio.sleep(0.2)
 
 
 async def ask(gateway: GatewayProcess, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

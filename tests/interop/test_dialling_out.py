@@ -8,9 +8,9 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import hearing
 import house
 import marks
+import party
 import pytest
 from peers import callgen
 from peers.baresip import Baresip
@@ -40,23 +40,6 @@ async def command(gateway: GatewayProcess, *words: str) -> tuple[int, str]:
     return running.returncode, said.decode()
 
 
-async def hear_each_other(one: Terminal, other: Baresip | Callgen) -> None:
-    """Wait until each has heard the other. Raises AssertionError."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while True:
-        heard = []
-        for recording, tone in ((one.heard, other.mark.tone), (other.heard, one.mark.tone)):
-            try:
-                samples, rate = recording()
-                heard.append(hearing.heard(samples, rate, [tone])[tone] >= 0.8)
-            except (IndexError, ValueError, EOFError):  # it has recorded nothing yet
-                heard.append(False)
-        if all(heard):
-            return
-        assert asyncio.get_running_loop().time() < deadline, f"{one.mark.name} and {other.mark.name}: {heard}"
-        await asyncio.sleep(0.5)
-
-
 async def test_a_phone_is_called_by_sips_with_its_certificate_proved(
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
@@ -81,7 +64,7 @@ async def test_a_phone_is_called_by_sips_with_its_certificate_proved(
         assert (status, "Ann is in" in said) == (0, True), said
         (one,) = [one for one in await gateway.participants() if one["name"] == "Ann"]
         assert (one["protocol"], one["direction"], one["secure"]) == ("sip", "outgoing", True)
-        await hear_each_other(bob, ann)
+        await party.assert_all_hear({"bob": (marks.BOB, bob.heard), "ann": (marks.ANN, ann.heard)})
         status, said = await command(gateway, "calls", "hangup", one["call"])
         assert status == 0, said
         await ann.expect(r"session closed|terminated", PATIENCE)
@@ -100,4 +83,4 @@ async def test_an_h323_terminal_is_called_on_the_command_line(start_gateway: Sta
         await ann.listen()
         status, said = await command(gateway, "calls", "dial", "100", f"h323:127.0.0.1:{ann.port}", "--name", "Ann")
         assert (status, "Ann is in" in said) == (0, True), said
-        await hear_each_other(bob, ann)
+        await party.assert_all_hear({"bob": (marks.BOB, bob.heard), "ann": (marks.ANN, ann.heard)})
