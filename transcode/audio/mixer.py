@@ -5,7 +5,7 @@ Theory of operation. Each tick (20 ms):
 1. Every leg's receiver is pulled. G.711 payloads of all legs are decoded by one table look-up, and levels of all legs
    come from one product. They feed talk detection and the floor (floor.py), which seats the loudest few.
 2. Each seated leg is brought to each sample rate that some listener's codec wants. A rate's full bus is the sum of
-   them; the bus of a seated leg is the full one less itself. So resampling is done for three sources and not for a
+   them; the bus of a seated leg is the sum of the others. So resampling is done for three sources and not for a
    hundred listeners, and a narrow-band telephone takes no band from wide-band legs. A leg that takes a seat comes in
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
    Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
@@ -392,9 +392,8 @@ class Mixer:
             if leg.sender is not None and leg.sender.stream is not None:
                 own.setdefault(leg.sender.stream.rate, []).append(leg)
         for rate in self._senders.rates:
-            parts = {id(leg): _at_rate(leg, sound, rate) for leg, sound in sources}
-            total = sum(parts.values(), np.zeros(rate // 50, np.float32))
-            full = limit(self._with_played(total, rate))
+            parts = [(leg.id, _at_rate(leg, sound, rate)) for leg, sound in sources]
+            full = limit(self._with_played(_sum(parts, rate), rate))
             self._senders.remember(rate, full)
             quiet = limit(self._comfort.fill(np.zeros(rate // 50, np.float32)))
             for (bus, _), stream in self._senders.shared.items():
@@ -404,24 +403,26 @@ class Mixer:
                 sender = leg.sender
                 if sender is None or sender.stream is None:
                     continue
-                mine = parts.get(id(leg))
                 if leg in self._played and leg.voice is not None:
-                    bus_sound = limit(leg.voice.over(self._heard_by(leg, total, mine, rate), rate))
+                    bus_sound = limit(leg.voice.over(self._heard_by(leg, parts, rate), rate))
                 elif sender.bus == QUIET:
                     bus_sound = quiet
-                elif leg.echoed is None and (sender.bus == FULL or mine is None):
+                elif leg.echoed is None and sender.bus == FULL:
                     bus_sound = full
                 else:
-                    bus_sound = limit(self._heard_by(leg, total, mine, rate))
+                    bus_sound = limit(self._heard_by(leg, parts, rate))
                 self._feed(sender.stream, bus_sound)
 
-    def _heard_by(self, leg: _Leg, total: Floats, mine: Floats | None, rate: int) -> Floats:
-        """Return what a leg with a stream of its own hears of the room."""
+    def _heard_by(self, leg: _Leg, parts: list[tuple[LegId, Floats]], rate: int) -> Floats:
+        """Return what a leg with a stream of its own hears of the room: the others, and nothing of itself.
+
+        The others are summed and nothing is subtracted, so that not even rounding brings it anything of itself.
+        """
         if not leg.listens:
             return np.zeros(rate // 50, np.float32)
         if leg.echoed is not None:
             return self._with_played(_at_rate(leg, leg.echoed, rate), rate)
-        return self._with_played(total if mine is None else total - mine, rate)
+        return self._with_played(_sum([part for part in parts if part[0] != leg.id], rate), rate)
 
     def _with_played(self, people: Floats, rate: int) -> Floats:
         """Return a room's sound with what all are played; faint noise stands for silence."""
@@ -459,8 +460,8 @@ class Mixer:
 
     def _direct(self, sources: list[tuple[_Leg, Floats]]) -> None:
         """Give each listener the stream of the bus that it is to hear."""
-        sounding = [leg for leg, _ in sources]
-        waiting = len(sounding) > len(self._seated)
+        sounding = {leg.id for leg, _ in sources}  # by name, for one that left may be back in the same tick
+        waiting = len(sources) > len(self._seated)
         for leg in self._legs.values():
             sender = leg.sender
             if sender is None:
@@ -471,7 +472,7 @@ class Mixer:
                 bus = QUIET
             elif leg.echo is not None:
                 bus = OWN
-            elif leg in sounding:
+            elif leg.id in sounding:
                 bus = OWN if len(sounding) > 1 or self._beside else QUIET
             else:
                 bus = FULL
@@ -493,6 +494,11 @@ def limit(sound: Floats) -> Pcm:
 
 def _sound(leg: _Leg) -> Floats:
     return leg.sound if leg.sound is not None else np.zeros(leg.rate // 50, np.float32)
+
+
+def _sum(parts: list[tuple[LegId, Floats]], rate: int) -> Floats:
+    """Return the sum of some legs' sound at a rate."""
+    return sum((sound for _, sound in parts), np.zeros(rate // 50, np.float32))
 
 
 def _at_rate(leg: _Leg, sound: Floats, rate: int) -> Floats:
