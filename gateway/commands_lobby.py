@@ -1,4 +1,4 @@
-"""Commands that speak to a running gateway: who waits before a room, and who is a host."""
+"""Commands that speak to a running gateway: who waits before a room, who is a host, and what a room is told."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def refuse(client: Client, room: Room, participant: Waiting) -> None:
     client.done("Refused.", client.ask("DELETE", "rooms", room, "waiting", participant))
 
 
+def announce(
+    client: Client,
+    room: Room,
+    prompts: Annotated[list[str], typer.Argument(help="Names of prompts, one after the other: meeting-ends-soon")],
+    language: Annotated[str | None, typer.Option(help="en, de, ...; the room's where none is given.")] = None,
+) -> None:
+    """Let everybody in a room hear prompts."""
+    body = {"prompts": prompts} | ({} if language is None else {"language": language})
+    client.done("Announced.", client.ask("POST", "rooms", room, "announce", body=body))
+
+
 def role(
     client: Client,
     room: Room,
@@ -42,5 +53,6 @@ def role(
 def add() -> None:
     """Add these commands to those of rooms and participants."""
     rooms.command("waiting")(speaks(list_waiting))
+    rooms.command("announce")(speaks(announce))
     for name, command in (("admit", admit), ("refuse", refuse), ("role", role)):
         participants.command(name)(speaks(command))

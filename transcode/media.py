@@ -46,6 +46,8 @@ class Role(Enum):
 class Codec(Enum):
     """A way of coding, by its registered media subtype (RFC 3551 and the payload formats' own RFCs)."""
 
+    __hash__ = object.__hash__  # Enum's own is Python and hashes the name: too slow for each packet
+
     PCMU = "PCMU"
     PCMA = "PCMA"
     G722 = "G722"
@@ -435,7 +437,8 @@ class LegPlan:
 
     layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
     gives it silence. notice is a line that is written over what this leg alone sees, empty for none. slides False
-    leaves those of others out of its one picture; a second video brings them all the same.
+    leaves those of others out of its one picture; a second video brings them all the same. keys says that its peer is
+    told of keys by signalling, so that they need not go as tones in its sound.
     """
 
     leg: LegId
@@ -446,6 +449,7 @@ class LegPlan:
     layout: Layout | None = None
     notice: str = ""
     slides: bool = True
+    keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)

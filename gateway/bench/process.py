@@ -11,8 +11,8 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -23,15 +23,16 @@ from typing import Any
 
 import yaml
 
+from gateway.bench.ports import DGRAM, HOST, STREAM, free_port, free_range
+
 TOKEN = "load-and-test-token-0001"
 START_SECONDS = 120.0
-STOP_SECONDS = 10.0
+STOP_SECONDS = 30.0
 MEDIA_PORTS = 1200
 """Media ports that a gateway under load may use: 300 legs with sound and picture, two ports each."""
 MAX_ANSWER = 8_000_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
-_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +41,6 @@ class Usage:
 
     seconds: float
     memory: int
-
-
-def free_ports(count: int, kind: socket.SocketKind) -> list[int]:
-    """Return ports of 127.0.0.1 that nothing uses at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, kind)) for _ in range(count)]
-        for one in sockets:
-            one.bind((_HOST, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-
-
-def free_range(count: int) -> tuple[int, int]:
-    """Return the ends of a range of UDP ports below the ephemeral ones, of which the first and last are free."""
-    for start in range(12_000 + os.getpid() % 97 * 100, 31_000, count + 100):
-        try:
-            for port in (start, start + count // 2, start + count - 1):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                    probe.bind((_HOST, port))
-        except OSError:
-            continue
-        return start, start + count - 1
-    raise OSError("no free range of media ports")
 
 
 class GatewayProcess:
@@ -76,20 +55,20 @@ class GatewayProcess:
         directory: Path,
         changes: dict[str, Any] | None = None,
         behind: Sequence[str] = (),
-        reached: str = _HOST,
+        reached: str = HOST,
     ) -> None:
         self.directory = directory
         self._behind, self._reached = behind, reached
-        udp = free_ports(1, socket.SOCK_DGRAM)[0]
-        tcp, self.tls, self.web, self.h323, self.h323_tls = free_ports(5, socket.SOCK_STREAM)
-        self.udp, self.tcp, self.host = udp, tcp, _HOST
+        udp = free_port(DGRAM)
+        tcp, self.tls, self.web, self.h323, self.h323_tls = (free_port(STREAM) for _ in range(5))
+        self.udp, self.tcp, self.host = udp, tcp, HOST
         self.media = free_range(MEDIA_PORTS)
         settings: dict[str, Any] = {
-            "listen": {"address": _HOST},
+            "listen": {"address": HOST},
             "sip": {"udp": udp, "tcp": tcp, "tls": self.tls},
             "h323": {"signalling": self.h323, "tls": self.h323_tls, "ras": None, "gatekeeper": "off"},
             "web": {"port": self.web},
-            "media": {"address": _HOST, "ports": list(self.media)},
+            "media": {"address": HOST, "ports": list(self.media)},
             "rooms": [{"id": "100", "name": "Everyone", "max_participants": 500}],
             "api": {"tokens": [{"token": TOKEN, "scopes": ["admin"]}]},
         }
@@ -100,7 +79,7 @@ class GatewayProcess:
         self.config.write_text(yaml.safe_dump(settings))
         self.log = directory / "gateway.log"
         self.state = directory / "state"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
 
@@ -112,16 +91,11 @@ class GatewayProcess:
     @property
     def running(self) -> bool:
         """Whether it runs."""
-        return self._process is not None and self._process.returncode is None
+        return self._process is not None and self._process.poll() is None
 
     async def start(self) -> None:
         """Start it and wait until it is ready. Raises RuntimeError with the end of its log if it is not."""
-        command = [*self._behind, sys.executable, "-c", "from gateway.cli import main; main()", "serve"]
-        command += ["--config", str(self.config), "--state", str(self.state)]
-        with self.log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        self._process = self._launched()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + START_SECONDS
         while loop.time() < deadline and self.running:
@@ -130,6 +104,13 @@ class GatewayProcess:
             await asyncio.sleep(0.1)
         await self.stop()
         raise RuntimeError(f"the gateway did not become ready:\n{self.output[-4000:]}")
+
+    def _launched(self) -> subprocess.Popen[bytes]:
+        """Start the program; it is no loop's child, so that it may be asked and stopped in another loop."""
+        command = [*self._behind, sys.executable, "-c", "from gateway.cli import main; main()", "serve"]
+        command += ["--config", str(self.config), "--state", str(self.state)]
+        with self.log.open("wb") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     async def _ready(self) -> bool:
         try:
@@ -143,14 +124,14 @@ class GatewayProcess:
         process = self._process
         if process is None:
             return 0
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+        if self.running:
+            process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), STOP_SECONDS)
-            except TimeoutError:
+                await asyncio.to_thread(process.wait, STOP_SECONDS)
+            except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
+                await asyncio.to_thread(process.wait)
         return process.returncode or 0
 
     @property

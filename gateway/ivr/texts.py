@@ -63,6 +63,10 @@ class Texts:
                 return found
         raise KeyError(name)
 
+    def has_prompt(self, name: str) -> bool:
+        """Whether there is a prompt of this name that can be played in any language."""
+        return name in self.language("").prompts
+
     def prompt(self, language: str, name: str, pause: int = 0) -> Sound:
         """Return the sound of a prompt, after so many ms of silence; of the first language where one lacks it."""
         known = self._languages.get(language)

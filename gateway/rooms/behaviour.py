@@ -20,6 +20,7 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.errands import Errands
 from gateway.rooms.greeting import Greetings
 from gateway.rooms.model import (
+    Announced,
     Changed,
     Joined,
     KeyPressed,
@@ -118,6 +119,22 @@ class Behaviour:
         voice = self._desk.voice
         sounds = voice.prompts(voice.language(room.settings.language), *prompts)
         await self._desk.plane.announce(room.settings.id, sounds)
+
+    async def announce(self, room: Room, prompts: tuple[str, ...], language: str, by: str) -> None:
+        """Let everybody in a room hear prompts, behind what it hears already; language empty is the room's.
+
+        Raises `Refused` with BAD_REQUEST for a prompt or a language that there is not.
+        """
+        voice = self._desk.voice
+        if language and language not in voice.texts.languages:
+            raise Refused(Reason.BAD_REQUEST, f"nothing is spoken in {language!r}; see {voice.texts.languages}")
+        language = voice.language(language, room.settings.language)
+        unknown = [name for name in prompts if not voice.texts.has_prompt(name)]
+        if unknown:
+            raise Refused(Reason.BAD_REQUEST, f"there is no prompt {unknown[0]!r}")
+        log.info("room_told", room=room.settings.id, prompts=prompts, language=language, by=by)
+        self._desk.publish([Announced(room.settings.id, prompts, language, by)])
+        await self._desk.plane.announce(room.settings.id, voice.prompts(language, *prompts))
 
     async def end(self, room: Room, reason: Reason) -> None:
         """Hang up on everybody who is in a room now."""

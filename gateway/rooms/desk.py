@@ -16,27 +16,24 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Line
+from gateway.calls import CallFacts, CallId, CallProtocol, Line
 from gateway.ivr.voice import Voice
 from gateway.reasons import Reason, Refused
+from gateway.rooms.arriving import Arrivals
 from gateway.rooms.behaviour import Behaviour
-from gateway.rooms.bridge import Bridge
 from gateway.rooms.call import RoomCall
 from gateway.rooms.cameras import Cameras
 from gateway.rooms.commanding import Commands
 from gateway.rooms.dial_lists import DialLists
 from gateway.rooms.dial_out import DialOut
-from gateway.rooms.dial_plan import ToCall, ToMenu, ToRoom
 from gateway.rooms.directing import Directing
-from gateway.rooms.entrance import ASKED_FOR, Entrance, HeldBack
+from gateway.rooms.entrance import Entrance
 from gateway.rooms.errands import Errands
 from gateway.rooms.hosts import Hosts
-from gateway.rooms.identity import make_id, make_token
 from gateway.rooms.load import Load
 from gateway.rooms.lobby import Lobby
 from gateway.rooms.media_news import take_news
 from gateway.rooms.model import (
-    CallRefused,
     KeyPressed,
     Left,
     Participant,
@@ -51,7 +48,7 @@ from gateway.rooms.model import (
 from gateway.rooms.notices import Notices
 from gateway.rooms.outbound import Asker
 from gateway.rooms.pins import PinGuard
-from gateway.rooms.policy import NOTHING_SAID, Decision
+from gateway.rooms.policy import Decision
 from gateway.rooms.presenting import Presenting
 from gateway.rooms.room import Room
 from gateway.rooms.rules import HouseRules
@@ -92,6 +89,7 @@ class FrontDesk:
         self.lobby = Lobby(self)
         self.hosts = Hosts(self)
         self.behaviour = Behaviour(self)
+        self._arrivals = Arrivals(self)
         self.pins = PinGuard(lambda events: self.publish(events))
         self.rooms: dict[RoomId, Room] = {}
         self._aliases: dict[str, RoomId] = {}
@@ -284,104 +282,24 @@ class FrontDesk:
 
     async def arrive(self, facts: CallFacts, line: Line) -> RoomCall:
         """Decide on a new call (see `gateway.calls.Desk`)."""
-        try:
-            return await self._arrive(facts, line)
-        except Refused as refusal:
-            log.info(
-                "call_refused",
-                protocol=facts.protocol.value,
-                source=facts.source,
-                room=facts.called[:64],
-                reason=refusal.reason.value,
-                detail=refusal.detail[:128],
-            )
-            self.outcomes[facts.protocol, refusal.reason] += 1
-            self.publish([CallRefused(RoomId(facts.called), facts, refusal.reason)])
-            raise
+        return await self._arrivals.arrive(facts, line)
 
-    async def _arrive(self, facts: CallFacts, line: Line) -> RoomCall:
-        if facts.direction is Direction.OUTGOING:  # the house placed it and knows where it belongs
-            found = self.anywhere(RoomId(facts.called))
-            if found is None:
-                raise Refused(Reason.CANCELLED, "the room is gone")
-            return await self._admit(found, facts, line, NOTHING_SAID, self.switchboard.bridges.get(found.settings.id))
-        old = self.calls.get(facts.instead_of) if facts.instead_of is not None else None
-        if old is not None and not old.over and old.visitor is None:
-            return await self._admit(old.room, facts, line, Decision(rank=old.rank), old.bridge)
-        destination, decision = await self.switchboard.where(facts)
-        facts = decision.applied(facts)
-        if isinstance(destination, ToMenu):
-            return await self.entrance.arrive(facts, line, decision, Stage.MENU, language=destination.language)
-        if isinstance(destination, ToRoom):
-            return await self._let_in(self.room(destination.room), facts, line, decision)
-        assert isinstance(destination, ToCall)
-        return await self._put_through(destination, facts, line, decision)
-
-    async def _let_in(self, room: Room, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
-        """Take a call into a room; one that can be asked for its PIN is."""
-        try:
-            return await self._admit(room, facts, line, decision, newcomer=True)
-        except HeldBack as held:
-            waits = held
-        except Refused as refused:
-            if refused.reason not in ASKED_FOR or not self.entrance.leads(facts):
-                raise
-            return await self.entrance.arrive(facts, line, decision, Stage.PIN, room, refused.reason)
-        return await self.lobby.arrive(room, facts, line, decision, waits)
-
-    async def _put_through(self, to: ToCall, facts: CallFacts, line: Line, decision: Decision) -> RoomCall:
-        bridge = self.switchboard.bridge(facts, to)
-        try:
-            return await self._admit(bridge.room, facts, line, decision, bridge)
-        except BaseException:
-            self.switchboard.closed(bridge)
-            raise
-
-    async def _admit(
-        self,
-        room: Room,
-        facts: CallFacts,
-        line: Line,
-        decision: Decision,
-        bridge: Bridge | None = None,
-        newcomer: bool = False,
-    ) -> RoomCall:
-        """Take a call into a room. A newcomer, whom nobody called and who takes nobody's place, may have to wait.
-
-        Raises `Refused`; HeldBack.
-        """
-        earlier = self._resumable.get(facts.resume) if facts.resume else None
-        if earlier is not None and earlier.room is room and not earlier.over:
-            call = RoomCall(self, room, facts, line, earlier.rank, earlier.participant_id, earlier.resume_token)
-        else:
-            self._bear()
-            rank = self.pins.admit(room, facts, facts.pin, self.waiting(room), decision)
-            stage = room.holds_back(rank) if newcomer else None
-            if stage is not None:
-                raise HeldBack(rank, stage)
-            call = RoomCall(self, room, facts, line, rank, ParticipantId(make_id()), make_token(), bridge)
-        await self._open(call, decision)
-        if bridge is not None:
-            bridge.take(call)
-        return call
+    def resumable(self, token: str | None) -> RoomCall | None:
+        """Return the call that one with this token comes back to."""
+        return self._resumable.get(token) if token else None
 
     def waiting(self, room: Room) -> int:
         """Return how many are admitted but not in yet: each call of a room is a participant's or becomes one."""
         return max(0, self._calls_of[room] - len(room.participants))
 
-    def _bear(self) -> None:
+    def bear(self) -> None:
         """Raise `Refused` with OVERLOAD where another call would be too much."""
         if len(self.calls) >= MAX_CALLS:
             raise Refused(Reason.OVERLOAD, "too many calls")
         self.load.check()
 
     async def take(self, call: RoomCall, decision: Decision) -> None:
-        """Take a call that stands outside. Raises `Refused`."""
-        self._bear()
-        await self._open(call, decision)
-
-    async def _open(self, call: RoomCall, decision: Decision) -> None:
-        """Enter a call into every table, and open its media."""
+        """Enter a call into every table, and open its media. Raises `Refused`."""
         facts, room = call.facts, call.room
         self.calls[call.id] = call
         self._legs[call.leg] = call

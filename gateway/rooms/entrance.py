@@ -257,6 +257,7 @@ class Entrance:
         self._desk.keep_private(porch)
         try:
             visitor.guide = leader(visitor)
+            self._desk.bear()
             await self._desk.take(call, decision)
         except BaseException:
             self._forget(visitor)

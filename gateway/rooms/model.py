@@ -160,7 +160,8 @@ class Formats:
 class Participant:
     """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
 
-    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone.
+    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone;
+    signals_keys whether its peer is told of keys by signalling.
     """
 
     id: ParticipantId
@@ -176,6 +177,7 @@ class Participant:
     muted_by_host: bool = False
     camera_off: bool = False
     sees_slides: bool = True
+    signals_keys: bool = False
     audio: Formats = Formats()
     video: Formats = Formats()
     slides: Formats = Formats()
@@ -424,6 +426,16 @@ class RoomEnding:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """Everybody in a room hears prompts, by their names; by is who wanted it."""
+
+    room: RoomId
+    prompts: tuple[str, ...]
+    language: str
+    by: str
+
+
 RoomEvent = (
     Joined
     | Changed
@@ -442,6 +454,7 @@ RoomEvent = (
     | Admitted
     | NotAdmitted
     | RoomEnding
+    | Announced
     | DialChanged
     | CommandGiven
     | Said

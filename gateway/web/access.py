@@ -11,6 +11,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from gateway.web.office import Office
 from gateway.web.shapes import Problem
 
+BY_API = "the API"
+"""Who did something, in events, where the API was asked to."""
+
 _bearer = HTTPBearer(auto_error=False, description="A token of the configuration, or the one printed at first start.")
 
 

@@ -14,6 +14,7 @@ from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from gateway.rooms.model import (
     Admitted,
+    Announced,
     CallFailed,
     CallRefused,
     Changed,
@@ -62,9 +63,9 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, speaker, room-changed, room-deleted, call-refused, locked-out, ringing, outside,
-    admitted, not-admitted, call-failed, dialled, room-ending, transfer, said, key-pressed, command. The data of each is
-    a JSON object with "room". A stream that is read too slowly loses the oldest events.
+    Events: joined, changed, left, speaker, presenter, room-changed, room-deleted, call-refused, locked-out, ringing,
+    outside, admitted, not-admitted, call-failed, dialled, room-ending, announced, transfer, said, key-pressed, command.
+    The data of each is a JSON object with "room". A stream that is read too slowly loses the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -140,6 +141,8 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "not-admitted", {**_who(event.facts), **_waited(event), "by": event.by, "reason": event.reason.value}
         case RoomEnding():
             return "room-ending", {"reason": event.reason.value, "seconds": event.seconds}
+        case Announced():
+            return "announced", {"prompts": event.prompts, "language": event.language, "by": event.by}
         case CallFailed():
             return "call-failed", {**_who(event.facts), "call": event.call, "reason": event.reason.value}
         case TransferGoes():

@@ -5,11 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from gateway.rooms.lobby import Place
-from gateway.web.access import READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
+from gateway.web.access import BY_API, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
 from gateway.web.shapes import WaitingList, WaitingShape, moment
-
-BY_API = "the API"
-"""Who admits or refuses, in events."""
 
 router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["waiting"])
 

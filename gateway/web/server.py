@@ -19,7 +19,19 @@ from gateway.config import Token
 from gateway.metrics import Metrics
 from gateway.records import RecordBook
 from gateway.rooms.desk import FrontDesk
-from gateway.web import api, browser, calls, dialled, events, health, lobby, pages, registrations, sip_socket
+from gateway.web import (
+    announcing,
+    api,
+    browser,
+    calls,
+    dialled,
+    events,
+    health,
+    lobby,
+    pages,
+    registrations,
+    sip_socket,
+)
 from gateway.web.board import Board
 from gateway.web.errors import tell_errors
 from gateway.web.guard import Application, Guard
@@ -204,6 +216,7 @@ def make_app(office: Office) -> FastAPI:
         sip_socket.router,
         api.router,
         lobby.router,
+        announcing.router,
         calls.router,
         dialled.router,
         registrations.router,

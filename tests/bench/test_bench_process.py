@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from pathlib import Path
 
 import yaml
 
-from gateway.bench.process import GatewayProcess, Metrics, free_ports, free_range
+from gateway.bench.process import GatewayProcess, Metrics
 
 EARLY = """
 # TYPE roombridge_loop_lag_seconds histogram
@@ -41,13 +40,6 @@ def test_a_quantile_tells_of_what_came_since() -> None:
     assert late.quantile("roombridge_loop_lag_seconds", 0.9, early, plane="media") == 0.001
     assert late.quantile("roombridge_loop_lag_seconds", 0.999, early, plane="media") == math.inf
     assert math.isnan(late.quantile("roombridge_loop_lag_seconds", 0.99, early, plane="signalling"))
-
-
-def test_ports_are_free_and_distinct() -> None:
-    ports = free_ports(3, socket.SOCK_STREAM)
-    assert len(set(ports)) == 3
-    first, last = free_range(200)
-    assert last - first == 199
 
 
 def test_the_configuration_is_on_loopback_and_takes_changes(tmp_path: Path) -> None:

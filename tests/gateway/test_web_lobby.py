@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from gateway.calls import CallProtocol
 from gateway.reasons import Reason
 from gateway.rooms.model import HostLeaves, Rank, RoomSettings
-from transcode.media import RoomId
+from transcode.media import RoomId, Sound
 
 LONG = 30.0
 """Seconds that a message may take on a busy machine."""
@@ -116,6 +117,45 @@ async def test_the_stream_tells_that_a_meeting_ends() -> None:
             await host.ended(Reason.NORMAL)
             found = dict(await events(lines, 2))
             assert found["room-ending"] == {"room": "200", "reason": "host-left", "seconds": pytest.approx(60.0, abs=1)}
+
+
+async def test_a_room_is_told_prompts_in_its_language_or_another_one() -> None:
+    async with web_house() as house, house.client(ROOMS) as client:
+        house.desk.open_room(replace(CLUB, language="fr"))
+        path = "/api/v1/rooms/200/announce"
+        async with listening(house, "/api/v1/events?room=200") as lines:
+            assert (await client.post(path, json={"prompts": ["alone", "goodbye"]})).status_code == 202
+            assert (await client.post(path, json={"prompts": ["number-1"], "language": "zh"})).status_code == 202
+            told = [data for _, data in await events(lines, 2)]
+        assert [(one["prompts"], one["language"], one["by"]) for one in told] == [
+            (["alone", "goodbye"], "fr", "the API"),
+            (["number-1"], "zh", "the API"),
+        ]
+        assert house.plane.announced == [
+            ("200", (Sound("fr/alone"), Sound("fr/goodbye"))),
+            ("200", (Sound("zh/number-1"),)),
+        ]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompts": ["../../etc/passwd"]},
+        {"prompts": ["alone"], "language": "tlh"},
+        {"prompts": []},
+        {"prompts": ["alone"] * 65},
+        {"prompts": "alone"},
+        {},
+    ],
+    ids=["prompt", "language", "none", "too-many", "no-list", "nothing"],
+)
+async def test_what_cannot_be_announced_is_refused(asked: dict[str, Any]) -> None:
+    async with web_house(listening=False) as house, house.client(ROOMS) as client, house.client(READ) as reader:
+        refused = await client.post("/api/v1/rooms/100/announce", json=asked)
+        assert (refused.status_code, refused.json()["reason"]) == (400, "bad-request")
+        assert (await client.post("/api/v1/rooms/900/announce", json={"prompts": ["alone"]})).status_code == 404
+        assert (await reader.post("/api/v1/rooms/100/announce", json={"prompts": ["alone"]})).status_code == 403
+        assert house.plane.announced == []
 
 
 async def test_a_browser_waits_by_its_socket_and_comes_in_by_itself() -> None:

@@ -1,4 +1,4 @@
-"""What the fixture that starts gateways gives, for the tests that use it."""
+"""What the fixtures that start and lend gateways give, for the tests that use them."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from collections.abc import Awaitable, Callable
 
 from gateway.bench.process import GatewayProcess
 
-StartGateway = Callable[..., Awaitable[GatewayProcess]]
+StartGateway = LendGateway = Callable[..., Awaitable[GatewayProcess]]

@@ -17,13 +17,13 @@ import pytest_asyncio
 from peers.chromium import Chromium
 from peers.ours import Terminal
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
+from starting import LendGateway, StartGateway
 
 from gateway.bench import clip
 from gateway.bench.process import TOKEN, GatewayProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
-StartGateway = Callable[..., Awaitable[GatewayProcess]]
 OpenPage = Callable[..., Awaitable[Page]]
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
@@ -73,9 +73,9 @@ _NAMELESS = """
 
 
 @pytest_asyncio.fixture
-async def gateway(start_gateway: StartGateway) -> GatewayProcess:
-    """Start a gateway with an open room, one with a PIN and one for a single participant."""
-    return await start_gateway(rooms=ROOMS)
+async def gateway(lend_gateway: LendGateway) -> GatewayProcess:
+    """Lend a gateway with an open room, one with a PIN and one for a single participant."""
+    return await lend_gateway(rooms=ROOMS)
 
 
 @pytest_asyncio.fixture
@@ -337,8 +337,9 @@ async def test_a_cut_websocket_is_mended_and_the_participant_stays(
 
 
 async def test_the_page_comes_back_by_itself_when_the_gateway_was_restarted(
-    gateway: GatewayProcess, open_page: OpenPage
+    start_gateway: StartGateway, open_page: OpenPage
 ) -> None:
+    gateway = await start_gateway(rooms=ROOMS)
     page = await open_page()
     await page.goto(f"{gateway.url}/r/100?name=Ann&join=1")
     await in_room(page)

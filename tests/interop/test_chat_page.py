@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from peers.chromium import Chromium
 from playwright.async_api import Page, expect
-from test_browser_page import PHONE, WAIT, StartGateway, in_room, shoot
+from starting import LendGateway
+from test_browser_page import PHONE, WAIT, in_room, shoot
 
 from gateway.bench.process import GatewayProcess
 
@@ -20,8 +21,8 @@ EVIL = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
 
 
 @pytest_asyncio.fixture
-async def gateway(start_gateway: StartGateway) -> GatewayProcess:
-    return await start_gateway(rooms=[{"id": "100", "name": "Everyone"}])
+async def gateway(lend_gateway: LendGateway) -> GatewayProcess:
+    return await lend_gateway(rooms=[{"id": "100", "name": "Everyone"}])
 
 
 @pytest_asyncio.fixture

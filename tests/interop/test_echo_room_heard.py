@@ -8,6 +8,7 @@ from pathlib import Path
 
 import hearing
 import marks
+import party
 import pytest
 from peers.chromium import Chromium
 from peers.ours import Terminal
@@ -34,11 +35,14 @@ async def test_a_browser_and_a_terminal_hear_see_and_read_of_themselves_alone(
         await browser.join(gateway.url, "echo")
         assert len(await gateway.participants("echo")) == 2
         seen: set[int] = set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while marks.EVE.code not in seen:
                 seen |= await browser.sees()
                 await asyncio.sleep(0.3)
-        await asyncio.sleep(8)
+        # A burst of each falls into these seconds: the other would hear it.
+        await party.assert_comes_to_hear("chromium", browser.heard, marks.EVE)
+        await party.assert_comes_to_hear("ours", terminal.heard, marks.ANN)
+        await asyncio.sleep(party.LISTENED)
         seen |= await browser.sees()
         assert seen == {marks.EVE.code}
         assert await terminal.sees() == {marks.ANN.code}

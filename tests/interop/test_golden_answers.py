@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from starting import StartGateway
+from starting import LendGateway, StartGateway
 
 from gateway.bench.process import GatewayProcess
 
@@ -80,7 +80,7 @@ class Caller:
 
     async def _final(self) -> tuple[int, str, str]:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 text = (await loop.sock_recv(self._socket, 65_536)).decode()
                 head, _, body = text.partition("\r\n\r\n")
@@ -104,8 +104,8 @@ class Caller:
 
 
 @pytest_asyncio.fixture
-async def gateway(start_gateway: StartGateway) -> AsyncIterator[GatewayProcess]:
-    yield await start_gateway()
+async def gateway(lend_gateway: LendGateway) -> AsyncIterator[GatewayProcess]:
+    yield await lend_gateway()
 
 
 async def test_every_offer_gets_its_golden_answer(gateway: GatewayProcess) -> None:

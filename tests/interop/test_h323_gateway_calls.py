@@ -27,8 +27,7 @@ from h323.q931 import Type
 sys.path.append(str(Path(__file__).parents[1] / "h323"))
 import h323_peer
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
-LISTENING = 8.0
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 OUTBOUND = {"rules": [{"roles": ["caller"], "sources": ["127.0.0.0/8"]}]}
 
 
@@ -43,7 +42,7 @@ def to_h323(port: int) -> dict[str, Any]:
 
 async def _answered(peer: h323_peer.Peer) -> dict[str, Any]:
     """Ring, and answer a second later."""
-    setup = await peer.expect(Type.SETUP, 10)
+    setup = await peer.expect(Type.SETUP, 30)
     assert setup.body is not None
     body: dict[str, Any] = {
         "protocolIdentifier": h323_peer.OID,
@@ -66,13 +65,13 @@ async def test_a_sip_phone_calls_an_h323_terminal(start_gateway: StartGateway, t
             peer = await asyncio.wait_for(called.get(), 10)
             body = await _answered(peer)
             assert body["destinationAddress"] == [("dialledDigits", "100")]
-            await ann.expect(r"180 Ringing|ringing", 10)
-            await ann.expect("Call established", 10)
+            await ann.expect(r"180 Ringing|ringing", 30)
+            await ann.expect("Call established", 30)
             await ann.write("5")  # baresip sends keys as they are typed, in its sound
-            pressed = await peer.told("userInput", 10)
+            pressed = await peer.told("userInput", 30)
             assert pressed[1]["signalType"] == "5"
             await ann.hang_up()
-            released = await peer.expect(Type.RELEASE_COMPLETE, 10)
+            released = await peer.expect(Type.RELEASE_COMPLETE, 30)
             assert released.cause == 16
 
 
@@ -82,9 +81,9 @@ async def test_a_busy_h323_terminal_is_busy_to_a_sip_phone(start_gateway: StartG
         async with phones(gateway, tmp_path) as (ann, _):
             await ann.write(f"/dial sip:7100@127.0.0.1:{gateway.udp}")
             peer = await asyncio.wait_for(called.get(), 10)
-            await peer.expect(Type.SETUP, 10)
+            await peer.expect(Type.SETUP, 30)
             peer.send(Type.RELEASE_COMPLETE, cause=17)
-            await ann.expect(r"486|[Bb]usy", 10)
+            await ann.expect(r"486|[Bb]usy", 30)
 
 
 @callgen.needed
@@ -97,9 +96,7 @@ async def test_sound_goes_between_sip_and_callgen(start_gateway: StartGateway, t
         stack.push_async_callback(peer.hang_up)
         await peer.listen()
         await terminal.dial("127.0.0.1", gateway.udp, "7100")
-        await asyncio.sleep(LISTENING)
-        party.assert_hears("callgen", peer.heard(), marks.ANN, [marks.BOB])
-        party.assert_hears("sip", terminal.heard(), marks.BOB, [marks.ANN])
+        await party.assert_all_hear({"callgen": (marks.ANN, peer.heard), "sip": (marks.BOB, terminal.heard)})
 
 
 async def test_an_h323_terminal_calls_a_sip_phone(start_gateway: StartGateway, tmp_path: Path) -> None:
@@ -108,14 +105,12 @@ async def test_an_h323_terminal_calls_a_sip_phone(start_gateway: StartGateway, t
         hardware = Terminal323(marks.CLEO)
         try:
             await hardware.dial("127.0.0.1", gateway.h323, "bob")
-            await asyncio.sleep(LISTENING)
-            party.assert_hears("bob", bob.heard(), marks.BOB, [marks.CLEO])
-            party.assert_hears("cleo", hardware.heard(), marks.CLEO, [marks.BOB])
+            await party.assert_all_hear({"bob": (marks.BOB, bob.heard), "cleo": (marks.CLEO, hardware.heard)})
             assert hardware.phone is not None
             hardware.phone.press("8")
-            await bob.expect(r"[Rr]eceived.*(event|DTMF).*8|telev.*8|'8'", 10)
+            await bob.expect(r"[Rr]eceived.*(event|DTMF).*8|telev.*8|'8'", 30)
             await bob.hang_up()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while hardware.phone.ended is None:
                     await asyncio.sleep(0.1)
             assert hardware.phone.ended is Reason.NORMAL
@@ -141,5 +136,5 @@ async def test_a_sip_phone_that_says_no_is_busy_to_an_h323_terminal(
 
 
 async def _refuse(phone: Baresip, gateway: GatewayProcess) -> None:
-    await phone.expect(r"Incoming call", 10)
+    await phone.expect(r"Incoming call", 30)
     await phone.hang_up()

@@ -19,10 +19,10 @@ from peers import callgen, translator
 from peers.callgen import Callgen
 from peers.gnugk import GnuGk
 from peers.gnugk import needed as gnugk_needed
-from peers.program import free_port
 from peers.translator import WATCHED, Translator
 from starting import StartGateway
 
+from gateway.bench.ports import free_port
 from gateway.bench.process import GatewayProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), translator.needed]

@@ -18,7 +18,7 @@ from test_sipp_scenarios import ends, nothing_left
 
 from gateway.bench.process import GatewayProcess
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 RATE = 100
 """Calls a second."""

@@ -12,7 +12,7 @@ import pytest
 from lossy import LossyPath
 from peers.linphone import Linphone
 from peers.ours import Terminal
-from starting import StartGateway
+from starting import LendGateway
 
 from gateway.bench import clip, sound
 from gateway.bench.process import GatewayProcess
@@ -33,8 +33,8 @@ def _assert_lossy(path: LossyPath) -> None:
         assert 0.02 < share < 0.09, f"seed {path.seed}: {share:.3f} of {tally} was dropped"
 
 
-async def test_speech_has_no_long_gaps(start_gateway: StartGateway, tmp_path: Path) -> None:
-    gateway = await start_gateway()
+async def test_speech_has_no_long_gaps(lend_gateway: LendGateway, tmp_path: Path) -> None:
+    gateway = await lend_gateway()
     spoken = marks.speech(tmp_path)
     first, second = LossyPath(gateway.udp, LOSS, SEED), LossyPath(gateway.udp, LOSS, SEED + 1)
     speaker, listener = Terminal(marks.ANN, samples=spoken), Terminal(marks.BOB, samples=spoken[:160] * 0)
@@ -54,8 +54,8 @@ async def test_speech_has_no_long_gaps(start_gateway: StartGateway, tmp_path: Pa
     assert gap <= LONGEST_GAP, f"seed {SEED}: {gap} ms of silence inside speech"
 
 
-async def test_a_softphone_behind_loss_hears_without_long_gaps(start_gateway: StartGateway, tmp_path: Path) -> None:
-    gateway = await start_gateway()
+async def test_a_softphone_behind_loss_hears_without_long_gaps(lend_gateway: LendGateway, tmp_path: Path) -> None:
+    gateway = await lend_gateway()
     spoken = marks.speech(tmp_path)
     path = LossyPath(gateway.udp, LOSS, SEED + 4)
     speaker, listener = Terminal(marks.ANN, samples=spoken), Linphone(marks.BOB, tmp_path)
@@ -116,14 +116,14 @@ async def _watch(gateway: GatewayProcess, retransmission: bool, loss: float, los
     return receiver.saw(strict=True).longest_standstill(marks.ANN.code, since, until)
 
 
-async def test_a_picture_whose_lost_packets_are_sent_again_goes_on(start_gateway: StartGateway) -> None:
-    standstill = await _watch(await start_gateway(), retransmission=True, loss=LOSS, lossy=15, after=1)
+async def test_a_picture_whose_lost_packets_are_sent_again_goes_on(lend_gateway: LendGateway) -> None:
+    standstill = await _watch(await lend_gateway(), retransmission=True, loss=LOSS, lossy=15, after=1)
     assert standstill <= RECOVERY, f"seed {SEED}: stood still for {standstill:.2f} s"
 
 
 @pytest.mark.parametrize(("loss", "lossy"), [(LOSS, 6.0), (1.0, 0.5)])
 async def test_a_picture_without_retransmission_comes_back_when_loss_ends(
-    start_gateway: StartGateway, loss: float, lossy: float
+    lend_gateway: LendGateway, loss: float, lossy: float
 ) -> None:
-    standstill = await _watch(await start_gateway(), retransmission=False, loss=loss, lossy=lossy, after=5)
+    standstill = await _watch(await lend_gateway(), retransmission=False, loss=loss, lossy=lossy, after=5)
     assert standstill <= RECOVERY, f"seed {SEED}: stood still for {standstill:.2f} s"

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 import pytest
-from peers.program import free_port
 from starting import StartGateway
 
+from gateway.bench.ports import free_port
 from gateway.probe.options import Report
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]

@@ -16,7 +16,7 @@ from starting import StartGateway
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse"}, {"user": "bob", "password": "battery"}]
 
 
@@ -25,7 +25,7 @@ def _port(gateway: GatewayProcess, transport: str) -> int:
 
 
 async def _registered(gateway: GatewayProcess, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await gateway.metrics()).total("roombridge_sip_registrations") != count:
             await asyncio.sleep(0.1)
 
@@ -56,11 +56,11 @@ async def test_baresip_registers_calls_and_is_called(
     phone.configure(answer=True)
     try:
         await phone.begin()
-        await phone.expect(r"200 OK", 10)
+        await phone.expect(r"200 OK", 30)
         await _registered(gateway, 1)
         participant = await _call(gateway, "sip:ann@127.0.0.1")
         assert participant["name"] == "Ann"
-        await phone.expect(r"Call established", 10)
+        await phone.expect(r"Call established", 30)
         await phone.hang_up()
         phone.output = ""
         await phone.dial(f"sip:100@127.0.0.1:{port};transport={transport}")
@@ -78,7 +78,7 @@ async def test_a_wrong_password_does_not_register_and_is_put_off(start_gateway: 
     phone.configure()
     try:
         await phone.begin()
-        await phone.expect(r"503 Service Unavailable", 10)  # it answers each new nonce, until it is put off
+        await phone.expect(r"503 Service Unavailable", 30)  # it answers each new nonce, until it is put off
         assert (await gateway.metrics()).total("roombridge_sip_registrations") == 0
     finally:
         await phone.stop()

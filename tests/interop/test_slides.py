@@ -29,7 +29,7 @@ from gateway.bench import clip
 from gateway.bench.legs import RtpSocket
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 SLIDES = marks.GUS.code
 """The stripe that slides show; nobody of these tests has it as a picture."""
 DELAY = 24

@@ -14,19 +14,21 @@ import pytest_asyncio
 from peers import linphone_text
 from peers.baresip import Baresip
 from peers.chromium import Chromium
-from peers.program import Program, free_port
+from peers.program import Program
 from peers.textphone import TextPhone
 from playwright.async_api import Page, expect
-from test_browser_page import WAIT, StartGateway, in_room
+from starting import LendGateway
+from test_browser_page import WAIT, in_room
 
+from gateway.bench.ports import free_port
 from gateway.bench.process import TOKEN, GatewayProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 
 @pytest_asyncio.fixture
-async def gateway(start_gateway: StartGateway) -> GatewayProcess:
-    return await start_gateway(rooms=[{"id": "100", "name": "Everyone"}])
+async def gateway(lend_gateway: LendGateway) -> GatewayProcess:
+    return await lend_gateway(rooms=[{"id": "100", "name": "Everyone"}])
 
 
 @pytest_asyncio.fixture
@@ -93,10 +95,10 @@ async def test_baresip_writes_messages_and_reads_them(gateway: GatewayProcess, p
         await until_said(gateway, "Bob", "Hello from a telephone")
         await expect(page.locator(".message:not(.own) .message-text")).to_have_text(["Hello from a telephone"])
         await write(page, "Hello telephone")
-        await baresip.expect("Ann: Hello telephone", 10)
+        await baresip.expect("Ann: Hello telephone", 30)
         await baresip.hang_up()
         await baresip.write("/message From outside")
-        await baresip.expect("403|Forbidden", 10)
+        await baresip.expect("403|Forbidden", 30)
         assert ("Bob", "From outside") not in await messages(gateway)
     finally:
         await baresip.stop()
@@ -115,12 +117,16 @@ async def test_linphone_with_real_time_text_and_a_browser_read_each_other(
         for number in range(1, 16):  # what is typed before the handshake is over reaches nobody
             said = f"Hello number {number} from linphone"
             await linphone.write(said)
-            await asyncio.sleep(3.0)
-            if ("Lin", said) in await messages(gateway):
-                break
+            for _ in range(10):
+                await asyncio.sleep(0.3)
+                if ("Lin", said) in await messages(gateway):
+                    break
+            else:
+                continue
+            break
         await until_said(gateway, "Lin", said)
         await expect(page.locator(".message:not(.own) .message-text").last).to_have_text(said)
         await write(page, "Hello linphone, grüß dich")
-        await linphone.expect("read: \ufeff?Ann: Hello linphone, grüß dich\n", 15)
+        await linphone.expect("read: \ufeff?Ann: Hello linphone, grüß dich\n", 30)
     finally:
         await linphone.stop()

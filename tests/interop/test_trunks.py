@@ -87,7 +87,7 @@ async def test_a_number_is_called_through_the_trunk_where_a_rule_allows_it(
         assert (await _call(gateway, "tel:+4989555"))[0] == 403
         status, said = await _call(gateway, "tel:+4930555")
         assert status == 201, said
-        await phone.expect(r"Call established", 10)
+        await phone.expect(r"Call established", 30)
         assert (await _trunk(gateway))["calls"] == 1
         await phone.hang_up()
         await _until(gateway, calls=0)

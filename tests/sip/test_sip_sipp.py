@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from sip_fake_house import FakeDesk
 from sip_phone import FACTS, settled
 
+from gateway.bench.ports import free_port, until_bound
 from gateway.reasons import Reason
 from sip.adapter import SipAdapter, SipConfig
 from transcode.media import Wanted
@@ -91,15 +91,13 @@ async def sipp(text: str, folder: Path, *options: str) -> tuple[asyncio.subproce
     """Start SIPp as a called side for one call; return it and its port."""
     file = folder / "scenario.xml"
     file.write_text(text)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["sipp", "-sf", str(file), "-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin", "-timeout", "20"]
     command += [*options, "-trace_err"]
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
-    await asyncio.sleep(0.5)
+    await until_bound(port)
     return process, port
 
 

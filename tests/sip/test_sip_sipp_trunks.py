@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from sip_fake_house import FakeDesk
 from sip_phone import FACTS, settled
 from test_sip_sipp import PLAIN, SDP, TAGGED, scenario, send
 
+from gateway.bench.ports import free_port, until_bound
 from gateway.reasons import Reason
 from sip.adapter import SipAdapter, SipConfig
 from sip.events import Transport
@@ -112,9 +112,7 @@ class Sipp:
         self.file = folder / f"{name}.xml"
         self.file.write_text(text)
         self.calls = calls
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     async def begin(self, *target: str) -> None:
         command = ["sipp", *target, "-sf", str(self.file), "-i", "127.0.0.1", "-p", str(self.port), "-nostdin"]
@@ -126,6 +124,7 @@ class Sipp:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
+        await until_bound(self.port)
 
     async def done(self) -> None:
         """Wait for the end, which must be good."""

@@ -18,6 +18,7 @@ from sound_files import library
 
 from transcode.audio import codecs
 from transcode.audio.player import Voice
+from transcode.audio.station import Stations
 from transcode.conference import Conference
 from transcode.media import (
     Abilities,
@@ -165,6 +166,7 @@ class Weather:
         self._chance = random.Random(seed)
         self._pool = WorkerPool(None, 0, lambda: self.now)
         self._library = library(sounds)
+        self._stations = Stations(self._library)
         self._rooms = [self._room(name) for name in ("one", "two")]
         self.telephones = [
             Telephone(
@@ -185,7 +187,7 @@ class Weather:
         self._direct()
 
     def _room(self, name: str) -> Conference:
-        room = Conference(RoomId(name), self._pool, lambda event: None, self._library, AudioSettings())
+        room = Conference(RoomId(name), self._pool, lambda event: None, self._library, AudioSettings(), self._stations)
         room.clock = lambda: self.now
         return room
 
@@ -222,7 +224,7 @@ class Weather:
             )
             if len(legs) == 2 and chance.random() < 0.7:
                 legs = tuple(replace(one, heard=True, listens=True) for one in legs)
-            background = (Sound("test/three"),) if chance.random() < 0.1 else ()
+            background = chance.choice(((), (), (), (), (), (), (Sound("test/three"),), (Sound("music/steady"),)))
             room.direct(ViewPlan(legs, background=background, forward=len(legs) == 2))
 
     def _happen(self) -> None:
@@ -292,6 +294,7 @@ class Weather:
         while self._due <= self.now and behind < MAX_BEHIND:
             self._due += TICK
             behind += 1
+            self._stations.advance()
             for room in self._rooms:
                 room.tick(self.now)
         if self._due <= self.now:

@@ -112,12 +112,12 @@ class Baresip(Program):
     async def begin(self) -> None:
         """Start it."""
         await self.start(["baresip", "-f", str(self.directory), "-p", str(self.directory)], self.directory)
-        await self.expect("baresip is ready", 10)
+        await self.expect("baresip is ready", 30)
 
     async def dial(self, address: str) -> None:
         """Call an address and wait until the call stands. Raises TimeoutError."""
         await self.write(f"/dial {address}")
-        await self.expect(r"Call established", 10)
+        await self.expect(r"Call established", 30)
 
     async def hang_up(self) -> None:
         """End the call."""

@@ -17,9 +17,10 @@ from pathlib import Path
 import hearing
 import marks
 import pytest
-from peers.program import Program, free_port
+from peers.program import Program
 from peers.translator import Translator
 
+from gateway.bench.ports import free_port
 from gateway.bench.sound import Samples
 
 needed = pytest.mark.skipif(shutil.which("callgen323") is None, reason="callgen323 (H323Plus) is not on the PATH")
@@ -84,7 +85,7 @@ class Callgen(Program):
         """Wait for a call, and take it."""
         self._prepare()
         await self.start([*self._command, *self._options, "-l"], self.directory)
-        await self.expect(r"Per call bandwidth", 15)  # what it prints after that is not flushed
+        await self.expect(r"Per call bandwidth", 30)  # what it prints after that is not flushed
 
     async def hang_up(self) -> None:
         """End its call and the program."""

@@ -171,7 +171,7 @@ class Chromium:
         await self.page.wait_for_function(
             """() => [...document.querySelectorAll("video")].some((video) => video.srcObject && video.videoWidth
                && video.srcObject.getVideoTracks().some((track) => window.farTracks.has(track.id)))""",
-            timeout=20_000,
+            timeout=60_000,
         )
         await self.record()
 

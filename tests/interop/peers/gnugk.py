@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from peers.program import Program, free_port
+from peers.program import Program
+
+from gateway.bench.ports import free_port
 
 needed = pytest.mark.skipif(shutil.which("gnugk") is None, reason="gnugk (GNU Gatekeeper) is not on the PATH")
 """No package of it is tested; who has built it puts it on the PATH."""

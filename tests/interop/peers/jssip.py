@@ -63,15 +63,19 @@ class JsSip:
         self.browser = Chromium(mark, directory)
         self._read = 0
 
-    async def begin(self, register: bool = True, within: float = 15.0) -> None:
-        """Open the page and connect; wait until it is registered, or connected."""
+    async def begin(self) -> None:
+        """Open the page and connect; wait until it is registered."""
+        await self.open()
+        await self.expect("registered", 30)
+
+    async def open(self) -> None:
+        """Open the page, which connects and registers."""
         page = await self.browser.begin()
         await page.goto(f"{self.origin}/phone")
         await page.evaluate(
             "(all) => phone.start(...all)",
-            [self.url.replace("http", "ws", 1) + "/sip", self.user, "127.0.0.1", self.password, register],
+            [self.url.replace("http", "ws", 1) + "/sip", self.user, "127.0.0.1", self.password, True],
         )
-        await self.expect("registered" if register else "connected", within)
 
     async def noted(self) -> list[str]:
         """Return all events so far."""
@@ -79,7 +83,7 @@ class JsSip:
         found: list[str] = await self.browser.page.evaluate("() => phone.noted")
         return found
 
-    async def expect(self, pattern: str, seconds: float = 15.0) -> str:
+    async def expect(self, pattern: str, seconds: float = 30.0) -> str:
         """Wait for an event that was not expected yet, and return it. Raises AssertionError."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
@@ -90,6 +94,13 @@ class JsSip:
                     return noted[at]
             told = f"{self.name} noted {noted}, and {self.browser.complaints}; wanted is {pattern!r}"
             assert asyncio.get_running_loop().time() < deadline, told
+            await asyncio.sleep(0.1)
+
+    async def tells(self, text: str, seconds: float = 30.0) -> None:
+        """Wait until a text stands in its events or in the browser's console. Raises AssertionError."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while text not in (told := f"{await self.noted()}, and {self.browser.complaints}"):
+            assert asyncio.get_running_loop().time() < deadline, f"{self.name} noted {told}; wanted is {text!r}"
             await asyncio.sleep(0.1)
 
     async def dial(self, target: str, picture: bool = True) -> None:

@@ -109,7 +109,7 @@ class Kamailio(Program):
         config.write_text(self._config())
         command = ["kamailio", "-f", str(config), "-DD", "-E", "-m", "64", "-M", "8", "-w", str(self.directory)]
         await self.start([*command, "-Y", str(self.directory), "-P", str(self.directory / "pid")], self.directory)
-        await self.expect("STARTED", 15)
+        await self.expect("STARTED", 30)
 
     def got(self, method: str) -> list[str]:
         """Return Request-URI and Route of each request of a method that came."""

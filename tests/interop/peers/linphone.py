@@ -11,8 +11,9 @@ from pathlib import Path
 
 import hearing
 import marks
-from peers.program import Program, free_port
+from peers.program import Program
 
+from gateway.bench.ports import DGRAM, STREAM, free_port, free_row, until_bound
 from gateway.bench.sound import Samples
 
 _CONFIG = """\
@@ -107,12 +108,14 @@ class Linphone(Program):
     async def begin(self, others: bool = False) -> None:
         """Write its configuration and start it; others adds G.711 behind Opus."""
         config = self.directory / "linphonerc"
+        kind = DGRAM if self.transport == "udp" else STREAM
+        port = free_port(kind)
         config.write_text(
             _CONFIG.format(
-                udp=free_port() if self.transport == "udp" else 0,
-                tcp=free_port() if self.transport == "tcp" else 0,
-                tls=free_port() if self.transport == "tls" else 0,
-                rtp=free_port(),
+                udp=port if self.transport == "udp" else 0,
+                tcp=port if self.transport == "tcp" else 0,
+                tls=port if self.transport == "tls" else 0,
+                rtp=free_row((DGRAM,), (DGRAM,)),
                 name=self.mark.name,
                 user=self.mark.name.lower(),
                 encryption="dtls" if self.dtls else "srtp" if self.secure else "none",
@@ -128,8 +131,8 @@ class Linphone(Program):
         environment = {name: str(path) for name, path in folders.items()}
         command = ["linphonec", "-c", str(config), "-d", "0"]
         await self.start(command, self.directory, environment)
-        await self.expect("linphonec> ", 15)
-        await asyncio.sleep(1.5)  # its listening point opens some time after the prompt
+        await self.expect("linphonec> ", 30)
+        await until_bound(port, kind)  # its listening point opens some time after the prompt
         for line in ("soundcard use files", f"record {self.recording}", f"play {voice}"):
             await self.write(line)
             await asyncio.sleep(0.2)
@@ -138,7 +141,7 @@ class Linphone(Program):
     async def dial(self, address: str) -> None:
         """Call an address and wait until the call stands. Raises TimeoutError."""
         await self.write(f"call {address}")
-        await self.expect(r"connected|Media streams established", 15)
+        await self.expect(r"connected|Media streams established", 30)
         await self.write(f"play {self._voice}")
 
     async def hang_up(self) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from gateway.bench.sound import Samples
 
 PHONE = Path(__file__).parent / "pjsua_phone.py"
-ANSWER_TIME = 20.0
+ANSWER_TIME = 60.0
 """Seconds for one command; the slowest starts the phone on a busy machine."""
 
 
@@ -66,7 +66,7 @@ class Pjsua:
         await self._process.stdin.drain()
         return await self._read()
 
-    async def until(self, call: int = 0, seconds: float = 30.0, **wanted: Any) -> dict[str, Any]:
+    async def until(self, call: int = 0, seconds: float = 60.0, **wanted: Any) -> dict[str, Any]:
         """Wait until a call's state has these values. Raises TimeoutError with the state."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -78,7 +78,7 @@ class Pjsua:
                 raise TimeoutError(f"{self.name}: {state} and not {wanted}\n{self.log[-3000:]}")
             await asyncio.sleep(0.05)
 
-    async def until_registered(self, seconds: float = 30.0) -> dict[str, Any]:
+    async def until_registered(self, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until a registrar has answered, and return what it said."""
         async with asyncio.timeout(seconds):
             while not (told := await self.do("account"))["status"]:
@@ -108,7 +108,7 @@ class Pjsua:
             return
         self._process.stdin.close()
         try:
-            status = await asyncio.wait_for(self._process.wait(), 10)
+            status = await asyncio.wait_for(self._process.wait(), 30)
         except TimeoutError:
             self._process.kill()
             status = await self._process.wait()

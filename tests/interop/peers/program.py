@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from gateway.bench.ports import DGRAM, STREAM, free_row
 
 MAX_OUTPUT = 2_000_000
 """Characters of output that are kept of one program: more than any of them prints in a test."""
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port of 127.0.0.1 that nothing uses at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def free_sip_port() -> int:
-    """Return a port that is free for UDP and TCP, and the next one for TLS beside it.
-
-    It stands below those that systems give out by themselves: connections of others would take it meanwhile.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000, 2)
-        wanted = ((socket.SOCK_DGRAM, port), (socket.SOCK_STREAM, port), (socket.SOCK_STREAM, port + 1))
-        try:
-            for kind, number in wanted:
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
+    """Return a port that is free for UDP and TCP, and the next one for TLS beside it."""
+    return free_row((DGRAM, STREAM), (STREAM,))
 
 
 class Program:

@@ -11,7 +11,9 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from peers.program import Program, free_port
+from peers.program import Program
+
+from gateway.bench.ports import free_port
 
 SDP = """v=0
 o=sipp 1 {version} IN IP4 [local_ip]

@@ -8,9 +8,10 @@ import socket
 from pathlib import Path
 
 import marks
-from peers.program import Program, free_port
+from peers.program import Program
 from peers.voice import Voice
 
+from gateway.bench.ports import free_port
 from gateway.bench.sound import Samples
 
 SCENARIOS = Path(__file__).parent
@@ -48,7 +49,7 @@ class Sipp(Program):
         """Call a room and wait until sound flows. Raises TimeoutError, with what SIPp found wrong."""
         media = await self.voice.open()
         await self.start(self._command("sipp-call.xml", host, port, room, media), self.directory)
-        for _ in range(100):
+        for _ in range(300):
             await asyncio.sleep(0.1)
             found = re.search(r"MEDIA (\d+)", self._file("log"))
             if found:
@@ -61,7 +62,7 @@ class Sipp(Program):
     async def be_refused(self, host: str, port: int, room: str) -> str:
         """Call a room without encryption, expect 488, and return its Reason header. Raises AssertionError."""
         await self.start(self._command("sipp-refused.xml", host, port, room, 9), self.directory)
-        status = await self.wait(15)
+        status = await self.wait(60)
         assert status == 0, f"{self._file('errors')}\n{self._file('messages')[-3000:]}"
         found = re.search(r"REASON (.*)", self._file("log"))
         assert found is not None
@@ -72,7 +73,7 @@ class Sipp(Program):
         command = self._command("sipp-register.xml", host, port, user, 9)
         command[command.index("caller") + 1] = user
         await self.start([*command, "-au", user, "-ap", password], self.directory)
-        return await self.wait(20)
+        return await self.wait(60)
 
     async def finish(self) -> None:
         """End sound and program."""
