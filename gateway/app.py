@@ -259,6 +259,7 @@ class House:
                 key=key,
                 tunnelling=h323.tunnelling,
                 fast_start=h323.fast_start,
+                early_h245=h323.early_h245,
                 bandwidth=self.config.media.bandwidth * 1000,
                 ras=ras,
                 h245_ports=h323.h245_ports,

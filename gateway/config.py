@@ -151,7 +151,8 @@ class H323(Section):
     """H.323 ports and gatekeeper (embedded, off, auto, or host[:port]).
 
     certificate and key are those of the TLS port, without them the house's own. tunnelling says whether H.245 goes
-    inside call signalling where the peer does so too, fast_start whether calls that we place propose media at once.
+    inside call signalling where the peer does so too, fast_start whether calls that we place propose media at once,
+    early_h245 whether their SETUP carries the first H.245 messages already.
 
     Of the embedded gatekeeper: gatekeeper_name is its identifier; routed sends signalling of calls between endpoints
     through the house, pregranted then spares them to ask for each call; authenticate says who must prove a password;
@@ -170,6 +171,7 @@ class H323(Section):
     key: Path | None = None
     tunnelling: bool = True
     fast_start: bool = False
+    early_h245: bool = False
     gatekeeper: Annotated[str, Field(min_length=1, max_length=256)] = "embedded"
     gatekeeper_name: Annotated[str, Field(pattern=r"^[!-~]{1,64}$")] = "Roombridge"
     routed: bool = False

@@ -333,6 +333,10 @@ class H323Adapter:
         """Drop another participant of a call's room. Raises Refused."""
         await self._conferences.drop(line, who)
 
+    async def drop_all(self, line: H323Line) -> None:
+        """End the conference of a call's room. Raises Refused."""
+        await self._conferences.drop_all(line)
+
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""
         for line in [one for one in self._legs if one.core.facts.call == call]:
@@ -359,12 +363,14 @@ class H323Adapter:
 
         target is `h323:alias@host`, `h323:host`, `host##alias` or `h323:alias`, which the gatekeeper knows.
         `;transport=tls` behind it asks for TLS; the peer's certificate is not looked at, for terminals sign their own.
+        `;overlap=yes` has the number follow the SETUP once the peer asks for its digits (overlap sending).
         A peer that forwards the call is followed once. Raises Refused with the reason that the peer or the house gave.
         """
         dialled = read_dialled(target)
-        secure = "transport=tls" in target.lower().split(";")[1:]
+        asked = target.lower().split(";")[1:]
+        secure, overlap = "transport=tls" in asked, "overlap=yes" in asked
         try:
-            return await self._dial(dialled, facts, wanted or Wanted(), display, secure)
+            return await self._dial(dialled, facts, wanted or Wanted(), display, secure, overlap)
         except CallForwarded as forwarded:
             log.info("h323_forwarded", why=forwarded.why, to=forwarded.target)
             self.count(f"forwarded.{forwarded.why}")
@@ -374,7 +380,15 @@ class H323Adapter:
         except CallForwarded:
             raise Refused(Reason.LOOP, "forwarded twice") from None
 
-    async def _dial(self, dialled: Dialled, facts: CallFacts, wanted: Wanted, display: str, secure: bool) -> Call:
+    async def _dial(
+        self,
+        dialled: Dialled,
+        facts: CallFacts,
+        wanted: Wanted,
+        display: str,
+        secure: bool,
+        overlap: bool = False,
+    ) -> Call:
         if not self._running or self._stopping:
             raise Refused(Reason.SHUTDOWN)
         conference, call, reference = self._rng.randbytes(16), self._rng.randbytes(16), self._next_reference()
@@ -399,7 +413,8 @@ class H323Adapter:
             self._codec,
             self._rng,
             self._config.tunnelling,
-            traversal=CallTraversal(role),
+            self._config.early_h245 and role is Role.NONE,
+            CallTraversal(role),
         )
         line = H323Line(self, core)
         self._keep(line, connection, ours=True)
@@ -410,10 +425,11 @@ class H323Adapter:
             source=source(connection.peer),
             secure=secure,
         )
+        digits = alias if overlap and alias.isdigit() else ""
         setup = SetupFacts(
             caller_aliases=(display or self._config.display,),
-            called_aliases=(alias,) if alias else (),
-            called_number=alias if alias.isdigit() else "",
+            called_aliases=(alias,) if alias and not digits else (),
+            called_number=alias if alias.isdigit() and not digits else "",
             display=display or self._config.display,
             called_address=None if route.hidden else address,
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
@@ -422,7 +438,7 @@ class H323Adapter:
             bandwidth=call_bandwidth(wanted, self._config.bandwidth),
         )
         try:
-            return await line.place(facts, setup, wanted, self._config.fast_start and role is Role.NONE)
+            return await line.place(facts, setup, wanted, self._config.fast_start and role is Role.NONE, digits)
         except BaseException:
             self.ras.over(call)
             raise

@@ -65,6 +65,9 @@ class LineOwner(Protocol):
     async def drop_other(self, line: H323Line, who: str) -> None:
         """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
+    async def drop_all(self, line: H323Line) -> None:
+        """End the conference of the call's room. Raises Refused where the call's own may not."""
+
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
 
@@ -139,6 +142,16 @@ class H323Line:
     def drop_other(self, who: str | None) -> None:
         """Drop another participant of the room, as the chair wants it; None: refuse that."""
         self._do(lambda: self._drop_other(who))
+
+    def drop_all(self) -> None:
+        """End the conference, as its chair wants it (dropConference, to which there is no answer)."""
+        self._do(self._drop_all)
+
+    async def _drop_all(self) -> None:
+        try:
+            await self._owner.drop_all(self)
+        except Refused as refused:
+            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
 
     async def _drop_other(self, who: str | None) -> None:
         try:
@@ -221,15 +234,20 @@ class H323Line:
 
     # placing
 
-    async def place(self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool) -> Call:
-        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused."""
+    async def place(
+        self, facts: CallFacts, setup: events.SetupFacts, wanted: Wanted, fast_start: bool, digits: str = ""
+    ) -> Call:
+        """Bring a call that we place to the house and to the peer, and wait until it is up. Raises Refused.
+
+        digits are those that follow the SETUP (overlap sending).
+        """
         self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
         try:
             sessions = await self._open(self.call)
             if self._over is None:
-                self._send_setup(setup, sessions, fast_start)
+                self._send_setup(setup, sessions, fast_start, digits)
             await self._outcome
             return self.call
         except Refused as refused:
@@ -239,16 +257,18 @@ class H323Line:
             self.drop(Reason.CANCELLED)
             raise
 
-    def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool) -> None:
+    def _send_setup(self, setup: events.SetupFacts, sessions: Sessions, fast_start: bool, digits: str) -> None:
         if not offer_keys(self.core, sessions, fast_start) and fast_start:
             setup = replace(setup, fast_start=tuple(sessions.proposals(None)))
-        self.core.place(setup, write_capabilities(sessions.local), self._owner.now())
+        self.core.place(setup, write_capabilities(sessions.local), self._owner.now(), overlap=bool(digits))
+        if digits:
+            self.core.dial(digits, self._owner.now(), whole=True)
         self._owner.pump(self)
 
     def _fast_started(self, channels: tuple[events.Value, ...]) -> None:
         if self.sessions is None:
             return
-        for channel, (facts, ours) in zip(channels, read_chosen(channels), strict=False):
+        for channel, facts, ours in read_chosen(channels):
             self.core.control.adopt(facts.number, channel, ours)
             self.sessions.adopt(facts, ours)
         if channels:

@@ -78,6 +78,20 @@ class Conferences:
 
     async def drop(self, terminal: Terminal, who: str) -> None:
         """Drop a participant as the chair of its room wants it, who must be a host there. Raises Refused."""
+        watch, room, present = self._led_by(terminal)
+        if who not in present:
+            raise Refused(Reason.NO_SUCH_USER, "who is to be dropped has gone")
+        await watch.remove(room, present[who].id)
+
+    async def drop_all(self, terminal: Terminal) -> None:
+        """Drop all participants, as the chair of their room wants it, who must be a host there. Raises Refused."""
+        watch, room, present = self._led_by(terminal)
+        if terminal.view is None or not terminal.view.chairs:
+            raise Refused(Reason.NOT_ALLOWED, "only the chair may end the conference")
+        await asyncio.gather(*(watch.remove(room, one.id) for one in present.values()))
+
+    def _led_by(self, terminal: Terminal) -> tuple[RoomWatch, Any, dict[str, Any]]:
+        """Return a terminal's room and those in it, if the terminal is a host there. Raises Refused."""
         where, view = terminal.whereabouts, terminal.view
         if self._watch is None or where is None or view is None:
             raise Refused(Reason.NOT_ALLOWED, "not in a room")
@@ -86,9 +100,7 @@ class Conferences:
         me = present.get(view.me)
         if me is None or me.rank.value != HOST:
             raise Refused(Reason.NOT_ALLOWED, "the chair is no host of the room")
-        if who not in present:
-            raise Refused(Reason.NO_SUCH_USER, "who is to be dropped has gone")
-        await self._watch.remove(room, present[who].id)
+        return self._watch, room, present
 
     async def _follow(self, watch: RoomWatch) -> None:
         try:

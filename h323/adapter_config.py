@@ -49,9 +49,9 @@ class H323Config:
 
     address is the IP literal to bind; public_address another one to advertise, or None. Ports: None turns one off, 0
     takes any free one; signalling is TCP, tls the same inside TLS, with certificate and key as PEM files. tunnelling
-    says whether H.245 goes inside call signalling where the peer does so too; fast_start whether we propose it.
-    bandwidth is what calls that we place ask for, in bit/s of picture. h245_ports are the first and last port for
-    separate H.245 connections, None for any.
+    says whether H.245 goes inside call signalling where the peer does so too; fast_start whether we propose it;
+    early_h245 whether our SETUP carries the first H.245 messages already. bandwidth is what calls that we place ask
+    for, in bit/s of picture. h245_ports are the first and last port for separate H.245 connections, None for any.
     """
 
     address: str = "0.0.0.0"
@@ -62,6 +62,7 @@ class H323Config:
     key: Path | None = None
     tunnelling: bool = True
     fast_start: bool = False
+    early_h245: bool = False
     display: str = "Roombridge"
     bandwidth: int = 1_920_000
     h245_ports: tuple[int, int] | None = None

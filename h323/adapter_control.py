@@ -14,7 +14,7 @@ import structlog
 from gateway.calls import KeyWay
 from gateway.reasons import Reason
 from h323.adapter_security import renew_key
-from h323.conference import ConferenceView
+from h323.conference import ConferenceView, read_label
 from h323.describe.capabilities import read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.h245 import events as control
@@ -54,6 +54,9 @@ class ControlledLine(Protocol):
     def drop_other(self, who: str | None) -> None:
         """Drop another participant of the room, as the chair wants it; None: refuse that."""
 
+    def drop_all(self) -> None:
+        """End the conference, if the peer is its chair and may."""
+
 
 class ControlEvents:
     """Of one call. now is the loop's time, count counts one thing that happened."""
@@ -83,12 +86,10 @@ class ControlEvents:
                 role = None if sessions is None else sessions.role_of(number)
                 self._line.send_key_frame(role)
             case control.ControlFailed(reason, detail):
-                log.info(
-                    "h323_control_failed", h323_call_id=self._core.facts.call.hex(), reason=reason.value, detail=detail
-                )
-                self._count("control_failed")
-                if sessions is None or not sessions.carries:
-                    self._line.drop(reason, detail)  # without it there will be no media
+                self._failed(reason, detail)
+            case control.CapabilitiesAnswered(False, cause):
+                reason = Reason.TIMEOUT if cause == "timeout" else Reason.BAD_REQUEST
+                self._failed(reason, f"our capability set was not taken: {cause}")
             case control.CapabilitiesWanted() if sessions is not None:
                 self._core.control.offer_capabilities(write_capabilities(sessions.local), self._now())
             case control.ModeAsked(modes):
@@ -106,6 +107,14 @@ class ControlEvents:
             case _:
                 pass
         self._core.flush()
+
+    def _failed(self, reason: Reason, detail: str) -> None:
+        """H.245 cannot go on. Media that flow go on without it; a call that has none yet will have none."""
+        sessions = self._line.sessions
+        log.info("h323_control_failed", h323_call_id=self._core.facts.call.hex(), reason=reason.value, detail=detail)
+        self._count("control_failed")
+        if sessions is None or not sessions.carries:
+            self._line.drop(reason, detail)
 
     def _channels(self, event: control.ControlEvent, sessions: Sessions) -> None:
         session, now = self._core.control, self._now()
@@ -131,7 +140,7 @@ class ControlEvents:
                     session.close(number, now)
             case control.ChannelRefused(number, cause):
                 self._count(f"channels_denied.{cause}")
-                sessions.refused(number)
+                sessions.refused(number, cause)
             case control.ChannelClosed(number, ours):
                 if sessions.closed(number, ours):
                     self._line.update()
@@ -169,6 +178,11 @@ class ControlEvents:
     def _told(self, kind: str, name: str, value: Any) -> None:
         """Answer what nobody here does; indications need none."""
         view = self._line.view
+        if name == "conferenceIndication" and value[0] == "terminalNumberAssign":
+            self._core.control.presentation.label = read_label(value[1])
+        if name == "conferenceCommand" and value[0] == "dropConference" and view is not None:
+            self._line.drop_all()
+            return
         if name == "conferenceRequest" and view is not None:
             if value[0] == "dropTerminal":
                 self._line.drop_other(view.to_drop(value[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.text import clean
+from h323.session import SOUND_RATE
 from h323.signalling.aliases import Dialled, read_dialled
 from h323.signalling.events import Address, SetupFacts
 from transcode.media import Wanted
@@ -12,8 +13,6 @@ MAX_NAME = 64
 """Characters of a display name; a tile has room for about 30."""
 MAX_AGENT = 128
 MAX_ADDRESS = 256
-SOUND_RATE = 64_000
-"""bit/s of a call that are sound's: one channel (H.225.0 §7.2.2.1)."""
 LEAST_PICTURE_CALL = 192_000
 """bit/s from which a SETUP's rate is taken for that of a call with picture."""
 

@@ -4,8 +4,8 @@ Participants of a room are numbered from 1 as they come; a number is free again 
 told its own number, who comes and goes, whom it sees largest, and that it is seen.
 
 The chair's token goes to the first that asks, until it gives it back or leaves. It names who leads, and gives no rights
-that its owner has not got in the room anyhow: a chair that is a host may drop terminals. What nobody can do here, for
-the room shows everybody the same, is denied.
+that its owner has not got in the room anyhow: a chair that is a host may drop terminals, and end the conference. What
+nobody can do here, for the room shows everybody the same picture and has no chosen speaker, is denied.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class TerminalNumbers:
     def owner(self, number: int) -> str | None:
         """Return whose number it is."""
         return next((who for who, one in self._numbers.items() if one == number), None)
+
+
+def read_label(label: Value) -> int:
+    """Return the label that another MCU gave us, as H.239 says it in one number: the MCU's in the upper octet."""
+    return int(label["mcuNumber"]) << 8 | int(label["terminalNumber"])
 
 
 def _label(number: int) -> Value:
@@ -147,7 +152,12 @@ class ConferenceView:
     def to_drop(self, label: Value) -> str | None:
         """Return whom the chair wants to drop (dropTerminal); None if we are not the chair, or nobody is meant."""
         who = self._numbers.owner(label["terminalNumber"]) if label["mcuNumber"] == MCU else None
-        return who if self._numbers.chair == self.me and who in self._names else None
+        return who if self.chairs and who in self._names else None
+
+    @property
+    def chairs(self) -> bool:
+        """Whether the terminal has the chair's token."""
+        return self._numbers.chair == self.me and self.me in self._names
 
     def _identify(self, number: int | None, response: str) -> list[Pdu] | None:
         who = self._numbers.owner(number) if number is not None else None

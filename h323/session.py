@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from h323.describe.capabilities import Entry
+from h323.describe.capabilities import CLOCK, Entry
 from h323.describe.fast_start import Place
 from h323.h460.media import MediaWays, SessionWay
 from h323.signalling.events import Address
@@ -28,6 +28,8 @@ Key = tuple[Kind, Role]
 DISCARD = 9
 """A port that stands for one not known yet (RFC 863); 0 would end the stream."""
 NOBODY = "0.0.0.0"
+SOUND_RATE = 64_000
+"""bit/s of a call that are sound's: one channel (H.225.0 §7.2.2.1)."""
 DYNAMIC = 96
 """Payload type of what we send where the codec has no static one."""
 
@@ -36,7 +38,8 @@ DYNAMIC = 96
 class Half:
     """One direction of a session: its channel and what it carries; open says that it was agreed on.
 
-    cipher is None for a clear channel; key is known once the master has told it.
+    cipher is None for a clear channel; key is known once the master has told it. limit is what the peer takes at most
+    (flow control), in bit/s.
     """
 
     number: int
@@ -45,6 +48,7 @@ class Half:
     open: bool = False
     cipher: H235Cipher | None = None
     key: H235Key | None = None
+    limit: int | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +62,6 @@ class Session:
     receiving: Half | None = None
     media: Address | None = None
     control: Address | None = None
-    limit: int | None = None
     asked: Codec | None = None
     """The codec that the peer asked for (requestMode), None for our own choice."""
     tried: set[int] = field(default_factory=set)
@@ -70,19 +73,20 @@ class Session:
     ) -> StreamDescription:
         """Describe the peer as the house's offer is answered.
 
-        whole is the bit/s that the call leaves for the stream, None for no bound; pressed is telephone-event as the
-        peer takes it.
+        whole is the bit/s that the call leaves for the stream, None for no bound, 0 if it is to stop; pressed is
+        telephone-event as the peer takes it.
         """
         stream = self.stream
         receive: tuple[Format, ...] = ()
         send: tuple[Format, ...] = ()
-        if self.sending is not None and self.sending.open and self.limit != 0:
-            receive = (self.sending.format, *pressed)
+        half = self.sending
+        if half is not None and half.open and 0 not in (half.limit, whole):
+            receive = (half.format, *(replace(one, clock_rate=half.format.clock_rate) for one in pressed))
         if self.receiving is not None:
-            keys = tuple(one for one in stream.receive if one.codec is Codec.TELEPHONE_EVENT)
-            send = (self.receiving.format, *keys)
-        entry = self.sending.entry if self.sending is not None else None
-        limits = [one for one in (self.limit, whole, entry.bandwidth if entry is not None else None) if one]
+            send = (self.receiving.format, *self._keys_taken(self.receiving.format.clock_rate))
+        entry = half.entry if half is not None else None
+        limit = half.limit if half is not None else None
+        limits = [one for one in (limit, whole, entry.bandwidth if entry is not None else None) if one]
         return StreamDescription(
             stream.id,
             stream.kind,
@@ -94,6 +98,12 @@ class Session:
             packet_time=stream.packet_time,
             separate=True,
         )
+
+    def _keys_taken(self, clock: int) -> tuple[Format, ...]:
+        """Return telephone-event as we told it, at the clock of the sound beside it (RFC 4733 §2.1)."""
+        keys = [one for one in self.stream.receive if one.codec is Codec.TELEPHONE_EVENT]
+        told = next((one for one in keys if one.clock_rate == CLOCK), None)
+        return () if told is None else (replace(told, clock_rate=clock),)
 
     def _transport(self, encrypted: bool, ways: MediaWays) -> Transport:
         traversal = ways.describe(self.way, self.stream.transport.multiplex)

@@ -21,7 +21,7 @@ from h323.describe.fast_start import Place
 from h323.describe.modes import read_mode
 from h323.h235.channels import ChannelSecurity
 from h323.h460.media import MediaWays, read_way
-from h323.session import DYNAMIC, Half, Key, Session, numbered, rank
+from h323.session import DYNAMIC, SOUND_RATE, Half, Key, Session, numbered, rank
 from h323.signalling.events import Address
 from transcode.media import (
     Codec,
@@ -70,6 +70,7 @@ class Sessions:
         self._picture = picture
         self._sessions: dict[Key, Session] = {}
         self._peer: PeerAbilities | None = None
+        self._whole: int | None = None
         self.security = ChannelSecurity()
         self.ways = ways or MediaWays()
         self.change(local)
@@ -111,6 +112,8 @@ class Sessions:
         gone = []
         for session in self._sessions.values():
             session.tried.clear()
+            if not any(one.format.codec is session.asked for one in peer.of(session.stream.kind)):
+                session.asked = None  # the peer no longer takes what it asked for
             half = session.sending
             if half is None:
                 continue
@@ -236,19 +239,27 @@ class Sessions:
                     half.key = self.security.read(facts.sync, half.cipher)
                 placed = session.media is not None or self.ways.hidden
                 half.open = placed and (half.cipher is None or half.key is not None)
+                half.limit = 0 if facts.halted else None
                 if not half.open and half.entry is not None:
                     session.tried.add(half.entry.number)
                 return half.open
         return False
 
-    def refused(self, number: int) -> None:
-        """The peer refused a channel of ours; another of its formats may do."""
+    def refused(self, number: int, cause: str = "") -> None:
+        """The peer refused a channel of ours; another of its formats may do.
+
+        A master that refuses it for a conflict with its own channel codes alike in both directions: so do we then.
+        """
         for session in self._sessions.values():
             half = session.sending
             if half is not None and half.number == number:
                 session.sending = None
                 if half.entry is not None:
                     session.tried.add(half.entry.number)
+                theirs = session.receiving
+                alike = theirs is not None and self.sends(theirs.format, session.stream.kind)
+                if cause == "masterSlaveConflict" and theirs is not None and alike:
+                    session.asked = theirs.format.codec
 
     # receiving
 
@@ -256,6 +267,8 @@ class Sessions:
         """Judge a channel that the peer wants to open: the openLogicalChannelAck without number, or the cause."""
         if facts.kind is None or facts.format is None:
             return "unknownDataType" if facts.kind is None else "dataTypeNotSupported"
+        if facts.both:
+            return "unsuitableReverseParameters"  # over RTP each side opens its own channel (H.323 Annex Q)
         session = self._sessions.get((facts.kind, facts.role))
         if session is None or not self.receives(facts.format, facts.kind, facts.role):
             return "dataTypeNotSupported"
@@ -364,13 +377,15 @@ class Sessions:
 
         Returns whether that changes anything.
         """
-        changed = False
+        if not number:
+            changed, self._whole = self._whole != rate, rate
+            return changed
         for session in self._sessions.values():
             half = session.sending
-            if half is not None and (number in (0, half.number)) and session.limit != rate:
-                session.limit = rate
-                changed = True
-        return changed
+            if half is not None and half.number == number and half.limit != rate:
+                half.limit = rate
+                return True
+        return False
 
     def remote(self) -> MediaDescription:
         """Describe the peer as the house's offer is answered."""
@@ -380,8 +395,19 @@ class Sessions:
         session = self._sessions.get((stream.kind, stream.role))
         if session is None:
             return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
-        whole = self._picture if stream.kind is Kind.VIDEO else None
+        whole = self._share(stream.kind)
         return session.describe(whole, self._keys(stream.kind), self.security.active, self.ways)
+
+    def _share(self, kind: Kind) -> int | None:
+        """Return what the call leaves for a stream of ours in bit/s, 0 for nothing, None for no bound: pictures share
+        what a limit on all channels leaves beside the sound."""
+        if kind is not Kind.VIDEO:
+            return 0 if self._whole == 0 else None
+        if self._whole is None:
+            return self._picture
+        pictures = [one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO and one.sending is not None]
+        share = max(self._whole - SOUND_RATE, 0) // max(len(pictures), 1)
+        return share if self._picture is None else min(share, self._picture)
 
     def _keys(self, kind: Kind) -> tuple[Format, ...]:
         """Return telephone-event as the peer takes it."""
@@ -429,7 +455,9 @@ class Sessions:
         """Take a channel for open that fast connect agreed on."""
         if facts.kind is None or facts.format is None:
             return
-        session = self._sessions[facts.kind, Role.MAIN]
+        session = self._sessions.get((facts.kind, Role.MAIN))
+        if session is None or not (self.sends if ours else self.receives)(facts.format, facts.kind):
+            return  # an answer to what was never proposed
         half = Half(facts.number, facts.format, open=True)
         if ours:
             session.sending = half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from transcode.carrier import Carrier
 from transcode.carrier_ice import IceCarrier
@@ -14,6 +15,15 @@ from transcode.negotiate import NOBODY
 from transcode.rtp.multiplex import SharedPorts
 from transcode.rtp.ports import PortPool
 from transcode.rtp.udp import UdpTransport
+
+
+@dataclass(slots=True)
+class Ways:
+    """The transports of one description: by stream, with our side of each, and those that were made for it."""
+
+    carriers: dict[str, Carrier]
+    local: dict[str, Transport]
+    fresh: list[Carrier]
 
 
 class Carriers:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SoundsEnded, SpeakerChanged
 from transcode.audio.player import Voice
 from transcode.audio.sounds import SoundLibrary
+from transcode.audio.station import Stations
 from transcode.events import Dtmf, KeySource, MediaEvent, Played, Speaker, Talking
 from transcode.forwarding import Forwarding, Pairing
 from transcode.frames import EncodedFrame
@@ -44,16 +45,18 @@ class Conference:
         emit: Callable[[MediaEvent], None],
         sounds: SoundLibrary,
         audio: AudioSettings,
+        stations: Stations,
     ) -> None:
         self.id = id
         self.pool = pool
         self.sounds = sounds
         self.clock = time.monotonic
-        self.mixer = Mixer(audio)
+        self.mixer = Mixer(audio, stations.position)
         self.video = VideoMixer(id, pool)
         self._cutting = pool.strand()
         self.legs: set[LegId] = set()
         self._emit = emit
+        self._stations = stations
         self.forwarding = Forwarding()
         self._forwards = False
         self._named: dict[LegId, LegPlan] = {}
@@ -89,7 +92,9 @@ class Conference:
         self._share_out(self.legs)
         if plan.background != self._behind:
             self._behind = plan.background
-            self._background.play(plan.background)
+            station = self._stations.find(plan.background)
+            self.mixer.tune(station)
+            self._background.play(plan.background if station is None else ())
             self.mixer.play_all(self._background)
         self.video.plan(plan)
 
@@ -97,6 +102,11 @@ class Conference:
         """Let all who listen hear sounds, behind what is announced already."""
         self._announcer.append(sounds)
         self.mixer.play_all(self._announcer)
+
+    def tells_keys(self, leg: LegId) -> bool:
+        """Whether a leg's peer is told of keys by signalling."""
+        named = self._named.get(leg)
+        return named is not None and named.keys
 
     @property
     def echo(self) -> bool:
@@ -167,5 +177,6 @@ class Conference:
 
     def close(self) -> None:
         """End all work of this room."""
+        self.mixer.close()
         self._cutting.close()
         self.video.close()

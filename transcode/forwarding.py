@@ -8,9 +8,10 @@ carries) goes back to that for some time.
 
 Sound goes packet by packet, with an SSRC and numbers of our own that keep gaps, order and distance in time. Telephone
 events are not forwarded: the room hears of them and presses the key at the other side, once and in the way that this
-one understands. Pictures go frame by frame, so that each side gets payloads of its own kind and may ask for packets
-again; a direction begins with a key frame, and until one comes the composed picture goes on. Requests for key frames
-and limits on bit rate go on to the source.
+one understands; so it does with keys that come as tones where the other side is told of keys apart from sound
+(forwarding_keys.py). Pictures go frame by frame, so that each side gets payloads of its own kind and may ask for
+packets again; a direction begins with a key frame, and until one comes the composed picture goes on. Requests for key
+frames and limits on bit rate go on to the source.
 """
 
 from __future__ import annotations

@@ -102,8 +102,11 @@ class MediaPlane(Protocol):
     async def move(self, leg: LegId, room: RoomId) -> None:
         """Take a leg into another room; its peer notices nothing. It is in no plan there before `direct` names it."""
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
-        """Press a key at this leg's peer, for so many ms; False where its media cannot carry it (RFC 4733)."""
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
+        """Press a key at this leg's peer, for so many ms (RFC 4733); by_tone: by its tones where events do not go.
+
+        False where its media cannot carry it. Keys that are pressed by tone wait for one another.
+        """
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         """Let one leg hear sounds one after the other, above all else that it hears; `Played` tells the end.

@@ -15,15 +15,16 @@ import random
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from gateway.reasons import Reason, Refused
+from transcode.audio.key_sounds import key_sound
 from transcode.audio.player import Voice
 from transcode.bundle import agreed_mid, rides_along, sharing, transport_of
 from transcode.carrier import Carrier
-from transcode.carriers import Carriers
+from transcode.carriers import Carriers, Ways
 from transcode.conference import Conference
 from transcode.events import (
     Connected,
@@ -65,15 +66,6 @@ MID_EXTENSION = 1
 """Id of the header extension that names streams, in our own offers; we offer no other."""
 MAX_EARLY_CANDIDATES = 64
 """Candidates that are kept until the description comes that they belong to; a browser has about ten."""
-
-
-@dataclass(slots=True)
-class _Ways:
-    """The transports of one description: by stream, with our side of each, and those that were made for it."""
-
-    carriers: dict[str, Carrier]
-    local: dict[str, Transport]
-    fresh: list[Carrier]
 
 
 class Leg:
@@ -130,9 +122,9 @@ class Leg:
             self._early.clear()
             return MediaDescription(tuple(local), tuple(id for id in remote.bundle if id in chosen))
 
-    async def _answer_ways(self, remote: MediaDescription, chosen: dict[str, Chosen]) -> _Ways:
+    async def _answer_ways(self, remote: MediaDescription, chosen: dict[str, Chosen]) -> Ways:
         """Find or make the transport of each stream and let it take the peer's side. Raises `Refused`."""
-        ways = _Ways({}, {}, [])
+        ways = Ways({}, {}, [])
         try:
             for id in chosen:
                 ways.carriers[id] = self._way(remote, chosen, id, ways)
@@ -146,7 +138,7 @@ class Leg:
             raise
         return ways
 
-    def _way(self, remote: MediaDescription, chosen: dict[str, Chosen], id: str, ways: _Ways) -> Carrier:
+    def _way(self, remote: MediaDescription, chosen: dict[str, Chosen], id: str, ways: Ways) -> Carrier:
         """Return what carries a stream's packets: what its bundle has already, or a new one."""
         together = remote.bundle if id in remote.bundle else (id,)
         transport = transport_of(remote, chosen, id).transport
@@ -164,7 +156,7 @@ class Leg:
         return made
 
     def _answered(
-        self, remote: MediaDescription, stream: StreamDescription, chosen: Chosen | None, ways: _Ways
+        self, remote: MediaDescription, stream: StreamDescription, chosen: Chosen | None, ways: Ways
     ) -> StreamDescription:
         if chosen is None:
             return StreamDescription(stream.id, stream.kind, (), (), Transport(None, 0), stream.role)
@@ -198,7 +190,7 @@ class Leg:
             if any(stream.role is Role.SLIDES for stream in self.streams.values()):
                 wanted = replace(wanted, slides=True)
             streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
-            ways = _Ways({}, {}, [])
+            ways = Ways({}, {}, [])
             try:
                 for stream in streams:
                     ways.carriers[stream.id] = carrier = self._offered_way(stream, wanted, ways)
@@ -216,7 +208,7 @@ class Leg:
             self._offered = MediaDescription(tuple(local), bundle)
             return self._offered
 
-    def _offered_way(self, stream: StreamDescription, wanted: Wanted, ways: _Ways) -> Carrier:
+    def _offered_way(self, stream: StreamDescription, wanted: Wanted, ways: Ways) -> Carrier:
         """Return what carries a stream that we offer: what it has, what the others of a bundle have, or a new one."""
         known = self._carrier_of(stream.id)
         if known is not None:
@@ -441,9 +433,15 @@ class Leg:
             before.leave(self.id)
             conference.seat(self.id)
 
-    def press(self, digit: str, duration: int) -> bool:
+    def press(self, digit: str, duration: int, by_tone: bool) -> bool:
         """Press a key at the peer, for so many ms; False where its sound cannot carry it."""
-        return any(stream.press(digit, duration) for stream in self.streams.values() if isinstance(stream, AudioStream))
+        sound = [stream for stream in self.streams.values() if isinstance(stream, AudioStream)]
+        if any(stream.press(digit, duration) for stream in sound):
+            return True
+        if by_tone and sound:
+            self._voice.append((key_sound(digit, duration),))
+            self.conference.mixer.play(self.id)
+        return by_tone and bool(sound)
 
     def key_frame(self, role: Role | None) -> None:
         """Send a key frame of one picture, or of all: the peer asked by signalling."""

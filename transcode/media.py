@@ -435,7 +435,8 @@ class LegPlan:
 
     layout None means the room's. heard False mutes its sound, seen False takes its picture out, listens False
     gives it silence. notice is a line that is written over what this leg alone sees, empty for none. slides False
-    leaves those of others out of its one picture; a second video brings them all the same.
+    leaves those of others out of its one picture; a second video brings them all the same. keys says that its peer is
+    told of keys by signalling, so that they need not go as tones in its sound.
     """
 
     leg: LegId
@@ -446,6 +447,7 @@ class LegPlan:
     layout: Layout | None = None
     notice: str = ""
     slides: bool = True
+    keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)

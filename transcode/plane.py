@@ -18,6 +18,7 @@ import structlog
 
 from gateway.reasons import Reason, Refused
 from transcode.audio.sounds import SoundLibrary
+from transcode.audio.station import Stations
 from transcode.carriers import Carriers
 from transcode.conference import Conference
 from transcode.events import MediaEvent
@@ -98,6 +99,7 @@ class Plane:
         self._pool = WorkerPool(loop)
         self._pool.on_fault = self._codec_fault
         self._sounds = SoundLibrary(map(Path, settings.sounds), self._pool.strand().submit)
+        self._stations = Stations(self._sounds)
         self._carriers = Carriers(
             PortPool(settings.address, settings.low, settings.high),
             settings.address,
@@ -149,6 +151,7 @@ class Plane:
             self._due += TICK
             behind += 1
             began = time.thread_time()
+            self._stations.advance()
             for room in self._rooms.values():
                 try:
                     room.tick(now)
@@ -186,7 +189,9 @@ class Plane:
     def _room(self, id: RoomId) -> Conference:
         conference = self._rooms.get(id)
         if conference is None:
-            conference = self._rooms[id] = Conference(id, self._pool, self._emit, self._sounds, self._settings.audio)
+            conference = self._rooms[id] = Conference(
+                id, self._pool, self._emit, self._sounds, self._settings.audio, self._stations
+            )
         return conference
 
     def _leg(self, id: LegId) -> Leg:
@@ -236,9 +241,9 @@ class Plane:
         finally:
             self._tidy(before)
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
         """See `MediaPlane.press`."""
-        return self._leg(leg).press(digit, duration)
+        return self._leg(leg).press(digit, duration, by_tone)
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         """See `MediaPlane.play`."""
@@ -338,6 +343,8 @@ class Plane:
             encoders += video.encoders
             pictures += video.pictures
         done[("codec_seconds_total", "audio", "mix")] = self._mix_seconds
+        encodes = ("audio_encodes_total", "audio", "encode")
+        done[encodes] = done.get(encodes, 0.0) + self._stations.encodes
         return [
             Sample("encoders_running", (), encoders),
             Sample("pictures_shown", (), pictures),

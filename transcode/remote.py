@@ -217,9 +217,9 @@ class RemotePlane:
         """See `MediaPlane.move`."""
         await self._call("move", leg, room)
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
         """See `MediaPlane.press`."""
-        return await self._call("press", leg, digit, duration)  # type: ignore[no-any-return]
+        return await self._call("press", leg, digit, duration, by_tone)  # type: ignore[no-any-return]
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         """See `MediaPlane.play`."""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from transcode.audio import g711
 from transcode.audio.keys import KeySender
 from transcode.audio.receiver import AudioReceiver
 from transcode.carrier import Carrier
 from transcode.conference import Conference
-from transcode.events import FormatsChanged
+from transcode.events import Dtmf, FormatsChanged, KeySource
 from transcode.forwarding import HoldOff, PacketRelay, ahead
 from transcode.forwarding_fits import sound_fits
+from transcode.forwarding_keys import ToneFilter
 from transcode.forwarding_sound import Onward, SoundForward, comfort_noise_type
 from transcode.interface import StreamStatistics
-from transcode.media import Format, Kind, Role
+from transcode.media import Codec, Format, Kind, Role
 from transcode.negotiate import Chosen
 from transcode.stream import Owner, Stream
 
+TONE_GAP = 0.2
+"""Seconds without a packet after which a key that was pressed as tones has ended: its sender suppresses silence."""
 PACKET_TIMES = (10, 20, 30, 40, 60)
 """ms of sound in a packet that we can send; another wish gets the nearest smaller one, at least 20."""
 
@@ -37,6 +41,7 @@ class AudioStream(Stream):
         self._keys = KeySender()
         self._onward: SoundForward | None = None
         self._target: AudioStream | None = None
+        self._tones: ToneFilter | None = None
         self._fed = False
         self._forwarded = 0
         self._hold = HoldOff()
@@ -81,7 +86,7 @@ class AudioStream(Stream):
         if self._onward is not None and self._target is not None:
             onward = self._onward.take(packet, self._receiver.ticks(packet), self.session.generation)
             if onward is not None:
-                self._target.send_onward(onward)
+                self._target.send_onward(self._without_keys(onward, self._target))
                 return
         self._receiver.push(packet)
 
@@ -95,6 +100,12 @@ class AudioStream(Stream):
         packet = self.session.pack(number, payload, timestamp, marker, self._clock())
         self._timestamp = (self._timestamp + ticks) & 0xFFFFFFFF
         self.carrier.send_rtp(packet)
+
+    def poll(self, now: float) -> None:
+        """See `Stream.poll`."""
+        if self._tones is not None and self._tones.listening and now - self.session.last_rtp > TONE_GAP:
+            self._end_tones()
+        super().poll(now)
 
     # Forwarding
 
@@ -113,10 +124,38 @@ class AudioStream(Stream):
         """See `forwarding.End`."""
         if self._target is not None:
             self._target.feed(False, now)
-        self._onward = self._target = None
+        self._end_tones()
+        self._onward = self._target = self._tones = None
         if isinstance(target, AudioStream) and self.chosen is not None and target.chosen is not None:
             self._target = target
             self._onward = SoundForward(self.chosen, target.chosen, target.feed(True, now))
+
+    def _without_keys(self, onward: Onward, target: AudioStream) -> Onward:
+        """Tell of keys that are pressed as tones and take these out, where no events come and the other takes keys."""
+        chosen, theirs = self.chosen, target.chosen
+        if chosen is None or theirs is None:
+            return onward
+        law = chosen.receive[0].codec
+        events = self._receiver.events_came or any(one.codec is Codec.TELEPHONE_EVENT for one in chosen.receive)
+        apart = theirs.telephone_event is not None or self._conference.tells_keys(target.leg)
+        if onward.comfort or events or not apart or law not in g711.LAWS:
+            self._end_tones()
+            return onward
+        if self._tones is None:
+            self._tones = ToneFilter(law)
+        payload = self._tones.take(onward.payload)
+        self._tell_keys(self._tones)
+        return replace(onward, payload=payload)
+
+    def _end_tones(self) -> None:
+        """Nothing more is heard of a key that is pressed as tones, or its stream goes another way."""
+        if self._tones is not None:
+            self._tones.end()
+            self._tell_keys(self._tones)
+
+    def _tell_keys(self, tones: ToneFilter) -> None:
+        for press in tones.pressed():
+            self._emit(Dtmf(self.leg, press.digit, press.duration, KeySource.TONE))
 
     def feed(self, fed: bool, now: float) -> PacketRelay:
         """Send forwarded packets instead of the room's sound, or that again; return the numbers to go on with."""

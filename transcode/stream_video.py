@@ -22,6 +22,7 @@ from transcode.negotiate import Chosen, frame_limits, sent_profile
 from transcode.payload import h264_profile
 from transcode.payload.formats import depacketizer, picture_size
 from transcode.payload.frames import FrameBuffer
+from transcode.repeating import KeyFrameRepeat
 from transcode.rtp.events import BandwidthLimit, KeyFrameRequested, NackReceived, ReportReceived, RtcpEvent
 from transcode.rtp.rate import RateController
 from transcode.sharing import SlidesWatch
@@ -32,11 +33,6 @@ from transcode.video.streams import Viewer
 
 log = structlog.get_logger()
 
-LOSSY = 0.01
-"""Share of loss above which the packets of a key frame are sent twice to a peer that cannot ask for them again: of 30
-packets at 5 % one is lost in four of five key frames, of doubled ones in one of fourteen."""
-SUFFERING = 5.0
-"""Seconds in which a second request for a key frame tells of loss too: many such peers send no reports."""
 SLICE_SIZE = 1150
 """Octets of a NAL unit for receivers of single NAL unit packets; x264 overshoots a little, an MTU must hold it."""
 SLIDES_RATE = 10
@@ -69,7 +65,7 @@ class VideoStream(Stream):
         self._echo = PictureEcho()
         self._size_in = (0, 0)
         self._frames_out = self._key_frames_out = 0
-        self._requests = (float("-inf"), float("-inf"))
+        self._repeat = KeyFrameRepeat()
         self._onward: PictureForward | None = None
         self._target: VideoStream | None = None
         self._feeder: VideoStream | None = None
@@ -325,10 +321,8 @@ class VideoStream(Stream):
         packets = [session.pack(payload_type, payload, timestamp, marker, now) for payload, marker in payloads]
         for packet in packets:
             send(packet)
-        if frame.key and self._lossy(now):
-            # Nobody can ask for what is missing of it, and a key frame with a hole is followed by another two seconds
-            # of waiting: so every packet goes twice, far enough apart that one burst does not take both.
-            for packet in packets:
+        if frame.key and self._repeat.wanted(session.loss_out, session.feedback, now):
+            for packet in packets:  # far enough apart that one burst does not take both
                 send(packet)
         self._forwarded += len(packets) if self._fed else 0
         self._frames_out += 1
@@ -336,16 +330,11 @@ class VideoStream(Stream):
 
     def key_frame_requested(self, now: float) -> None:
         """The peer asked for a key frame, by RTCP or by signalling."""
-        self._requests = (self._requests[1], now)
+        self._repeat.requested(now)
         if self._fed and self._feeder is not None:
             self._feeder.want_key(now)
             return
         self._conference.video.request_key_frame(self._face)
-
-    def _lossy(self, now: float) -> bool:
-        """Whether packets get lost on the way to a peer that cannot ask for them again."""
-        suffers = self.session.loss_out > LOSSY or now - self._requests[0] < SUFFERING
-        return suffers and "nack" not in self.session.feedback
 
     # Forwarding
 

@@ -193,7 +193,7 @@ class H323Phone:
             case events.CallConnected():
                 self._up = True
             case events.FastStartAnswered(channels):
-                for channel, (facts, ours) in zip(channels, read_chosen(channels), strict=False):
+                for channel, facts, ours in read_chosen(channels):
                     self.core.control.adopt(facts.number, channel, ours)
                     self.sessions.adopt(facts, ours)
             case events.ControlReported(event):

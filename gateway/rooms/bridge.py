@@ -104,11 +104,12 @@ class Bridge:
             await self._caller.line.ringing()
 
     async def pressed(self, call: RoomCall, digit: str, duration: int) -> None:
-        """Carry a key that one pressed across: in the other's media, or by signalling where they cannot carry it."""
+        """Carry a key that one pressed across: by events in the other's media, by signalling, else by its tones."""
         for other in self.calls:
             if other is not call and other.inside:
                 with suppress(Refused):
-                    if not await self._board.desk.plane.press(other.leg, digit, duration):
+                    signals = other.signals_keys
+                    if not await self._board.desk.plane.press(other.leg, digit, duration, not signals) and signals:
                         await other.line.press(digit, duration)
 
     async def left(self, call: RoomCall, reason: Reason) -> None:

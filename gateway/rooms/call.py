@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.calls import CallFacts, CallId, Direction, Floor, KeyWay, Line
+from gateway.calls import CallFacts, CallId, CallProtocol, Direction, Floor, KeyWay, Line
 from gateway.reasons import Reason, Refused
 from gateway.rooms.host_wishes import HostWish, fulfil
 from gateway.rooms.identity import make_id
@@ -81,6 +81,8 @@ class RoomCall:
         self._hearing = asyncio.Lock()
         self._unheard = 0
         self._keys = KeyJoiner()
+        self.signals_keys = facts.protocol is CallProtocol.H323
+        """Whether its line is told of keys where media have no events: H.245 always can, SIP's peers do not tell."""
 
     @property
     def room_name(self) -> str:
@@ -186,6 +188,7 @@ class RoomCall:
             joined=self._desk.clock(),
             muted_by_self=self._muted,
             camera_off=self._camera_off,
+            signals_keys=self.signals_keys,
         )
 
     async def key_frame(self, role: Role | None = None) -> None:
@@ -198,7 +201,12 @@ class RoomCall:
         await self._desk.presenting.ask(self, wanted)
 
     async def dtmf(self, digit: str, duration: int, way: KeyWay = KeyWay.INFO) -> None:
-        """The peer pressed a key by signalling."""
+        """The peer pressed a key by signalling; who does so by INFO is told of keys by it."""
+        if way is KeyWay.INFO and not self.signals_keys:
+            self.signals_keys = True
+            if self.inside and self.bridge is not None:
+                self._desk.publish(self.room.change(self.participant_id, signals_keys=True))
+                await self._desk.direct(self.room_id)
         await self.key(digit, duration, way)
 
     async def key(self, digit: str, duration: int, source: Source) -> None:

@@ -160,7 +160,8 @@ class Formats:
 class Participant:
     """Somebody in a room. muted_by_self and muted_by_host are told apart: only who muted may unmute.
 
-    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone.
+    joined is in seconds since 1970. sees_slides says whether slides stand in its picture, where it has one alone;
+    signals_keys whether its peer is told of keys by signalling.
     """
 
     id: ParticipantId
@@ -176,6 +177,7 @@ class Participant:
     muted_by_host: bool = False
     camera_off: bool = False
     sees_slides: bool = True
+    signals_keys: bool = False
     audio: Formats = Formats()
     video: Formats = Formats()
     slides: Formats = Formats()

@@ -224,6 +224,7 @@ class Room:
                 layout=None,
                 notice=self.notices.get(one.id) or (self.notice if self._reads_notice(one) else ""),
                 slides=one.sees_slides,
+                keys=one.signals_keys,
             )
             for one in self._participants.values()
         )

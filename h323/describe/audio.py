@@ -1,13 +1,14 @@
 """AudioCapability of H.245 and the sound formats of the house (H.245 §B.2.2.8; H.323 Annex on G.7xx, RFC 3551).
 
 The number beside a codec bounds the frames in a packet: milliseconds for G.711 and G.722, frames of 10 ms for G.729,
-of 30 ms for G.723.1.
+of 30 ms for G.723.1. Opus is a generic capability (`opus.py`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from h323.describe.opus import read_opus, write_opus
 from transcode.media import Codec, Format
 
 Capability = tuple[str, Any]
@@ -41,16 +42,20 @@ _ALSO: dict[Codec, Capability] = {Codec.G729: ("g729", PACKET_MS // 10)}
 
 def write_received(format: Format) -> list[Capability]:
     """Return the capabilities to receive a format, none for one that H.245 has no name for here."""
-    found = (_WRITTEN.get(format.codec), _ALSO.get(format.codec))
+    found = (write_audio(format), _ALSO.get(format.codec))
     return [one for one in found if one is not None]
 
 
 def write_audio(format: Format) -> Capability | None:
     """Return the capability of a format; None for one that H.245 has no name for here."""
+    if format.codec is Codec.OPUS:
+        return ("genericAudioCapability", write_opus(format))
     return _WRITTEN.get(format.codec)
 
 
 def read_audio(capability: Capability) -> Format | None:
-    """Return the format that a capability or a channel's data type means; None for one that is not spoken here."""
+    """Return the format that a capability, a channel's data type or a mode means; None for one not spoken here."""
+    if capability[0] in ("genericAudioCapability", "genericAudioMode"):
+        return read_opus(capability[1])
     codec = _READ.get(capability[0])
     return None if codec is None else Format(codec, PAYLOAD_TYPES[codec], 8000)

@@ -8,7 +8,7 @@ from typing import Any
 
 from h323.describe.audio import read_audio, write_received
 from h323.describe.camera import read_camera, write_camera
-from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
+from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_parameters, read_video, write_video
 from h323.h235.capabilities import read_security
 from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role, StreamDescription
 
@@ -19,12 +19,12 @@ H239_CONTROL = "0.0.8.239.1.1"
 H239_VIDEO = "0.0.8.239.1.2"
 """Marks a video capability as one with a role (H.239 §11.2)."""
 ROLE = 1
-"""Parameter of H239_VIDEO: a boolean array of roles."""
+"""Parameter of H239_VIDEO: a boolean array of roles; the other one is "live", a second camera."""
 ROLE_PRESENTATION = 1
 MAX_ENTRIES = 512
 """Entries read of a set; H323Plus sends 37."""
 CLOCK = 8000
-"""Hz of the RTP clock of every sound format that H.245 names here, and so of key presses beside them."""
+"""Hz of the RTP clock of every sound format that H.245 names itself, and so of key presses beside them."""
 MAX_JITTER = 250
 """Milliseconds of jitter that our buffers take, as told in h2250Capability."""
 _USER_INPUT = ("basicString", "dtmf")
@@ -214,9 +214,7 @@ def read_capabilities(value: Value) -> PeerAbilities:
         name, capability = str(said[0]), said[1]
         kind = _RECEIVES.get(name)
         if kind is not None:
-            entry = _read_entry(one["capabilityTableEntryNumber"], kind, capability, packetization)
-            if entry is not None:
-                entries.append(entry)
+            entries += _read_entries(one["capabilityTableEntryNumber"], kind, capability, packetization)
         elif name == "receiveRTPAudioTelephonyEventCapability":
             events = capability["dynamicRTPPayloadType"]
         elif name in ("receiveUserInputCapability", "receiveAndTransmitUserInputCapability") and capability[0]:
@@ -230,32 +228,41 @@ def read_capabilities(value: Value) -> PeerAbilities:
     return PeerAbilities(tuple(entries), together, events, frozenset(inputs), presents, read_security(value))
 
 
-def _read_entry(number: int, kind: Kind, capability: Any, packetization: frozenset[str]) -> Entry | None:
+def _read_entries(number: int, kind: Kind, capability: Any, packetization: frozenset[str]) -> list[Entry]:
+    """Return what an entry of the table means; one for slides may hold several codecs."""
     if kind is Kind.CAMERA:
         camera = read_camera(capability)
-        return None if camera is None else Entry(number, kind, Role.MAIN, camera, capability, None)
-    role, inner = read_role(capability)
-    if inner is None:
-        return None
-    format = read_audio(inner) if kind is Kind.AUDIO else read_video(inner, packetization)
-    if format is None:
-        return None
-    return Entry(number, kind, role, format, capability, bandwidth_of(inner) if kind is Kind.VIDEO else None)
+        return [] if camera is None else [Entry(number, kind, Role.MAIN, camera, capability, None)]
+    found = []
+    role, plain = read_role(capability)
+    for inner in plain:
+        format = read_audio(inner) if kind is Kind.AUDIO else read_video(inner, packetization)
+        if format is not None:
+            whole = inner if role is Role.MAIN else _extended(inner)
+            rate = bandwidth_of(inner) if kind is Kind.VIDEO else None
+            found.append(Entry(number, kind, role, format, whole, rate))
+    return found
 
 
-def read_role(capability: tuple[str, Any]) -> tuple[Role, tuple[str, Any] | None]:
-    """Return the role of a video capability, and the plain capability inside an extended one (H.239 §11.2).
+def read_role(capability: tuple[str, Any]) -> tuple[Role, list[tuple[str, Any]]]:
+    """Return the role of a video capability, and the plain capabilities inside an extended one (H.239 §11.2).
 
-    None stands for one of a kind that came later.
+    What came later than we know is left out; so are extended ones with another role than presentation.
     """
     if capability[0] != "extendedVideoCapability":
-        return Role.MAIN, capability
-    inner = next((one for one in capability[1]["videoCapability"] if one[0] is not None), None)
-    marked = any(
-        one["capabilityIdentifier"] == ("standard", H239_VIDEO)
-        for one in capability[1].get("videoCapabilityExtension") or ()
-    )
-    return (Role.SLIDES if marked else Role.MAIN), inner
+        return Role.MAIN, [capability]
+    extensions = capability[1].get("videoCapabilityExtension") or ()
+    if not any(_presents(one) for one in extensions):
+        return Role.SLIDES, []
+    return Role.SLIDES, [one for one in capability[1]["videoCapability"] if one[0] is not None]
+
+
+def _presents(extension: Value) -> bool:
+    """Tell whether an extension marks slides; one that names no role does."""
+    if extension["capabilityIdentifier"] != ("standard", H239_VIDEO):
+        return False
+    roles = read_parameters([*(extension.get("collapsing") or ()), *(extension.get("nonCollapsing") or ())]).get(ROLE)
+    return not isinstance(roles, int) or bool(roles & ROLE_PRESENTATION)
 
 
 def read_packetization(multiplex: Any) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import Any
 from h323.describe.audio import read_audio, write_audio
 from h323.describe.camera import read_camera, write_camera
 from h323.describe.capabilities import descriptor_text, read_role
-from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
+from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, one_profile, read_video, write_video
 from h323.h235.capabilities import unwrap
 from h323.signalling.events import Address
 from transcode.media import Codec, Format, H235Cipher, Kind, Role
@@ -32,8 +32,9 @@ class ChannelFacts:
 
     format is None where the data type is not spoken here; its payload type is the one that the packets carry. media
     is where the proposer of a fast start takes packets of a channel that we are to send on, control where it takes
-    RTCP. reverse says that the proposer offers to receive. ciphers are those that it may be encrypted with, None for a
-    clear channel; sync is the EncryptionSync that tells its key. information is its genericInformation.
+    RTCP. reverse says that the proposer offers to receive, both that one channel is to carry both directions. ciphers
+    are those that it may be encrypted with, None for a clear channel; sync is the EncryptionSync that tells its key.
+    information is its genericInformation.
     """
 
     number: int
@@ -48,6 +49,7 @@ class ChannelFacts:
     ciphers: tuple[H235Cipher, ...] | None = None
     sync: Value | None = None
     information: tuple[Value, ...] = ()
+    both: bool = False
 
 
 def write_unicast(address: Address) -> Any:
@@ -80,7 +82,7 @@ def data_type(format: Format, role: Role, bandwidth: int | None, capability: Any
         return ("audioData", capability or audio)
     if format.codec is Codec.H224:
         return ("data", capability or write_camera(format.parameter("framing")))
-    video = capability or write_video(format, bandwidth)
+    video = one_profile(capability, format) if capability else write_video(format, bandwidth)
     if video is None:
         raise ValueError(f"H.245 has no name for {format.codec.value}")
     return ("videoData", video)
@@ -149,8 +151,6 @@ def read_request(request: Value) -> ChannelFacts:
     kind = _KINDS.get(name)
     parameters = _inside(half.get("multiplexParameters"), "h2250LogicalChannelParameters")
     role, format, rate = _read_data(kind, inner, parameters)
-    if kind is Kind.CAMERA and reverse is not None and not backwards:
-        format = None  # both ways in one channel: over RTP each side opens its own (H.323 Annex Q)
     return ChannelFacts(
         number,
         kind,
@@ -164,6 +164,7 @@ def read_request(request: Value) -> ChannelFacts:
         ciphers,
         request.get("encryptionSync"),
         tuple(request.get("genericInformation") or ()),
+        reverse is not None and not backwards,
     )
 
 
@@ -181,9 +182,10 @@ def _read_data(kind: Kind | None, inner: Any, parameters: Value) -> tuple[Role, 
     if kind is Kind.AUDIO:
         sound = read_audio(inner)
         return Role.MAIN, _numbered(sound, number), None
-    role, plain = read_role(inner)
-    if plain is None:
-        return role, None, None
+    role, inside = read_role(inner)
+    if len(inside) != 1:
+        return role, None, None  # a channel carries one codec
+    plain = inside[0]
     packed = _inside(parameters.get("mediaPacketization"), "rtpPayloadType")
     text = descriptor_text(packed["payloadDescriptor"]) if packed else ""
     format = read_video(plain, frozenset({text}))
@@ -213,7 +215,8 @@ def write_answer(session: int, media: Address, control: Address, payload_type: i
 class AnswerFacts:
     """What an openLogicalChannelAck says: session, where the packets go, where RTCP goes, 0 where it does not say.
 
-    sync is the EncryptionSync that tells the channel's key. information is its genericInformation.
+    sync is the EncryptionSync that tells the channel's key. information is its genericInformation. halted says that
+    nothing is to be sent before a flow control command allows it.
     """
 
     session: int
@@ -222,6 +225,7 @@ class AnswerFacts:
     payload_type: int | None
     sync: Value | None = None
     information: tuple[Value, ...] = ()
+    halted: bool = False
 
 
 def read_answer(answer: Value) -> AnswerFacts:
@@ -234,4 +238,5 @@ def read_answer(answer: Value) -> AnswerFacts:
         parameters.get("dynamicRTPPayloadType"),
         answer.get("encryptionSync"),
         tuple(answer.get("genericInformation") or ()),
+        bool(parameters.get("flowControlToZero")),
     )

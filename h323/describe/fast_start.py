@@ -55,7 +55,7 @@ def choose(
         if kind is None or facts.format is None or facts.role is not Role.MAIN or kind not in places:
             continue
         ours = facts.reverse
-        if (kind, ours) in found or not (sends if ours else receives)(facts.format):
+        if (kind, ours) in found or facts.both or not (sends if ours else receives)(facts.format):
             continue
         if ours and facts.media is None:
             continue  # it does not say where to send
@@ -117,11 +117,11 @@ def propose(formats: Sequence[tuple[Format, Kind]], places: dict[Kind, Place], b
     return proposals
 
 
-def read_chosen(channels: Sequence[Value]) -> list[tuple[ChannelFacts, bool]]:
-    """Read the callee's choice from the caller's side: what each channel says, and whether we send on it."""
+def read_chosen(channels: Sequence[Value]) -> list[tuple[Value, ChannelFacts, bool]]:
+    """Read the callee's choice from the caller's side: each channel, what it says, and whether we send on it."""
     found = []
     for channel in channels:
         facts = read_request(channel)
         if facts.kind is not None and facts.format is not None:
-            found.append((facts, not facts.reverse))
+            found.append((channel, facts, not facts.reverse))
     return found

@@ -20,10 +20,10 @@ SINGLE_NAL = "0.0.8.241.0.0.0.0"
 """Packetization: a NAL unit a packet (H.241 Annex A)."""
 NON_INTERLEAVED = "0.0.8.241.0.0.0.1"
 """Packetization: RFC 3984's non-interleaved mode (H.241 §7.1)."""
-PROFILE, LEVEL, MAX_MBPS, MAX_FS, MAX_BR = 41, 42, 3, 4, 6
+PROFILE, LEVEL, MAX_MBPS, MAX_FS = 41, 42, 3, 4
 """Parameters of H.241 Table 8-x: profile and level, and what a receiver takes beyond its level."""
-MBPS_UNIT, FS_UNIT, BR_UNIT = 500, 256, 25_000
-"""Units of the three: macroblocks/s, macroblocks, bit/s."""
+MBPS_UNIT, FS_UNIT = 500, 256
+"""Units of the two: macroblocks/s, macroblocks."""
 RATE_UNIT = 100
 """bit/s in one unit of maxBitRate (H.245 §B.2.2.7)."""
 MAX_RATE = 192_400
@@ -98,6 +98,23 @@ def _write_h264(format: Format, units: int) -> dict[str, Any]:
         if given.isascii() and given.isdigit():
             parameters.append(_parameter(number, "unsignedMin", min(-(-int(given) // unit), 65_535)))
     return {"capabilityIdentifier": ("standard", H264), "maxBitRate": units, "collapsing": parameters}
+
+
+def one_profile(capability: Capability, format: Format) -> Capability:
+    """Return a peer's capability as the data type of a channel: of H.264's profiles the one that is sent, for a channel
+    names one alone (H.241 §8.3.2)."""
+    name, value = capability
+    if name == "extendedVideoCapability":
+        inside = [one_profile(one, format) for one in value["videoCapability"]]
+        return (name, {**value, "videoCapability": inside})
+    if name != "genericVideoCapability" or format.codec is not Codec.H264:
+        return capability
+    bit = next((bit for bit, begin in _PROFILES if format.parameter("profile-level-id")[:2] == begin[:2]), BASELINE)
+    listed = [
+        _parameter(PROFILE, "booleanArray", bit) if one["parameterIdentifier"] == ("standard", PROFILE) else one
+        for one in value.get("collapsing") or ()
+    ]
+    return (name, {**value, "collapsing": listed} if listed else value)
 
 
 def _code(level: int) -> int:

@@ -43,7 +43,7 @@ from h323.signalling.events import (
     Value,
 )
 from h323.signalling.fast_start import FastStart
-from h323.signalling.states import EXPIRED, ROUND_TRIP_INTERVAL, TIMES, State
+from h323.signalling.states import EXPIRED, MAX_UNANSWERED, ROUND_TRIP_INTERVAL, TIMES, State
 
 MAX_DIALLED = 32
 """Digits of a number that is dialled one by one."""
@@ -78,6 +78,7 @@ class H323Call(ControlledCall):
         self.reference = reference
         self.rng = rng
         self._local = local
+        self._introduction = messages.vendor_identification(local)
         self._early = early_control
         self._fast_start = FastStart(codec)
         self._rang = False
@@ -125,7 +126,7 @@ class H323Call(ControlledCall):
         self._whole = not (overlap or facts.body.get("canOverlapSend"))
         self.facts = facts
         self._capabilities = capabilities
-        if self._early and self._way.offered:
+        if self._early and self._way.offered and self.security is None:  # our set tells of keys once they are agreed on
             self._start_control(now)
             self._pump_control()
         body = messages.setup(self._local, facts, self._fast_start.propose(facts.fast_start))
@@ -138,7 +139,8 @@ class H323Call(ControlledCall):
         if self.security is not None:
             body["tokens"] = self.security.offer()
         self._become(State.INITIATED, now)
-        self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, **more)
+        parallel = bool(facts.fast_start)
+        self._send(Type.SETUP, body, early=True, bandwidth=facts.bandwidth, parallel=parallel, **more)
 
     def dial(self, digits: str, now: float, whole: bool = False) -> None:
         """Add digits to the number of a call that was placed with overlap; whole says that these are the last."""
@@ -211,7 +213,7 @@ class H323Call(ControlledCall):
         self._send(Type.INFORMATION, messages.information(self.facts.call), keypad=keys[:MAX_KEYPAD])
 
     def inquire(self) -> None:
-        """Ask whether the peer still has the call (STATUS INQUIRY)."""
+        """Ask whether the peer still has the call (STATUS INQUIRY); done of itself where no H.245 can ask."""
         self._send(Type.STATUS_INQUIRY, messages.bare(self.facts.call))
 
     def writable(self, channel: Value) -> bool:
@@ -247,6 +249,7 @@ class H323Call(ControlledCall):
         if action is not None:
             action(self, signal, now)
         if not self.over:
+            self._keep_way()
             self.flush()
 
     def _arrive(self, signal: Signal, now: float) -> None:
@@ -318,6 +321,8 @@ class H323Call(ControlledCall):
             return
         self._hear_fast_start(body, final=True)
         self._report(CallConnected(signal.display, messages.product(body.get("destinationInfo"))))
+        if not self._spoken_to:
+            self._way.repeat()  # a callee that knows no parallelH245Control has passed it over
         self._begin_control(now)
 
     def _released(self, signal: Signal, now: float) -> None:
@@ -361,10 +366,27 @@ class H323Call(ControlledCall):
             return
         if self._round_trip is not None and now >= self._round_trip:
             self._round_trip = now + ROUND_TRIP_INTERVAL
-            if self.control.ready:
-                self.control.ask_round_trip(now)
+            self._ask_whether_alive(now)
         if not self.over:
             self.flush()
+
+    def _ask_whether_alive(self, now: float) -> None:
+        """Ask by H.245, or where that does not stand by call signalling (H.323 §8.4.2). Only a peer that has answered
+        before is missed: some never do."""
+        if self._unanswered >= MAX_UNANSWERED and self._answers:
+            self.release(Reason.TIMEOUT, now)
+            return
+        self._unanswered += 1
+        if self.control.ready:
+            self.control.ask_round_trip(now)
+        else:
+            self.inquire()
+
+    def _told_status(self, signal: Signal, now: float) -> None:
+        """The peer says how the call stands with it: it lives; a call that it does not have is over (H.225.0 §7.4)."""
+        self._lives()
+        if signal.call_state == State.NULL.value and self.state is State.ACTIVE:
+            self.release(Reason.NORMAL, now)
 
     def _finish(self, reason: Reason, now: float, cause: int | None = None, detail: str = "") -> None:
         self._way.flush(lambda data: self._out.append(SendControl(data)))
@@ -392,5 +414,6 @@ ANYWHERE: dict[Type, Action] = {
     Type.RELEASE_COMPLETE: H323Call._released,
     Type.FACILITY: H323Call._asked_for_facility,
     Type.STATUS_INQUIRY: H323Call._asked_for_status,
+    Type.STATUS: H323Call._told_status,
 }
 """What a message does in every state."""

@@ -13,7 +13,7 @@ from typing import Any
 from gateway.reasons import Reason
 from h323.h235.security import MediaSecurity
 from h323.h245.control import Control
-from h323.h245.events import ControlFailed, Pdu, SessionEnded
+from h323.h245.events import ControlFailed, Determined, Pdu, RoundTrip, SessionEnded
 from h323.h460.call import CallTraversal
 from h323.h460.incoming import write_indication
 from h323.q931 import Type
@@ -50,8 +50,14 @@ class ControlledCall:
         self._out: deque[CallItem] = deque()
         self._capabilities: Value | None = None
         self._started = False
+        self._introduction: Pdu | None = None
+        """What tells the peer's H.245 session once who we are."""
+        self._spoken_to = False
+        """Whether the peer has spoken H.245."""
         self._asked_where = False
         """Whether the peer has asked where we listen for H.245."""
+        self._unanswered = 0
+        self._answers = False
         self._due: float | None = None
         self._round_trip: float | None = None
 
@@ -86,8 +92,18 @@ class ControlledCall:
             for item in items:
                 if isinstance(item, tuple):
                     self._queue(item)
-                elif not (isinstance(item, SessionEnded) and self.over):
+                    continue
+                if isinstance(item, RoundTrip) and item.seconds is not None:
+                    self._lives()
+                if isinstance(item, Determined) and self._introduction is not None:
+                    self.control.send(self._introduction)
+                    self._introduction = None
+                if not (isinstance(item, SessionEnded) and self.over):
                     self._report(ControlReported(item))
+
+    def _lives(self) -> None:
+        """The peer has answered a question of whether it lives."""
+        self._unanswered, self._answers = 0, True
 
     def _queue(self, pdu: Pdu) -> None:
         try:
@@ -116,6 +132,11 @@ class ControlledCall:
             self._send(Type.FACILITY, messages.facility(self.facts, "startH245"))
         else:
             self._report(ListenControl())
+
+    def _keep_way(self) -> None:
+        """Find another way for the session if the peer has stopped tunnelling in the middle of it (H.323 §8.2.1)."""
+        if self.state is State.ACTIVE and self._started and not self._way.decided:
+            self._seek_way()
 
     def _start_control(self, now: float) -> None:
         if not self._started and self._capabilities is not None:
@@ -161,6 +182,7 @@ class ControlledCall:
     # what comes in
 
     def _take_control(self, data: bytes, now: float) -> None:
+        self._spoken_to = True
         try:
             pdu = self._way.decode(data)
         except ValueError:
@@ -175,8 +197,9 @@ class ControlledCall:
         """Take whether the peer tunnels, and where it listens for H.245."""
         if signal.kind is not Type.RELEASE_COMPLETE:
             self._way.heard(signal.tunnelling)
-        for data in signal.control:
-            self._take_control(data, now)
+        if self._way.offered:  # one that does not tunnel reads nothing there
+            for data in signal.control:
+                self._take_control(data, now)
         address = read_address((signal.body or {}).get("h245Address"))
         free = self._way.separate in (Separate.NONE, Separate.LISTENING)
         if address is None or not free or self._way.tunnels or self.over or self.traversal.waits:

@@ -56,6 +56,8 @@ class ControlWay:
         self._wanted = wanted
         self._peer: bool | None = None
         self._waiting: deque[bytes] = deque()
+        self._early: tuple[bytes, ...] = ()
+        """What a SETUP carried before it was known whether the peer reads it."""
         self.lost = 0
 
     @property
@@ -78,10 +80,12 @@ class ControlWay:
         """Whether messages wait to be sent."""
         return bool(self._waiting)
 
-    def heard(self, tunnelling: bool) -> None:
-        """Take what a message of the peer says in h245Tunnelling."""
-        if self._peer is not False:
+    def heard(self, tunnelling: bool | None) -> None:
+        """Take what a message of the peer says in h245Tunnelling; None if it says nothing."""
+        if tunnelling is not None and self._peer is not False:
             self._peer = tunnelling
+            if not tunnelling:
+                self.repeat()
 
     def queue(self, pdu: Pdu) -> None:
         """Encode a message and let it wait for its way."""
@@ -94,7 +98,15 @@ class ControlWay:
         """Return what the next signalling message carries; early lets a SETUP carry it before the peer agreed."""
         if not (self.tunnels or (early and self.offered)):
             return ()
-        return tuple(self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_IN_ONE)))
+        taken = tuple(self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_IN_ONE)))
+        if not self.tunnels:
+            self._early = taken
+        return taken
+
+    def repeat(self) -> None:
+        """Send once more what was sent early: the peer has not read it."""
+        self._waiting.extendleft(reversed(self._early))
+        self._early = ()
 
     def flush(self, send: Callable[[bytes], None]) -> None:
         """Send what waits on the separate connection, if it is open."""

@@ -37,7 +37,9 @@ class Signal:
     """One signalling message, with what matters of its Q.931 elements and of its H323-UserInformation.
 
     from_callee is the flag of the call reference. body is the h323-message-body's value; None for `empty`, and for
-    messages without one. control are encoded H.245 messages that it carries; tunnelling is h245Tunnelling. cause is
+    messages without one. control are encoded H.245 messages that it carries; tunnelling is h245Tunnelling, None where
+    a message does not speak for its endpoint. parallel says that control goes beside fast start (parallelH245Control).
+    cause is
     a Q.850 cause, keypad the keys of that element, number the called party number, caller the calling party number.
     extra holds further members of the h323-uu-pdu (h4501SupplementaryService, genericData). complete says that no more
     digits will come (Sending complete).
@@ -47,7 +49,7 @@ class Signal:
     reference: int
     from_callee: bool
     body: Value | None = None
-    tunnelling: bool = False
+    tunnelling: bool | None = False
     control: tuple[bytes, ...] = ()
     display: str = ""
     number: str = ""
@@ -58,6 +60,7 @@ class Signal:
     bandwidth: int | None = None
     extra: Value = field(default_factory=dict)
     complete: bool = False
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

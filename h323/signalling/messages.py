@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.reasons import Reason, from_h225
+from h323.h245.events import Pdu
 from h323.signalling.aliases import read_address, read_aliases, write_address, write_alias
 from h323.signalling.control_way import ControlCodec
 from h323.signalling.events import Address, SetupFacts, Signal, Value
@@ -51,6 +52,17 @@ def endpoint_type(local: LocalParty) -> Value:
         "mc": local.mcu,
         "undefinedNode": False,
     }
+
+
+def vendor_identification(local: LocalParty) -> Pdu:
+    """Return the indication by which H.245 tells who we are (H.245 §B.14.8)."""
+    vendor = {"t35CountryCode": local.country, "t35Extension": 0, "manufacturerCode": local.manufacturer}
+    value = {
+        "vendor": ("h221NonStandard", vendor),
+        "productNumber": local.product.encode()[:MAX_TEXT] or b"?",
+        "versionNumber": local.version.encode()[:MAX_TEXT] or b"?",
+    }
+    return ("indication", ("vendorIdentification", value))
 
 
 def product(endpoint: Value | None) -> str:

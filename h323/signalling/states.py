@@ -21,6 +21,9 @@ LEAVE_TIME = 3.0
 ROUND_TRIP_INTERVAL = 60.0
 """Seconds between two round trip requests; real endpoints do the same."""
 
+MAX_UNANSWERED = 3
+"""Questions in a row, one each `ROUND_TRIP_INTERVAL`, that a peer may leave unanswered before its call ends."""
+
 
 class State(Enum):
     """Call states, by their Q.931 numbers (§2.2, Table 4-8)."""

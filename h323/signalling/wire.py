@@ -51,8 +51,10 @@ def write_signal(signal: Signal) -> bytes:
         body = ("empty", None)
     else:
         body = (BODIES[signal.kind], signal.body)
-    pdu: Value = {"h323-message-body": body, "h245Tunnelling": signal.tunnelling, **signal.extra}
-    if signal.control:
+    if signal.control and signal.parallel and signal.body is not None:
+        body = (body[0], {**signal.body, "parallelH245Control": list(signal.control)})
+    pdu: Value = {"h323-message-body": body, "h245Tunnelling": bool(signal.tunnelling), **signal.extra}
+    if signal.control and not signal.parallel:
         pdu["h245Control"] = list(signal.control)
     information = messages.encode(messages.Kind.H225, {"h323-uu-pdu": pdu})
     found = [(int(identifier), content) for identifier, content in _elements(signal)]
@@ -99,6 +101,7 @@ def read_signal(data: bytes) -> Signal:
             raise BadSignal(str(error), message.reference) from None
     name, body = pdu.get("h323-message-body") or ("empty", None)
     fits = name == BODIES.get(kind) and isinstance(body, dict)
+    control, parallel = pdu.get("h245Control") or (), _parallel(body or {}) if fits else []
     cause = elements.read_cause(message.element(Element.CAUSE))
     bearer = elements.read_bearer(message.element(Element.BEARER_CAPABILITY))
     return Signal(
@@ -106,8 +109,8 @@ def read_signal(data: bytes) -> Signal:
         message.reference,
         message.from_callee,
         body if fits else None,
-        bool(pdu.get("h245Tunnelling", False)),
-        tuple(bytes(one) for one in (pdu.get("h245Control") or ())[:MAX_TUNNELLED]),
+        _tunnelling(message, pdu),
+        tuple(bytes(one) for one in [*control, *parallel][:MAX_TUNNELLED]),
         elements.read_display(message.element(Element.DISPLAY)),
         _digits(message.element(Element.CALLED_NUMBER)),
         _digits(message.element(Element.CALLING_NUMBER)),
@@ -117,7 +120,21 @@ def read_signal(data: bytes) -> Signal:
         None if bearer is None else bearer.bandwidth,
         {name: pdu[name] for name in _EXTRA if name in pdu},
         message.element(Element.SENDING_COMPLETE) is not None,
+        bool(parallel),
     )
+
+
+def _tunnelling(message: Message, pdu: Value) -> bool | None:
+    """Return what a message says of tunnelling. Plain Q.931 says nothing; nor does a message that a gateway or a
+    gatekeeper made before the endpoint spoke (provisionalRespToH245Tunnelling, H.323 §8.2.1)."""
+    if message.user_user is None or "provisionalRespToH245Tunnelling" in pdu:
+        return None
+    return bool(pdu.get("h245Tunnelling", False))
+
+
+def _parallel(body: Value) -> list[bytes]:
+    """Return the H.245 messages that a SETUP carries beside its fast start (H.323 §8.2.4)."""
+    return list(body.get("parallelH245Control") or ())
 
 
 def _digits(content: bytes | None) -> str:

@@ -58,6 +58,7 @@ class RecordingPlane:
         self.moved: list[tuple[LegId, RoomId]] = []
         self.pressed: list[tuple[LegId, str, int]] = []
         self.takes_keys = True
+        self.toned: list[tuple[LegId, str, int]] = []
         self.confirmed: list[tuple[LegId, str]] = []
         self.refuse: Reason | None = None
         self.deaf: set[LegId] = set()
@@ -90,9 +91,9 @@ class RecordingPlane:
             raise Refused(self.refuse)
         self.moved.append((leg, room))
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
-        self.pressed.append((leg, digit, duration))
-        return self.takes_keys
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
+        (self.pressed if self.takes_keys or not by_tone else self.toned).append((leg, digit, duration))
+        return self.takes_keys or by_tone
 
     async def play(self, leg: LegId, sounds: tuple[Sound, ...], number: int = 0) -> None:
         self.sounds.append((leg, sounds, number))

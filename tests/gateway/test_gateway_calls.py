@@ -18,6 +18,7 @@ from gateway.rooms.model import CallFailed, CallRefused, Joined, KeyPressed, Lef
 from gateway.rooms.outbound import Asker, Outbound, OutboundRule, Role
 from gateway.rooms.pattern import Pattern, Template
 from gateway.rooms.policy import Decision
+from transcode.events import KeySource
 from transcode.media import RoomId
 
 
@@ -83,8 +84,8 @@ class Exchange(House):
         call = await self.desk.arrive(replace(facts(called), **more), line)  # type: ignore[arg-type]
         return call, line, asyncio.create_task(call.admitted())
 
-    async def put_through(self) -> tuple[RoomCall, RecordingLine, RoomCall, RecordingLine]:
-        call, line, waiting = await self.calls()
+    async def put_through(self, **more: object) -> tuple[RoomCall, RecordingLine, RoomCall, RecordingLine]:
+        call, line, waiting = await self.calls(**more)  # type: ignore[arg-type]
         called = await self.dialler.answers()
         await waiting
         await call.connected()
@@ -224,16 +225,28 @@ async def test_a_plane_that_refuses_the_caller_leaves_no_private_room() -> None:
     assert isinstance(house.events[-1], CallRefused)
 
 
-async def test_keys_go_across_in_media_or_by_signalling() -> None:
+async def test_keys_go_across_by_events_by_info_to_whoever_sends_that_and_else_by_tones() -> None:
     house = Exchange()
     call, line, called, other = await house.put_through()
-    await call.dtmf("5", 120)
+    await call.key("5", 120, KeySource.TONE)
     assert house.plane.pressed == [(called.leg, "5", 120)]
-    assert other.asked == []
     house.plane.takes_keys = False
-    await called.dtmf("#", 90)
-    assert line.asked == [("#", 90)]
-    assert [event.digit for event in house.events if isinstance(event, KeyPressed)] == ["5", "#"]
+    await called.dtmf("#", 90)  # by INFO: from now on it is told so itself
+    assert (house.plane.toned, line.asked) == ([(call.leg, "#", 90)], [])
+    await call.key("7", 80, KeySource.EVENT)
+    assert (house.plane.toned, other.asked) == ([(call.leg, "#", 90)], [("7", 80)])
+    assert [event.digit for event in house.events if isinstance(event, KeyPressed)] == ["5", "#", "7"]
+    plans = {one.leg: one.keys for one in house.plane.plans[-1].legs}
+    assert plans == {call.leg: False, called.leg: True}
+
+
+async def test_an_h323_terminal_is_told_of_keys_by_signalling_where_it_has_no_events() -> None:
+    house = Exchange()
+    _, line, called, _ = await house.put_through(protocol=CallProtocol.H323)
+    house.plane.takes_keys = False
+    await called.key("4", 100, KeySource.TONE)
+    assert (house.plane.toned, line.asked) == ([], [("4", 100)])
+    assert [one.keys for one in house.plane.plans[-1].legs].count(True) == 1
 
 
 async def test_a_caller_without_picture_calls_without_one() -> None:

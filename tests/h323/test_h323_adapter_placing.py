@@ -40,7 +40,7 @@ async def test_a_call_goes_out_by_tls(start: Start, desk: FakeDesk, certificate:
     assert call.facts.secure
     assert called.facts.secure
     streams = await heard(call, lambda streams: codec(streams[1], "receive") is codec(streams[1], "send") is Codec.H264)
-    assert codec(streams[0], "receive") is Codec.G722
+    assert codec(streams[0], "receive") is Codec.OPUS
     await called.line.hang_up(Reason.HUNG_UP_BY_HOST)
     await call.heard("ended")
 
@@ -55,7 +55,7 @@ async def test_two_adapters_call_each_other(start: Start, desk: FakeDesk, fast: 
     other = await desk.call(2)
     for one in (call, other):
         streams = await heard(one, lambda streams: all(codec(s, "receive") and codec(s, "send") for s in streams))
-        assert {codec(streams[0], "receive"), codec(streams[0], "send")} == {Codec.G722}
+        assert {codec(streams[0], "receive"), codec(streams[0], "send")} == {Codec.OPUS}
         assert codec(streams[1], "receive") is Codec.H264
     await call.line.press("4", 100)
     await other.heard("dtmf")
@@ -149,3 +149,16 @@ async def test_a_placed_call_that_is_given_up_is_released(adapter: H323Adapter, 
         await call.heard("ended")
         assert call.reason is Reason.CANCELLED
         await settled(adapter)
+
+
+async def test_a_number_follows_where_the_called_side_takes_its_digits_afterwards(start: Start, desk: FakeDesk) -> None:
+    caller, callee = await start(), await start()
+    target = f"h323:100@127.0.0.1:{callee.ports['signalling']};overlap=yes"
+    call: Any = await asyncio.wait_for(caller.dial(target, FACTS), 30)
+    other = await desk.call(2)
+    assert other.facts.called == "100"
+    counted = callee.counters()
+    assert (counted["sent.SETUP_ACKNOWLEDGE"], counted["received.INFORMATION"]) == (1, 1)
+    await heard(call, lambda streams: codec(streams[0], "receive") is Codec.OPUS)
+    await call.line.hang_up(Reason.NORMAL)
+    await other.heard("ended")

@@ -346,7 +346,7 @@ def test_what_repeats_parts_of_a_later_version_is_not_sent_as_it_is() -> None:
     )
     call.flush()
     pair.settle()
-    assert [event.kind for event in pair.callee.controlled(Told)] == ["indication"]
+    assert [event.name for event in pair.callee.controlled(Told)] == ["vendorIdentification", "functionNotSupported"]
     assert pair.caller.controlled(ChannelRefused) == [ChannelRefused(number, "unspecified")]
     assert not pair.callee.controlled(ChannelOffered)
     assert not call.writable({"forwardLogicalChannelNumber": 1})

@@ -80,7 +80,7 @@ def test_a_channel_for_both_ways_and_other_data_are_refused() -> None:
     }
     request = {"forwardLogicalChannelNumber": 1, "forwardLogicalChannelParameters": half}
     both = {**request, "reverseLogicalChannelParameters": half}
-    assert sessions.offered(read_request(both), True) == "dataTypeNotSupported"
+    assert sessions.offered(read_request(both), True) == "unsuitableReverseParameters"
     t120 = {"application": ("t120", ("separateLANStack", None)), "maxBitRate": 640}
     other = {**request, "forwardLogicalChannelParameters": {**half, "dataType": ("data", t120)}}
     assert sessions.offered(read_request(other), True) == "dataTypeNotSupported"

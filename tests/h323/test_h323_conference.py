@@ -256,6 +256,8 @@ async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
                 await asyncio.sleep(GATHER / 5)
         await conferences.drop(ann, "sip")
         assert watch.removed == ["sip"]
+        with pytest.raises(Refused):
+            await conferences.drop_all(ann)  # a host, but not the chair
         for terminal, who in ((bob, "ann"), (ann, "nobody")):
             with pytest.raises(Refused):
                 await conferences.drop(terminal, who)
@@ -263,5 +265,14 @@ async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
         with pytest.raises(Refused):
             await conferences.drop(ann, "bob")
         assert watch.removed == ["sip"]
+        ann.whereabouts = ("100", "call-ann")
+        assert ann.view is not None
+        ann.view.answer("makeMeChair", None)
+        await conferences.drop_all(ann)
+        assert sorted(watch.removed[1:]) == ["ann", "bob", "sip"]
+        ann.view.answer("cancelMakeMeChair", None)
+        bob.view.answer("makeMeChair", None)  # type: ignore[union-attr]
+        with pytest.raises(Refused):
+            await conferences.drop_all(bob)  # the chair, but no host
     finally:
         await conferences.stop()

@@ -81,7 +81,7 @@ def test_our_set_is_read_as_it_was_meant() -> None:
     )
     _, (_, again) = decode(Message.H245, encode(Message.H245, whole))
     abilities = read_capabilities(again)
-    assert [one.format.codec for one in abilities.of(Kind.AUDIO)] == [Codec.G722, Codec.PCMU, Codec.PCMA]
+    assert [one.format.codec for one in abilities.of(Kind.AUDIO)] == [Codec.OPUS, Codec.G722, Codec.PCMU, Codec.PCMA]
     codecs = {one.format.codec for one in abilities.of(Kind.VIDEO)}
     assert {Codec.H264, Codec.H261} <= codecs
     assert Codec.VP8 not in codecs
@@ -93,7 +93,7 @@ def test_what_can_only_be_received_is_told_under_each_of_its_names() -> None:
     written = audio.write_received(Format(Codec.G729, 18, 8000))
     assert [name for name, _ in written] == ["g729AnnexA", "g729"]
     assert {audio.read_audio(one) for one in written} == {Format(Codec.G729, 18, 8000)}
-    assert audio.write_received(Format(Codec.OPUS, 107, 48_000, 2)) == []
+    assert audio.write_received(Format(Codec.COMFORT_NOISE, 13, 8000)) == []
 
 
 def test_entries_without_meaning_are_left_out() -> None:
@@ -229,12 +229,12 @@ def test_our_proposals_are_chosen_from_by_ourselves() -> None:
     assert all("forwardLogicalChannelNumber" in one for one in proposed)
     chosen = callee.choose([decode(Message.FAST_START, encode(Message.FAST_START, one)) for one in proposed])
     assert len(chosen) == 4
-    for facts, ours in fast_start.read_chosen([one.answer for one in chosen]):
+    for _, facts, ours in fast_start.read_chosen([one.answer for one in chosen]):
         caller.adopt(facts, ours)
     for one in (caller, callee):
         sound, picture = one.remote().streams
-        assert [format.codec for format in sound.receive] == [Codec.G722]
-        assert sound.send[0].codec is Codec.G722
+        assert [format.codec for format in sound.receive] == [Codec.OPUS]
+        assert sound.send[0].codec is Codec.OPUS
         assert picture.receive[0].codec is picture.send[0].codec is Codec.H264
 
 

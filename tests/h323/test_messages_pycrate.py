@@ -13,8 +13,12 @@ import pytest
 from h323_samples import encodings
 from h323_values import Values
 from pycrate_asn1dir import H225, H235, H245
+from sip_fake_house import our_offer
 
 from h323.asn1 import load
+from h323.describe import opus
+from h323.describe.capabilities import write_capabilities
+from h323.h245.capability_exchange import PROTOCOL
 from h323.messages import Kind
 from h323.per import Specification, compile_modules
 from h323.per.constructed import Choice, Sequence, SequenceOf
@@ -197,3 +201,18 @@ def test_pycrate_reads_what_we_write(kind: Kind) -> None:
         octets = SPEC.encode(*kind.value, value, trimmed=number % 2 == 0)
         expected = like_pycrate(type_, value)
         assert without_open_types(read(kind, octets)) == without_open_types(expected), octets.hex()
+
+
+def test_pycrate_reads_our_own_capability_set_with_opus() -> None:
+    capabilities = write_capabilities(our_offer())
+    value = (
+        "request",
+        ("terminalCapabilitySet", {"sequenceNumber": 1, "protocolIdentifier": PROTOCOL, **capabilities}),
+    )
+    octets = SPEC.encode(*Kind.H245.value, value)
+    theirs = without_open_types(read(Kind.H245, octets))
+    assert theirs == without_open_types(like_pycrate(SPEC.type(*Kind.H245.value), value))
+    table = theirs[1][1]["capabilityTable"]
+    sound = [one["capability"][1] for one in table if one["capability"][0] == "receiveAudioCapability"]
+    assert sound[0][0] == "genericAudioCapability"
+    assert sound[0][1]["capabilityIdentifier"] == opus.IDENTIFIER

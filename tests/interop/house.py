@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+
+import httpx
 
 from gateway.bench.process import TOKEN, GatewayProcess
 
@@ -42,6 +45,36 @@ async def ask(gateway: GatewayProcess, method: str, path: str, body: dict[str, A
         return json.loads(data) if data else None
 
     return await asyncio.to_thread(send)
+
+
+@contextlib.asynccontextmanager
+async def events(gateway: GatewayProcess) -> AsyncIterator[list[tuple[str, dict[str, Any]]]]:
+    """Give a list of all that happens in the house from now on, which grows: its kind and its data."""
+    told: list[tuple[str, dict[str, Any]]] = []
+    begun = asyncio.Event()
+
+    async def listen() -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            httpx.AsyncClient(verify=gateway._tls, headers=headers, timeout=None) as client,
+            client.stream("GET", gateway.url + "/api/v1/events") as answer,
+        ):
+            kind = ""
+            async for line in answer.aiter_lines():
+                begun.set()
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    told.append((kind, json.loads(value)))
+
+    listening = asyncio.get_running_loop().create_task(listen())
+    try:
+        await asyncio.wait_for(begun.wait(), 30)
+        yield told
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def call(gateway: GatewayProcess, target: str, name: str = "Called", room: str = "100") -> dict[str, Any]:

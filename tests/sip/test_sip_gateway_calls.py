@@ -66,7 +66,7 @@ class PaperPlane:
     async def direct(self, room: RoomId, plan: ViewPlan) -> None:
         self.plans[room] = plan
 
-    async def press(self, leg: LegId, digit: str, duration: int) -> bool:
+    async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
         self.pressed.append((leg, digit))
         return self.takes_keys
 
@@ -220,7 +220,7 @@ async def put_through(house: House, ann: Phone, bob: Phone) -> tuple[SessionId, 
 async def test_keys_and_hold_work_in_a_call_that_is_put_through(house: House) -> None:
     await house.start()
     ann, bob = await house.phone("ann"), await house.phone("bob")
-    mine, _ = await put_through(house, ann, bob)
+    mine, theirs = await put_through(house, ann, bob)
     caller, called = house.desk.calls.values()
     do(ann, ann.stack.info, mine, "application/dtmf-relay", b"Signal=7\r\nDuration=100\r\n")
     async with asyncio.timeout(5):
@@ -228,6 +228,10 @@ async def test_keys_and_hold_work_in_a_call_that_is_put_through(house: House) ->
             await asyncio.sleep(0.01)
     assert house.plane.pressed == [(called.leg, "7")]
     house.plane.takes_keys = False
+    do(bob, bob.stack.info, theirs, "application/dtmf", b"3")
+    async with asyncio.timeout(5):
+        while (caller.leg, "3") not in house.plane.pressed:
+            await asyncio.sleep(0.01)
     do(ann, ann.stack.info, mine, "application/dtmf-relay", b"Signal=8\r\nDuration=100\r\n")
     info = await bob.wait(InfoReceived)
     assert info.request.body == b"Signal=8\r\nDuration=100\r\n"

@@ -32,10 +32,11 @@ def write(path: Path, samples: np.ndarray, rate: int = 16000) -> None:
 
 
 def make_sounds(directory: Path, seconds: float = 0.4) -> Path:
-    """Write a tone for each of TONES as "test/NAME", and 0.1 s of 1700 Hz as "tones/short"."""
+    """Write a tone for each of TONES as "test/NAME", 0.1 s of 1700 Hz as "tones/short", 440 Hz as "music/steady"."""
     for name, frequency in TONES.items():
         write(directory / "test" / f"{name}.wav", tone(frequency, seconds))
     write(directory / "tones" / "short.wav", tone(1700, 0.1))
+    write(directory / "music" / "steady.wav", tone(440, 2.0))
     return directory
 
 

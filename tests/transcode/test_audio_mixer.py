@@ -12,7 +12,8 @@ from audio_stream import START
 from mixer_room import G722, G723, OPUS, PCMA, PCMU, Phone, Room, hears, power, worst_step
 
 from transcode.audio import codecs
-from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged, limit
+from transcode.audio.limiter import limit
+from transcode.audio.mixer import KeyPressed, LegTalks, Mixer, SpeakerChanged
 from transcode.audio.receiver import AudioReceiver
 from transcode.media import Codec, Format, LegId
 from transcode.rtp.packet import RtpPacket

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from plane_peer import ANN, BOB, CYD, PCMU, ROOM, Line, Peer, events_of, h264, sing_on, until, video
 from rtp_phone import loudness
+from test_audio_tones import digits, quiet, tone
 
 from gateway.reasons import Reason
 from transcode.audio import g711
-from transcode.events import Dtmf, Played
+from transcode.events import Dtmf, KeySource, Played
 from transcode.interface import MediaPlane, StreamStatistics
 from transcode.media import (
     Abilities,
@@ -205,6 +206,62 @@ async def test_keys_are_told_and_pressed_and_not_forwarded(plane: MediaPlane) ->
                 one.cancel()
             for line in lines.values():
                 line.close()
+
+
+@direct
+@pytest.mark.parametrize("apart", ["events", "signalling", "tones"])
+async def test_keys_as_tones_go_on_as_events_where_the_other_one_has_those_and_else_as_they_are(
+    plane: MediaPlane, apart: str
+) -> None:
+    ann, bob = Line(), Line()
+    formats = (PCMU, EVENT) if apart == "events" else (PCMU,)
+    async with events_of(plane) as told:
+        try:
+            for leg, line, offered in ((ANN, ann, (PCMU,)), (BOB, bob, formats)):
+                await plane.open(leg, ROOM, Abilities())
+                answer = await plane.answer(leg, MediaDescription((line.describe("0", Kind.AUDIO, *offered),)))
+                line.connect(answer.streams[0].transport)
+            plans = (LegPlan(ANN, "Ann"), LegPlan(BOB, "Bob", keys=apart == "signalling"))
+            await plane.direct(ROOM, ViewPlan(plans, forward=True))
+            sound = np.concatenate([quiet(1000), *(np.concatenate((tone(key, 100), quiet(100))) for key in "1*9")])
+            sending = asyncio.create_task(_send_sound(ann, np.concatenate((sound, quiet(60_000)))))
+            await eventually(plane, BOB, Kind.AUDIO, 120)
+            sending.cancel()
+            heard = np.concatenate([g711.decode(Codec.PCMU, packet.payload) for packet in bob.packets]) / 32768.0
+            pressed = [(one.digit, one.source) for one in told if isinstance(one, Dtmf)]
+            if apart == "tones":
+                assert (digits(heard), pressed) == ("1*9", [])
+            else:
+                assert (digits(heard), pressed) == ("", [(key, KeySource.TONE) for key in "1*9"])
+        finally:
+            for line in (ann, bob):
+                line.close()
+
+
+async def _send_sound(line: Line, sound: np.ndarray) -> None:
+    """Send a sound once forwarding has begun or not: in packets of 20 ms, as fast as time goes."""
+    payload = g711.encode(Codec.PCMU, np.asarray(sound * 32767, np.int16))
+    for number, at in enumerate(range(0, len(payload), 160)):
+        line.send(0, payload[at : at + 160], at)
+        await asyncio.sleep(0.02 if number % 5 else 0.021)
+
+
+async def test_who_has_no_events_may_be_pressed_a_key_by_its_tones(plane: MediaPlane) -> None:
+    ann, bob = Peer(plane, ANN), Peer(plane, BOB)
+    async with call(plane, ann, bob):
+        assert bob.audio is not None
+        ann.sing(440)
+        await eventually(plane, BOB, Kind.AUDIO, 20)
+        assert not await plane.press(BOB, "4", 100)
+        assert await plane.press(BOB, "4", 100, True)
+        assert await plane.press(BOB, "#", 100, True)
+
+        def heard() -> str:
+            return digits(np.concatenate([g711.decode(Codec.PCMU, one) for one in payloads(bob.audio)]) / 32768.0)  # type: ignore[arg-type]
+
+        await until(lambda: heard() == "4#")
+        await eventually(plane, BOB, Kind.AUDIO, (await stream(plane, BOB)).forwarded + 20)
+        assert heard() == "4#"
 
 
 async def test_pictures_go_on_as_they_came_and_key_frames_are_asked_for(plane: MediaPlane) -> None:

@@ -11,6 +11,7 @@ from transcode.events import Played
 from transcode.interface import MediaPlane
 from transcode.media import Abilities, LegId, LegPlan, RoomId, Sound, ViewPlan
 
+OTHER = RoomId("another")
 ONE, TWO, THREE = Sound("test/one"), Sound("test/two"), Sound("test/three")
 PLANS = (LegPlan(ANN, "Ann"), LegPlan(BOB, "Bob"))
 
@@ -47,6 +48,33 @@ async def test_a_background_is_heard_until_the_plan_has_it_no_more(plane: MediaP
         await plane.direct(ROOM, ViewPlan(PLANS, background=(Sound("test/two"),), title="the same again"))
         await plane.direct(ROOM, ViewPlan(PLANS))
         await until(lambda: loudness(ann.heard(50), 2100) < -60 and loudness(bob.heard(50), 2100) < -60)
+
+
+@pytest.mark.parametrize("plane", ["direct", "process"], indirect=True)
+async def test_music_is_heard_in_each_room_that_has_it_and_encoded_once_for_all(plane: MediaPlane) -> None:
+    music = (Sound("music/steady"),)
+    ann, bob = Peer(plane, ANN), Peer(plane, BOB)
+    async with meeting(plane, ann, bob):
+        await plane.move(BOB, OTHER)
+        await plane.direct(ROOM, ViewPlan(PLANS[:1], background=music))
+        await plane.direct(OTHER, ViewPlan(PLANS[1:], background=music))
+        await until(lambda: loudness(ann.heard(50), 440) > -40 and loudness(bob.heard(50), 440) > -40)
+        before, sent = await work(plane)
+        heard = len(bob.audio.packets) if bob.audio is not None else 0
+        await until(lambda: bob.audio is not None and len(bob.audio.packets) > heard + 50)
+        encodes, packets = await work(plane)
+        assert 0 < encodes - before < 0.75 * (packets - sent)
+        await plane.direct(OTHER, ViewPlan(PLANS[1:]))
+        await until(lambda: loudness(bob.heard(50), 440) < -60)
+        assert loudness(ann.heard(50), 440) > -40
+        await plane.move(BOB, ROOM)
+
+
+async def work(plane: MediaPlane) -> tuple[float, float]:
+    """Return how often sound was encoded, and how many packets were sent."""
+    found = {(one.name, one.labels): one.value for one in await plane.counters()}
+    encodes = found["audio_encodes_total", (("kind", "audio"), ("step", "encode"))]
+    return encodes, found["packets_total", (("direction", "out"),)]
 
 
 @pytest.mark.parametrize("plane", ["direct"], indirect=True)

@@ -22,8 +22,8 @@ def rising(sound: Floats, rate: int) -> Floats:
 
 
 def falling(sound: Floats, rate: int) -> Floats:
-    """Return a tick's sound, going out over its first FALL_MS."""
-    count = rate * FALL_MS // 1000
+    """Return a tick's sound, going out over its first FALL_MS; a shorter one goes out over all of it."""
+    count = min(len(sound), rate * FALL_MS // 1000)
     result = np.zeros(len(sound), np.float32)
     result[:count] = sound[:count] * (1 - np.arange(count, dtype=np.float32) / np.float32(count))
     return result

@@ -10,8 +10,9 @@ Theory of operation. Each tick (20 ms):
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
    Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
    that are pressed as tones are found in the sound of all legs, and taken out of it (listening.py).
-3. Each bus goes through a soft limiter without memory: nothing below the knee is touched, and nothing clips.
+3. Each bus goes through a soft limiter (limiter.py): nothing below its knee is touched, and nothing clips.
 4. Each (bus, codec, packet time) that has listeners is encoded once (streams.py), and its packets are handed out.
+   Music that many rooms hear is encoded once for all of those who hear nothing else (station.py).
 
 A leg that may not listen, or that is the only one with a seat, gets the stream of the silent bus. In an echo room
 nobody gets a seat: each leg has a stream of its own, with its own sound of a second ago.
@@ -23,7 +24,7 @@ something of its own has a stream of its own for as long.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,14 @@ from transcode.audio.fades import falling, rising
 from transcode.audio.floor import Floor
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import SILENCE, ActiveSpeaker, Activity, levels
+from transcode.audio.limiter import limit
 from transcode.audio.listening import ToneListener
+from transcode.audio.mixed_leg import MixedLeg, at_rate, last_of, sound_of
 from transcode.audio.player import Voice
 from transcode.audio.receiver import AudioReceiver
-from transcode.audio.resample import Floats, Resampler
-from transcode.audio.senders import FULL, OWN, QUIET, Send, Sender, Senders
+from transcode.audio.resample import Floats
+from transcode.audio.senders import AIR, FULL, OWN, QUIET, Send, Sender, Senders
+from transcode.audio.station import Station, Tuner
 from transcode.audio.streams import CodedStream, packet_time, stream_key
 from transcode.echo import SoundEcho
 from transcode.media import Codec, Format, LegId
@@ -47,8 +51,6 @@ from transcode.settings import AudioSettings
 
 MAX_LEGS = 1000
 """Legs of one mixer: ten times the largest room that is promised on one machine."""
-KNEE = 0.75
-"""Share of full scale up to which the limiter changes nothing (-2.5 dBov)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +89,30 @@ class SoundsEnded:
 MixerEvent = LegTalks | SpeakerChanged | KeyPressed | SoundsEnded
 
 
-@dataclass(slots=True, eq=False)
-class _Leg:
-    id: LegId
-    receiver: AudioReceiver
-    slot: int
-    heard: bool = True
-    listens: bool = True
-    rate: int = 8000
-    sound: Floats | None = None
-    filters: dict[int, Resampler] = field(default_factory=dict)
-    sender: Sender | None = None
-    fail: Callable[[Exception], None] | None = None
-    echo: SoundEcho | None = None
-    echoed: Floats | None = None
-    voice: Voice | None = None
-    gain: float = 1.0
-
-
 class Mixer:
-    """Mixes one room; the owner calls `tick` each 20 ms. encodes counts calls of encoders since the beginning."""
+    """Mixes one room; the owner calls `tick` each 20 ms. encodes counts calls of encoders since the beginning.
 
-    def __init__(self, audio: AudioSettings | None = None) -> None:
+    position is its beginning in ms of the clock that all mixers with the same stations have.
+    """
+
+    def __init__(self, audio: AudioSettings | None = None, position: int = 0) -> None:
         self.encodes = 0
-        self._legs: dict[LegId, _Leg] = {}
-        self._by_slot: dict[int, _Leg] = {}
+        self._legs: dict[LegId, MixedLeg] = {}
+        self._by_slot: dict[int, MixedLeg] = {}
         self._activity = Activity()
         self._floor = Floor()
         self._tones = ToneListener()
         self._comfort = Comfort(audio or AudioSettings())
         self._speaker = ActiveSpeaker()
-        self._seated: list[_Leg] = []
-        self._gone: list[_Leg] = []
-        self._senders = Senders()
-        self._played: list[_Leg] = []
+        self._seated: list[MixedLeg] = []
+        self._gone: list[MixedLeg] = []
+        self._senders = Senders(position)
+        self._tuner = Tuner()
+        self._played: list[MixedLeg] = []
         self._beside: list[Voice] = []
         self._heard = np.zeros(self._activity.size, np.bool_)
         self._stale = True
-        self._lone: list[_Leg] = []
+        self._lone: list[MixedLeg] = []
         self._left: list[MixerEvent] = []
         self._echo = False
 
@@ -148,7 +136,7 @@ class Mixer:
             return
         if len(self._legs) >= MAX_LEGS:
             raise ValueError(f"more than {MAX_LEGS} legs in one mixer")
-        new = _Leg(leg, receiver, self._activity.open(), fail=fail, voice=voice)
+        new = MixedLeg(leg, receiver, self._activity.open(), fail=fail, voice=voice)
         self._legs[leg] = new
         self._by_slot[new.slot] = new
         if len(self._heard) < self._activity.size:
@@ -256,10 +244,19 @@ class Mixer:
             self._beside.sort(key=lambda one: not one.background)  # it is turned down under what is announced
             self._stale = True
 
+    def tune(self, station: Station | None) -> None:
+        """Let all who listen hear a station from the next tick on, or none."""
+        self._tuner.tune(station)
+        self._stale = True
+
+    def close(self) -> None:
+        """It mixes no more."""
+        self._tuner.close()
+
     @property
     def plays(self) -> bool:
         """Whether anybody is played anything."""
-        return bool(self._played or self._beside)
+        return bool(self._played or self._beside) or not self._tuner.silent
 
     def levels(self) -> dict[LegId, float]:
         """Return each leg's level in the last tick, in dBov."""
@@ -302,14 +299,15 @@ class Mixer:
         self._mix(sources)
         self._hand_out()
         self._senders.pass_tick()
+        self._stale |= self._tuner.settle()
         if self._played or self._beside:
             self._settle()
         return events
 
     def _pull(self, now: float, events: list[MixerEvent]) -> NDArray[np.float32]:
         """Pull all receivers; set each leg's sound; return the level of each slot."""
-        laws: dict[Codec, tuple[list[_Leg], list[bytes]]] = {}
-        linear: dict[int, tuple[list[_Leg], list[Pcm]]] = {}
+        laws: dict[Codec, tuple[list[MixedLeg], list[bytes]]] = {}
+        linear: dict[int, tuple[list[MixedLeg], list[Pcm]]] = {}
         for leg in list(self._legs.values()):
             receiver = leg.receiver
             try:
@@ -339,27 +337,27 @@ class Mixer:
         return level
 
     @staticmethod
-    def _measure(legs: list[_Leg], rate: int, frames: Floats, level: NDArray[np.float32]) -> None:
+    def _measure(legs: list[MixedLeg], rate: int, frames: Floats, level: NDArray[np.float32]) -> None:
         level[[leg.slot for leg in legs]] = levels(frames)
         for leg, frame in zip(legs, frames, strict=True):
             leg.sound = frame
             leg.rate = rate
 
-    def _seat(self) -> list[tuple[_Leg, Floats]]:
+    def _seat(self) -> list[tuple[MixedLeg, Floats]]:
         """Seat the loudest; return the legs that sound in this tick with their sound, ramped in and out."""
         before = self._seated
         seated = [self._by_slot[slot] for slot in self._floor.update(self._activity, self._heard)]
         if seated == before and not self._gone:
-            return [(leg, _sound(leg)) for leg in seated]
+            return [(leg, sound_of(leg)) for leg in seated]
         sources = []
         for leg in seated:
             if leg in before:
-                sources.append((leg, _sound(leg)))
+                sources.append((leg, sound_of(leg)))
             else:
                 leg.filters = {}
-                sources.append((leg, rising(_sound(leg), leg.rate)))
-        sources.extend((leg, falling(_sound(leg), leg.rate)) for leg in before if leg not in seated)
-        sources.extend((leg, _last(leg)) for leg in self._gone)
+                sources.append((leg, rising(sound_of(leg), leg.rate)))
+        sources.extend((leg, falling(sound_of(leg), leg.rate)) for leg in before if leg not in seated)
+        sources.extend((leg, last_of(leg)) for leg in self._gone)
         self._gone = []
         self._seated = seated
         self._stale = True
@@ -385,14 +383,18 @@ class Mixer:
             self._played = [leg for leg in self._played if leg.voice is not None and leg.voice.busy]
             self._stale = True
 
-    def _mix(self, sources: list[tuple[_Leg, Floats]]) -> None:
+    def _mix(self, sources: list[tuple[MixedLeg, Floats]]) -> None:
         """Make the buses at each rate and feed all streams."""
-        own: dict[int, list[_Leg]] = {}
+        station = self._tuner.steady
+        own: dict[int, list[MixedLeg]] = {}
         for leg in self._lone:
             if leg.sender is not None and leg.sender.stream is not None:
                 own.setdefault(leg.sender.stream.rate, []).append(leg)
         for rate in self._senders.rates:
-            parts = {id(leg): _at_rate(leg, sound, rate) for leg, sound in sources}
+            if station is not None and not self._senders.shared and not self._lone:
+                self._senders.remember(rate, station.pcm(rate))  # nobody hears anything else
+                continue
+            parts = {id(leg): at_rate(leg, sound, rate) for leg, sound in sources}
             total = sum(parts.values(), np.zeros(rate // 50, np.float32))
             full = limit(self._with_played(total, rate))
             self._senders.remember(rate, full)
@@ -409,23 +411,25 @@ class Mixer:
                     bus_sound = limit(leg.voice.over(self._heard_by(leg, total, mine, rate), rate))
                 elif sender.bus == QUIET:
                     bus_sound = quiet
+                elif sender.bus == AIR and station is not None:
+                    bus_sound = station.pcm(rate)
                 elif leg.echoed is None and (sender.bus == FULL or mine is None):
                     bus_sound = full
                 else:
                     bus_sound = limit(self._heard_by(leg, total, mine, rate))
                 self._feed(sender.stream, bus_sound)
 
-    def _heard_by(self, leg: _Leg, total: Floats, mine: Floats | None, rate: int) -> Floats:
+    def _heard_by(self, leg: MixedLeg, total: Floats, mine: Floats | None, rate: int) -> Floats:
         """Return what a leg with a stream of its own hears of the room."""
         if not leg.listens:
             return np.zeros(rate // 50, np.float32)
         if leg.echoed is not None:
-            return self._with_played(_at_rate(leg, leg.echoed, rate), rate)
+            return self._with_played(at_rate(leg, leg.echoed, rate), rate)
         return self._with_played(total if mine is None else total - mine, rate)
 
     def _with_played(self, people: Floats, rate: int) -> Floats:
         """Return a room's sound with what all are played; faint noise stands for silence."""
-        people = self._comfort.fill(people)
+        people = self._tuner.over(self._comfort.fill(people), rate)
         for voice in self._beside:
             people = voice.over(people, rate)
         return people
@@ -449,7 +453,7 @@ class Mixer:
                 self._failed(leg, fault)
 
     @staticmethod
-    def _failed(leg: _Leg, fault: Exception) -> None:
+    def _failed(leg: MixedLeg, fault: Exception) -> None:
         leg.sound = None
         if leg.fail is None:
             raise fault
@@ -457,10 +461,12 @@ class Mixer:
 
     # -- who gets which stream
 
-    def _direct(self, sources: list[tuple[_Leg, Floats]]) -> None:
+    def _direct(self, sources: list[tuple[MixedLeg, Floats]]) -> None:
         """Give each listener the stream of the bus that it is to hear."""
         sounding = [leg for leg, _ in sources]
         waiting = len(sounding) > len(self._seated)
+        station = None if self._beside else self._tuner.steady
+        played = bool(self._beside) or not self._tuner.silent
         for leg in self._legs.values():
             sender = leg.sender
             if sender is None:
@@ -471,41 +477,13 @@ class Mixer:
                 bus = QUIET
             elif leg.echo is not None:
                 bus = OWN
+            elif station is not None and (not sounding or sounding == [leg]):
+                bus = AIR
             elif leg in sounding:
-                bus = OWN if len(sounding) > 1 or self._beside else QUIET
+                bus = OWN if len(sounding) > 1 or played else QUIET
             else:
                 bus = FULL
-            self._senders.turn(sender, bus)
+            self._senders.turn(sender, bus, station)
             waiting = waiting or bool(sender.linger)
         self._lone = [leg for leg in self._legs.values() if leg.sender is not None and leg.sender.own]
         self._stale = waiting
-
-
-def limit(sound: Floats) -> Pcm:
-    """Return int16 samples of float32 ones that may exceed 1.0: below KNEE unchanged, above bent towards 1.0."""
-    size = np.abs(sound)
-    if size.max(initial=0.0) > KNEE:
-        room = np.float32(1 - KNEE)
-        bent = np.float32(KNEE) + room * np.tanh((size - np.float32(KNEE)) / room)
-        sound = np.where(size > KNEE, np.copysign(bent, sound), sound)
-    return np.asarray(np.rint(sound * np.float32(32767)), np.int16)
-
-
-def _sound(leg: _Leg) -> Floats:
-    return leg.sound if leg.sound is not None else np.zeros(leg.rate // 50, np.float32)
-
-
-def _at_rate(leg: _Leg, sound: Floats, rate: int) -> Floats:
-    """Bring a leg's sound to a rate with the leg's own filter for it."""
-    source = len(sound) * 50
-    if source == rate:
-        return sound
-    resampler = leg.filters.get(rate)
-    if resampler is None or resampler.source != source:
-        resampler = leg.filters[rate] = Resampler(source, rate)
-    return resampler(sound)
-
-
-def _last(leg: _Leg) -> Floats:
-    """Return the end of a leg that was taken out: its last tick, mirrored so that it joins, fading."""
-    return falling(_sound(leg)[::-1].copy(), leg.rate)

@@ -142,6 +142,11 @@ class AudioReceiver:
         return self._decoder_for(packet.payload_type, codec).ticks(packet.payload) if codec in DECODES else 0
 
     @property
+    def events_came(self) -> bool:
+        """Whether it presses keys by telephone events, agreed on or not."""
+        return self._events_came
+
+    @property
     def tones(self) -> bool:
         """Whether keys may come as tones in the sound that is played now; see listening.py."""
         if self._events_came:

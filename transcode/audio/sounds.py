@@ -22,6 +22,7 @@ import structlog
 from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
+from transcode.audio import key_sounds
 from transcode.audio.g711 import Pcm
 from transcode.audio.levels import levels
 from transcode.audio.resample import RATES, TAPS, Floats, Resampler
@@ -118,8 +119,11 @@ class SoundLibrary:
 
     def _load(self, clip: Clip) -> None:
         try:
-            path = self._find(clip.name)
-            if path is None:
+            made = key_sounds.made(clip.name, RATE)
+            path = None if made is not None else self._find(clip.name)
+            if made is not None:
+                clip.fill(made)
+            elif path is None:
                 self._miss(clip, "no such file")
             else:
                 clip.fill(_read(path))

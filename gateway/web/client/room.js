@@ -288,6 +288,7 @@ export class RoomPage {
 
 function explainShort(reason) {
   const known = {"transport-failed": "connection lost", "no-media": "connection lost", "ice-failed": "connection lost",
-    "timeout": "connection lost", "hung-up-by-host": "removed by a host"};
+    "timeout": "connection lost", "hung-up-by-host": "removed by a host", "moved": "moved to another room",
+    "transferred": "transferred", "time-limit": "its time was over"};
   return known[reason] ?? explain(reason).title.toLowerCase();
 }

@@ -76,6 +76,7 @@ class Worker:
             "status": one.status,
             "reason": one.reason,
             "transfer": one.transfer,
+            "keys": one.keys,
             "codec": "",
         }
         if one.isActive() and one.hasMedia() and (one.active or one.held):
