@@ -13,9 +13,9 @@ import party
 import pytest
 from peers.ours import Terminal
 from peers.ours323 import Terminal323
-from peers.program import free_port
 from starting import StartGateway
 
+from gateway.bench.ports import free_port
 from gateway.bench.process import GatewayProcess
 
 sys.path.append(str(Path(__file__).parents[1] / "h323"))
