@@ -43,7 +43,7 @@ SILENT = np.zeros(8000, np.int16)
 
 @dataclass(slots=True)
 class Phone:
-    """Somebody's phone: its mark, and how all that it has heard is got at; tones and short prompts count from since on."""
+    """Somebody's phone: its mark, and how all that it has heard is got at; of that counts what came from since on."""
 
     mark: marks.Mark
     hear: Callable[[], Awaitable[tuple[Samples, int]]]
