@@ -269,5 +269,4 @@ async def test_gnugk_and_our_gatekeeper_find_each_others_endpoints(start_gateway
         await cleo.dial("100")
         await ann.expect("Established", WAIT)
         await house.holds(zone.gateway, 1, within=WAIT)
-        await asyncio.sleep(LISTENING)
-        party.assert_hears("Ann", ann.heard(), ann.mark, [bob.mark])
+        await party.assert_all_hear({"Ann": (ann.mark, ann.heard)}, [bob.mark])
