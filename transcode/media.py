@@ -46,6 +46,8 @@ class Role(Enum):
 class Codec(Enum):
     """A way of coding, by its registered media subtype (RFC 3551 and the payload formats' own RFCs)."""
 
+    __hash__ = object.__hash__  # Enum's own is Python and hashes the name: too slow for each packet
+
     PCMU = "PCMU"
     PCMA = "PCMA"
     G722 = "G722"

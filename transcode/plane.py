@@ -168,7 +168,7 @@ class Plane:
     def _poll(self, now: float) -> None:
         self._turn = (self._turn + 1) % AUDIO_TURN
         for number, leg in enumerate(self._legs.values()):
-            if leg.is_prompt or number % AUDIO_TURN == self._turn:
+            if number % AUDIO_TURN == self._turn or leg.is_prompt:
                 try:
                     leg.poll(now)
                 except Exception as fault:  # likewise: one leg's fault ends nobody else's timers

@@ -15,6 +15,11 @@ WINDOW = 0.2
 STEP = 0.1
 STANDS_OUT = 20.0
 """dB that a tone must stand above the middle of the spectrum."""
+PEAKS = 12.0
+"""dB that it must stand above what is near it. Where another's tone breaks off (a packet was late, a phone starved) its
+spectrum falls off like a hillside for hundreds of Hz: high above the middle, but no peak anywhere."""
+NEAR = (20.0, 60.0)
+"""Hz from a tone to both sides that are near it: beyond its own foot, within the next one's."""
 FLOOR = -50.0
 """dB of full scale below which nothing counts as heard."""
 _BAND = (250.0, 3500.0)
@@ -48,8 +53,10 @@ def levels(samples: Samples, rate: int, tones: Iterable[int]) -> dict[int, np.nd
     middle = np.median(decibels[:, band], axis=1)
     found = {}
     for tone in tones:
-        at = decibels[:, np.abs(frequencies - tone) <= 8].max(axis=1)
-        heard = (at > FLOOR) & (at > middle + STANDS_OUT)
+        apart = np.abs(frequencies - tone)
+        at = decibels[:, apart <= 8].max(axis=1)
+        around = np.median(decibels[:, (apart >= NEAR[0]) & (apart <= NEAR[1])], axis=1)
+        heard = (at > FLOOR) & (at > middle + STANDS_OUT) & (at > around + PEAKS)
         found[tone] = np.where(heard, at, -120.0)
     return found
 

@@ -15,7 +15,7 @@ from gateway.bench.sound import Samples
 LEAST = 0.8
 """Seconds that each other one must be heard: more than one burst's length, so it cannot be chance."""
 MOST_OF_SELF = 0.3
-"""Seconds of its own tone that may stand in a recording by a mistaken window at the edge of another's burst."""
+"""Seconds of its own tone that may stand in a recording by a mistaken window; a real echo lasts as long as a burst."""
 LISTENED = 3.5
 """Seconds that a recording has at least: each one's tone, and so what it hears of itself, comes once in them."""
 PATIENCE = 60.0

@@ -44,6 +44,26 @@ def test_one_that_is_absent_is_not_heard_among_all_others(absent: marks.Mark) ->
     assert all(found[mark.tone] > 2.0 for mark in marks.MARKS if mark != absent), found
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+@pytest.mark.parametrize(("own", "other"), [(marks.ANN, marks.BOB), (marks.BOB, marks.ANN)])
+def test_holes_in_anothers_tone_are_not_taken_for_ones_own(own: marks.Mark, other: marks.Mark, rate: int) -> None:
+    chance = np.random.default_rng(SEED)
+    for _ in range(25):
+        recording = other.voice(6.0, rate)
+        for _ in range(8):  # what a starved telephone or gateway leaves out: 10 to 120 ms
+            place = chance.choice(np.flatnonzero(np.abs(recording.astype(int)) > 2000))
+            recording[place : place + rate * int(chance.integers(1, 13)) // 100] = 0
+        found = hearing.heard(recording, rate, marks.TONES)
+        assert found[own.tone] <= 0.1, f"seed {SEED}: {found}"
+        assert found[other.tone] >= 1.5, f"seed {SEED}: {found}"
+
+
+def test_ones_own_tone_is_found_though_it_is_faint_and_short() -> None:
+    recording = marks.BOB.voice(6.0)
+    sound.add(recording, sound.tone(marks.ANN.tone, 0.5, level=0.02), 2 * sound.RATE)
+    assert hearing.heard(recording, sound.RATE, marks.TONES)[marks.ANN.tone] > 0.3
+
+
 def test_no_tone_lies_near_anothers_overtones() -> None:
     for one in marks.TONES:
         assert 300 <= one <= 3400

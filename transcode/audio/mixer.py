@@ -5,7 +5,7 @@ Theory of operation. Each tick (20 ms):
 1. Every leg's receiver is pulled. G.711 payloads of all legs are decoded by one table look-up, and levels of all legs
    come from one product. They feed talk detection and the floor (floor.py), which seats the loudest few.
 2. Each seated leg is brought to each sample rate that some listener's codec wants. A rate's full bus is the sum of
-   them; the bus of a seated leg is the full one less itself. So resampling is done for three sources and not for a
+   them; the bus of a seated leg is the sum of the others. So resampling is done for three sources and not for a
    hundred listeners, and a narrow-band telephone takes no band from wide-band legs. A leg that takes a seat comes in
    over `RISE_MS`, one that loses it goes out over `FALL_MS` of that tick, so that no change makes a step.
    Before that it is brought to the level of the others (comfort.py); a bus without any sound gets faint noise. Keys
@@ -291,7 +291,7 @@ class Mixer:
         sources = self._comfort.treat(self._seat(), gone)
         if self._played or self._beside:
             self._advance(events)
-        for leg in self._legs.values():
+        for leg in self._legs.values() if self._echo else ():
             if leg.echo is not None:
                 leg.echoed = leg.echo.next(leg.sound if leg.heard else None, leg.rate)
         if self._stale:
@@ -394,9 +394,8 @@ class Mixer:
             if station is not None and not self._senders.shared and not self._lone:
                 self._senders.remember(rate, station.pcm(rate))  # nobody hears anything else
                 continue
-            parts = {id(leg): at_rate(leg, sound, rate) for leg, sound in sources}
-            total = sum(parts.values(), np.zeros(rate // 50, np.float32))
-            full = limit(self._with_played(total, rate))
+            parts = [(leg.id, at_rate(leg, sound, rate)) for leg, sound in sources]
+            full = limit(self._with_played(_sum(parts, rate), rate))
             self._senders.remember(rate, full)
             quiet = limit(self._comfort.fill(np.zeros(rate // 50, np.float32)))
             for (bus, _), stream in self._senders.shared.items():
@@ -406,26 +405,28 @@ class Mixer:
                 sender = leg.sender
                 if sender is None or sender.stream is None:
                     continue
-                mine = parts.get(id(leg))
                 if leg in self._played and leg.voice is not None:
-                    bus_sound = limit(leg.voice.over(self._heard_by(leg, total, mine, rate), rate))
+                    bus_sound = limit(leg.voice.over(self._heard_by(leg, parts, rate), rate))
                 elif sender.bus == QUIET:
                     bus_sound = quiet
                 elif sender.bus == AIR and station is not None:
                     bus_sound = station.pcm(rate)
-                elif leg.echoed is None and (sender.bus == FULL or mine is None):
+                elif leg.echoed is None and sender.bus == FULL:
                     bus_sound = full
                 else:
-                    bus_sound = limit(self._heard_by(leg, total, mine, rate))
+                    bus_sound = limit(self._heard_by(leg, parts, rate))
                 self._feed(sender.stream, bus_sound)
 
-    def _heard_by(self, leg: MixedLeg, total: Floats, mine: Floats | None, rate: int) -> Floats:
-        """Return what a leg with a stream of its own hears of the room."""
+    def _heard_by(self, leg: MixedLeg, parts: list[tuple[LegId, Floats]], rate: int) -> Floats:
+        """Return what a leg with a stream of its own hears of the room: the others, and nothing of itself.
+
+        The others are summed and nothing is subtracted, so that not even rounding brings it anything of itself.
+        """
         if not leg.listens:
             return np.zeros(rate // 50, np.float32)
         if leg.echoed is not None:
             return self._with_played(at_rate(leg, leg.echoed, rate), rate)
-        return self._with_played(total if mine is None else total - mine, rate)
+        return self._with_played(_sum([part for part in parts if part[0] != leg.id], rate), rate)
 
     def _with_played(self, people: Floats, rate: int) -> Floats:
         """Return a room's sound with what all are played; faint noise stands for silence."""
@@ -463,8 +464,8 @@ class Mixer:
 
     def _direct(self, sources: list[tuple[MixedLeg, Floats]]) -> None:
         """Give each listener the stream of the bus that it is to hear."""
-        sounding = [leg for leg, _ in sources]
-        waiting = len(sounding) > len(self._seated)
+        sounding = {leg.id for leg, _ in sources}  # by name, for one that left may be back in the same tick
+        waiting = len(sources) > len(self._seated)
         station = None if self._beside else self._tuner.steady
         played = bool(self._beside) or not self._tuner.silent
         for leg in self._legs.values():
@@ -477,9 +478,9 @@ class Mixer:
                 bus = QUIET
             elif leg.echo is not None:
                 bus = OWN
-            elif station is not None and (not sounding or sounding == [leg]):
+            elif station is not None and sounding <= {leg.id}:
                 bus = AIR
-            elif leg in sounding:
+            elif leg.id in sounding:
                 bus = OWN if len(sounding) > 1 or played else QUIET
             else:
                 bus = FULL
@@ -487,3 +488,8 @@ class Mixer:
             waiting = waiting or bool(sender.linger)
         self._lone = [leg for leg in self._legs.values() if leg.sender is not None and leg.sender.own]
         self._stale = waiting
+
+
+def _sum(parts: list[tuple[LegId, Floats]], rate: int) -> Floats:
+    """Return the sum of some legs' sound at a rate."""
+    return sum((sound for _, sound in parts), np.zeros(rate // 50, np.float32))

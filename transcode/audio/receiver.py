@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transcode.audio import g711
-from transcode.audio.codecs import DECODES, Decoder, comfort_noise_level, make_decoder, noise
+from transcode.audio.codecs import DECODES, MAX_PAYLOAD, Decoder, comfort_noise_level, make_decoder, noise
 from transcode.audio.dtmf import EventReceiver, looks_like_event
 from transcode.audio.g711 import Pcm
 from transcode.audio.jitter import JitterBuffer
@@ -64,7 +64,7 @@ class AudioReceiver:
     """Takes one leg's RTP packets and gives its sound, 20 ms at a time.
 
     rate is the sample rate in Hz of what the last `pull` returned; law its codec if that was a G.711 payload; codec
-    that of the packet last played.
+    that of the packet last played. keys_wait tells whether `take_dtmf` has something to return.
     """
 
     def __init__(self, formats: tuple[Format, ...]) -> None:
@@ -85,6 +85,8 @@ class AudioReceiver:
         self._suspects: dict[int, list[RtpPacket]] = {}
         self._events = EventReceiver()
         self._events_came = False
+        self._pressing = False
+        self.keys_wait = False
         self.set_formats(formats)
 
     def set_formats(self, formats: tuple[Format, ...]) -> None:
@@ -105,6 +107,11 @@ class AudioReceiver:
 
     def push(self, packet: RtpPacket) -> bool:
         """Take a packet as it arrived; say whether it is of use. packet.arrival is on the clock of `pull`'s now."""
+        jitter = self._jitter
+        if packet.payload_type in self._laws and jitter is not None and jitter.clock_rate == g711.RATE:
+            ticks = len(packet.payload)  # the common way: an octet is a tick
+            if 0 < ticks <= MAX_PAYLOAD:
+                return jitter.push(packet, ticks)
         codec = self._codecs.get(packet.payload_type)
         if codec in DECODES:
             return self._push_sound(packet, codec)
@@ -112,7 +119,7 @@ class AudioReceiver:
             self._push_event(packet)
             return True
         if codec is Codec.COMFORT_NOISE:
-            return self._jitter is not None and self._jitter.push(packet, 0)
+            return jitter is not None and jitter.push(packet, 0)
         return self._suspect(packet)
 
     def _push_sound(self, packet: RtpPacket, codec: Codec) -> bool:
@@ -158,6 +165,11 @@ class AudioReceiver:
         if self._jitter is not None:
             self._jitter.note(packet)
         self._events.push(packet)
+        self._note_keys()
+
+    def _note_keys(self) -> None:
+        """Keep at hand what is asked for in each tick."""
+        self._pressing, self.keys_wait = self._events.active, self._events.waiting
 
     def _suspect(self, packet: RtpPacket) -> bool:
         """Watch an unknown payload type, and take it for telephone events if it looks like that repeatedly."""
@@ -183,13 +195,9 @@ class AudioReceiver:
             self._push_event(one)
         return True
 
-    @property
-    def keys_wait(self) -> bool:
-        """Whether `take_dtmf` has something to return."""
-        return self._events.waiting
-
     def take_dtmf(self) -> list[tuple[str, int]]:
         """Return the keys pressed since the last call: digit and duration in ms, once for each press."""
+        self.keys_wait = False
         return self._events.take()
 
     # -- sound out
@@ -200,8 +208,9 @@ class AudioReceiver:
         None is silence: nothing came yet, or for so long that there is nothing left to conceal.
         """
         jitter = self._jitter
-        if self._events.active:
+        if self._pressing:
             self._events.tick(now)
+            self._note_keys()
         if jitter is None:
             return None
         pending = len(self._pending)

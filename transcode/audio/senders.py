@@ -2,8 +2,9 @@
 
 Theory of operation. A sender is one listener's way out; its bus names what it is to hear. Those of one bus and codec
 share a stream. One that leaves the shared stream for one of its own begins that with the past that it has heard. Back
-again, a codec without memory changes over at once, one with memory `LINGER_TICKS` later (streams.py). The bus `AIR` is
-a station's (station.py): its streams are shared with other mixers, and fed by the station.
+again, a codec without memory changes over at once, one with memory `LINGER_TICKS` later (streams.py). A packet longer
+than a tick is memory too: that of the shared stream may have begun with what this listener said itself. The bus
+`AIR` is a station's (station.py): its streams are shared with other mixers, and fed by the station.
 """
 
 from __future__ import annotations
@@ -96,24 +97,22 @@ class Senders:
         if stream is None:
             self._begin(sender, bus, station)
         elif bus != sender.bus:
-            if not sender.own:
-                if stream.stateless and bus != OWN:
-                    self._share(sender, bus, station)
-                    return
-                self._separate(sender)
-            if sender.own and bus != OWN and stream.stateless:
+            if bus != OWN and stream.memoryless:
                 self._share(sender, bus, station)
                 return
+            if not sender.own:
+                self._separate(sender)
             sender.bus = bus
             sender.linger = self._ticks + LINGER_TICKS if bus != OWN else 0
         elif sender.linger and self._ticks >= sender.linger:
             self._share(sender, bus, station)
 
     def _begin(self, sender: Sender, bus: str, station: Station | None) -> None:
-        """Give a new listener its first stream."""
-        if bus == OWN:
-            self._own(sender, FULL)
+        """Give a new listener its first stream; it has heard nothing yet, and the past may hold its own sound."""
+        if bus == OWN or sender.time > 20:
+            self._own(sender, QUIET)
             sender.bus = bus
+            sender.linger = self._ticks + LINGER_TICKS if bus != OWN else 0
         else:
             self._share(sender, bus, station)
 

@@ -52,7 +52,8 @@ def stream_key(format: Format, time: int) -> Hashable:
 class CodedStream:
     """One encoder and its packets. packets holds what the last `feed` completed; ticks is their RTP duration.
 
-    bus names what it is fed with; listeners is for its owner to count.
+    bus names what it is fed with; listeners is for its owner to count. memoryless tells that what it gives depends on
+    this tick alone.
     """
 
     def __init__(self, format: Format, time: int, past: Sequence[Pcm], position: int) -> None:
@@ -67,6 +68,7 @@ class CodedStream:
         self.time = time
         self.ticks = time * self._encoder.clock_rate // 1000
         self.stateless = self._encoder.stateless
+        self.memoryless = self.stateless and 20 % time == 0
         self.encodes = 0
         self.listeners = 0
         self.packets: list[bytes] = []
