@@ -10,9 +10,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 # Many tests wait for real time: three at once keep two cores busy.
 WORKERS ?= 3
-# Calls of real peers run in real time, and a machine that is busy for a moment can spoil one: what failed of them is
-# tried once more, alone, and both runs stand in the output. What fails twice fails. Unit tests get no second try.
-AGAIN := --last-failed --last-failed-no-failures none
+# Calls of real peers wait for real time, too; two at once keep two cores busy. What measures time or loss runs alone.
+PEERS ?= 2
+
+# What pytest makes of the tests' modules is kept for the next run, also where Python is told to keep nothing.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check bench format clean
 
@@ -23,7 +25,8 @@ run: $(VENV)/.installed
 test: $(VENV)/.tested
 	sh tests/install-peers.sh
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m interop $(ARGS) || $(BIN)/python -m pytest -m interop $(AGAIN)
+	$(BIN)/python -m pytest -n $(PEERS) --dist worksteal -m "interop and not alone" $(ARGS)
+	$(BIN)/python -m pytest -m "interop and alone" $(ARGS)
 
 check: $(VENV)/.tested
 	$(BIN)/ruff check .

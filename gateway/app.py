@@ -299,6 +299,7 @@ class House:
             book=self.book,
             sip=self.sip.join if web.sip else None,
             lines=gatekeeper.Lines(self.sip, getattr(self, "h323", None)),
+            sounds=tuple(self._sounds()),
         )
         try:
             await self.web.start()

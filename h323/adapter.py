@@ -23,9 +23,9 @@ from gateway.tls import ServerContext, client_context
 from h323.adapter_call import CallForwarded, H323Line
 from h323.adapter_conference import Conferences, RoomWatch
 from h323.adapter_config import H323Config
-from h323.adapter_facts import call_bandwidth, call_facts, source
+from h323.adapter_facts import both_ways, call_bandwidth, call_facts, source
 from h323.adapter_h245 import ControlConnections, Leg
-from h323.adapter_ras import Plan, Ras
+from h323.adapter_ras import Plan, Ras, Route
 from h323.adapter_traversal import Doors
 from h323.h460.call import CallTraversal, Role
 from h323.q931 import Type
@@ -90,7 +90,7 @@ class H323Adapter:
         self._stopping = False
         self._reference = self._rng.randrange(1, MAX_REFERENCE)
         self._idle = asyncio.Event()
-        self.ras = Ras(config, self._rng, plan, self._drop_call)
+        self.ras = Ras(config, self._rng, plan, self._drop_call, self._limit_call)
         self.doors = Doors(self)
         self.ras.send, self.ras.let_go, self.ras.summoned = (
             self.doors.send_ras,
@@ -342,6 +342,16 @@ class H323Adapter:
         for line in [one for one in self._legs if one.core.facts.call == call]:
             line.drop(Reason.HUNG_UP_BY_HOST, "by the gatekeeper")
 
+    def _limit_call(self, call: bytes, bandwidth: int) -> None:
+        """Bound a call because the gatekeeper wants it."""
+        for line in [one for one in self._legs if one.core.facts.call == call]:
+            line.limit(bandwidth)
+
+    def uses(self, line: H323Line, pictured: bool) -> None:
+        """A call has pictures beside its sound, or none: tell the gatekeeper."""
+        rate = call_bandwidth(Wanted(video=pictured), self._config.bandwidth)
+        self.ras.uses(line.core.facts.call, both_ways(rate))
+
     def peer_host(self, line: H323Line) -> str:
         """Return the IP literal that a call's signalling comes from."""
         connection = self._legs[line].connection
@@ -393,14 +403,14 @@ class H323Adapter:
             raise Refused(Reason.SHUTDOWN)
         conference, call, reference = self._rng.randbytes(16), self._rng.randbytes(16), self._next_reference()
         usual = DEFAULT_TLS_PORT if secure else DEFAULT_PORT
-        route = await self.ras.route(dialled, call, conference, reference, usual)
-        address, alias = route.address, route.alias
+        bandwidth = call_bandwidth(wanted, self._config.bandwidth)
+        route = await self.ras.route(dialled, call, conference, reference, usual, both_ways(bandwidth))
+        alias = route.alias
         try:
-            name = dialled.host.partition(":")[0] or address.host
             if route.hidden:
-                connection = await self.doors.summon(address, call)
+                connection, address = await self.doors.summon(route.address, call), route.address
             else:
-                connection = await self.connect(address, client_context(name, None) if secure else None)
+                connection, address = await self._connect_one(route, dialled.host.partition(":")[0], secure)
         except BaseException:
             self.ras.over(call)
             raise
@@ -435,13 +445,27 @@ class H323Adapter:
             caller_address=Address(connection.local.host, self.ports.get("signalling", connection.local.port)),
             conference=conference,
             call=call,
-            bandwidth=call_bandwidth(wanted, self._config.bandwidth),
+            bandwidth=bandwidth,
+            body={"endpointIdentifier": route.endpoint} if route.endpoint else {},
         )
+        if route.bandwidth is not None:
+            line.limit(route.bandwidth)
         try:
             return await line.place(facts, setup, wanted, self._config.fast_start and role is Role.NONE, digits)
         except BaseException:
             self.ras.over(call)
             raise
+
+    async def _connect_one(self, route: Route, name: str, secure: bool) -> tuple[Connection, Address]:
+        """Connect to the first of a route's addresses that takes a connection. Raises `Refused` with the last's."""
+        *first, last = (route.address, *route.others)
+        for address in first:
+            context = client_context(name or address.host, None) if secure else None
+            try:
+                return await self.connect(address, context), address
+            except Refused as refused:
+                log.info("h323_next_address", address=source(address), detail=refused.detail)
+        return await self.connect(last, client_context(name or last.host, None) if secure else None), last
 
     def _next_reference(self) -> int:
         """Return a call reference; each call that we place has a connection of its own."""

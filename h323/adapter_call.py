@@ -19,7 +19,7 @@ from gateway.calls import Call, CallFacts, Desk, Floor, KeyWay
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
 from h323.adapter_control import KEY_TIME, ControlEvents
-from h323.adapter_facts import picture_limit, source
+from h323.adapter_facts import picture_limit, picture_share, source
 from h323.adapter_security import answer_keys, offer_keys
 from h323.conference import NO_DROP, ConferenceView
 from h323.describe.capabilities import write_capabilities
@@ -65,6 +65,9 @@ class LineOwner(Protocol):
     async def drop_other(self, line: H323Line, who: str) -> None:
         """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
+    def uses(self, line: H323Line, pictured: bool) -> None:
+        """The call has pictures beside its sound, or none: its gatekeeper is to know."""
+
     async def drop_all(self, line: H323Line) -> None:
         """End the conference of the call's room. Raises Refused where the call's own may not."""
 
@@ -101,6 +104,8 @@ class H323Line:
         self._control = ControlEvents(self, owner.now, owner.count)
         self._changed = False
         self._asked_key_frames: dict[str, float] = {}
+        self._bound: int | None = None
+        self._pictured = True
 
     # what the core reports
 
@@ -223,6 +228,7 @@ class H323Line:
         picture = None if self.core.caller else picture_limit(self.core.facts.bandwidth)
         ways = MediaWays(self.core.traversal, self._owner.peer_host(self))
         sessions = self.sessions = Sessions(local, self._owner.advertised(self), picture, ways)
+        sessions.bound = self._bound
         self.slides = Slides(self.core.control, sessions, self)
         self._control.catch_up(sessions)
         return sessions
@@ -241,6 +247,7 @@ class H323Line:
 
         digits are those that follow the SETUP (overlap sending).
         """
+        self._pictured = wanted.video
         self.facts, self._wanted = facts, replace(wanted, separate=True, camera=True, slides=wanted.video)
         self.call = await self._owner.desk.arrive(facts, self)
         self._outcome = asyncio.get_running_loop().create_future()
@@ -310,6 +317,21 @@ class H323Line:
             return
         await self.call.offer(self._wanted)
         await self.call.accept(self.sessions.remote())
+        if self.sessions.pictured != self._pictured:
+            self._pictured = self.sessions.pictured
+            self._owner.uses(self, self._pictured)
+
+    def limit(self, bandwidth: int) -> None:
+        """Take no more than so many bit/s, both directions together, of which the sound is a part."""
+        self._bound = picture_share(bandwidth)
+        self._log().info("h323_bandwidth_limited", bandwidth=bandwidth, picture=self._bound)
+        if self.sessions is not None and self._over is None:
+            self.sessions.bound = self._bound
+            for number in self.sessions.pictures():
+                self.core.control.limit_rate(number, self._bound)
+            self.core.flush()
+            self.update()
+            self._owner.pump(self)
 
     def press_all(self, keys: str, duration: int, way: KeyWay) -> None:
         """Bring keys to the house, one after the other; duration in ms, way how they came."""

@@ -132,6 +132,8 @@ class ControlEvents:
                     session.reject(number, answer, now)
                 else:
                     session.accept(number, answer, now)
+                    if sessions.bound is not None and number in sessions.pictures():
+                        session.limit_rate(number, sessions.bound)
                     self._line.update()
             case control.ChannelAnswered(number, answer):
                 if sessions.answered(number, read_answer(answer)):

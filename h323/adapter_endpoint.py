@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -52,15 +53,16 @@ class EndpointZone:
         signalling_port: int,
         place: Address | None,
         drop: Callable[[bytes], None],
+        limit: Callable[[bytes, int], None],
         summoned: Callable[[WaitingCall], None] = lambda waiting: None,
     ) -> None:
-        """summoned is told of calls for which we are to connect to the gatekeeper."""
+        """drop ends a call, limit bounds it; summoned hears of calls for which we are to connect to the gatekeeper."""
         self._summoned = summoned
         self._config = config
         self._rng = rng
         self._signalling_port = signalling_port
         self._place = place or (MULTICAST if config.ras.gatekeeper == "auto" else None)
-        self._drop = drop
+        self._drop, self._limit = drop, limit
         self._loop = asyncio.get_running_loop()
         self._socket = RasSocket(reactor, config.address, config.public_address, self._received)
         self._core: Endpoint | None = None
@@ -77,12 +79,24 @@ class EndpointZone:
         """See `Zone.start`."""
         ras = self._config.ras
         self._socket.listen(ras.port if ras.port is not None else 0)
-        if self._place is None:
-            log.warning("h323_gatekeeper_unknown", gatekeeper=ras.gatekeeper)
+        if self._place is not None:
+            self._begin(self._place)
+
+    def moved(self, places: tuple[Address, ...]) -> None:
+        """See `Zone.moved`: one that is found only now is joined, another address is taken when the old one fails."""
+        if not places or places[0] == self._place:
             return
-        host = self._socket.host_towards(self._place.host)
+        self._place = places[0]
+        if self._core is None:
+            self._begin(self._place)
+        else:
+            self._core.config = replace(self._core.config, gatekeepers=places)
+
+    def _begin(self, place: Address) -> None:
+        ras = self._config.ras
+        host = self._socket.host_towards(place.host)
         told = EndpointConfig(
-            (self._place,),
+            (place,),
             ras.aliases or (ras.name,),
             ras.prefixes,
             ras.user,
@@ -153,7 +167,7 @@ class EndpointZone:
                 case Summoned(waiting):
                     self._summoned(waiting)
                 case LimitCall(call, bandwidth):
-                    log.info("h323_bandwidth_limited", h323_call_id=call.hex(), bandwidth=bandwidth)
+                    self._limit(call, bandwidth)
         if core.state is State.GONE:
             self._gone.set()
         self._pump.set()
@@ -178,6 +192,8 @@ class EndpointZone:
         result = await self._ask(asked)
         if isinstance(result, Denied):
             raise denied(result.reason)
+        if result.bandwidth < asked.bandwidth:
+            self._limit(asked.call, result.bandwidth)
         return facts
 
     async def admit(self, asked: Asked) -> Route | None:
@@ -188,7 +204,12 @@ class EndpointZone:
         result = await self._ask(asked)
         if isinstance(result, Granted):
             address = result.address or asked.address
-            return Route(address, "".join(result.called[:1]) or alias) if address is not None else None
+            left = result.bandwidth if result.bandwidth < asked.bandwidth else None
+            if address is None:
+                return None
+            zone = self._core.zone
+            endpoint = zone.endpoint if address == zone.signalling else ""
+            return Route(address, "".join(result.called[:1]) or alias, bandwidth=left, endpoint=endpoint)
         if asked.address is None and result.reason in ELSEWHERE:
             return None
         raise denied(result.reason)
@@ -206,6 +227,21 @@ class EndpointZone:
         self._calls.locate((alias,), outcome, self._loop.time())
         self._flush()
         return await found
+
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """See `Zone.uses`: ask for it (BRQ), and do with less where it is not granted."""
+        asked = self._calls.going.get(call) if self._core is not None else None
+        if asked is None or asked.bandwidth == bandwidth:
+            return
+        before = asked.bandwidth
+
+        def outcome(granted: int | None) -> None:
+            left = before if granted is None else granted
+            if left < bandwidth:
+                self._limit(call, left)
+
+        self._calls.change_bandwidth(call, bandwidth, outcome, self._loop.time())
+        self._flush()
 
     def over(self, call: bytes) -> None:
         """See `Zone.over`."""

@@ -58,6 +58,16 @@ def call_bandwidth(wanted: Wanted, picture: int) -> int:
     return SOUND_RATE + (picture if wanted.video else 0)
 
 
+def both_ways(rate: int) -> int:
+    """Return what a call that goes both ways at a rate takes of a zone, in bit/s (H.225.0 §7.11, BandWidth)."""
+    return 2 * rate
+
+
+def picture_share(bandwidth: int) -> int:
+    """Return the bit/s of picture each way in what a gatekeeper leaves a call; 0: there is room for sound alone."""
+    return max(0, bandwidth // 2 - SOUND_RATE)
+
+
 def picture_limit(bandwidth: int | None) -> int | None:
     """Return the bit/s of picture that a call's SETUP leaves beside the sound; None where it does not say.
 

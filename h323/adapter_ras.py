@@ -14,18 +14,30 @@ from ipaddress import ip_address
 from random import Random
 from typing import Any, Protocol
 
+import structlog
+
 from gateway.calls import CallFacts
 from gateway.reasons import Reason, Refused
 from h323.adapter_config import H323Config, RasConfig
+from h323.adapter_facts import both_ways, picture_limit
 from h323.h460.incoming import WaitingCall
 from h323.h460.tunnel import TunnelAddress
 from h323.ras.endpoint_calls import Asked
 from h323.ras.events import Leads
 from h323.ras.names import LOCATION, SIGNALLING, Names, SystemNames, look_up
+from h323.session import SOUND_RATE
 from h323.signalling.aliases import Dialled
 from h323.signalling.events import Address, SetupFacts
 
+log = structlog.get_logger()
+
 RAS_PORT = 1719
+MAX_PLACES = 4
+"""Addresses of one host or domain that a call tries: each may cost the time of a connection."""
+KNOWN_TIME = 300.0
+"""Seconds after which the names of gatekeepers are asked for again: as long as DNS entries of moving hosts live."""
+UNKNOWN_TIME = 10.0
+"""The same where one was not known: at the start of a machine DNS may come later than we."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,19 @@ class RegistrationInfo:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a call goes, and what is dialled there. hidden: nobody can connect there, it must be summoned."""
+    """Where a call goes, and what is dialled there. hidden: nobody can connect there, it must be summoned.
+
+    bandwidth is what a gatekeeper leaves the call in bit/s, both directions together; None: all that it wants. others
+    are where else the call may go, if nobody can be connected to at the address. endpoint is our identifier at the
+    gatekeeper that the call goes to, which may let nobody else through.
+    """
 
     address: Address
     alias: str
     hidden: bool = False
+    bandwidth: int | None = None
+    others: tuple[Address, ...] = ()
+    endpoint: str = ""
 
 
 class Plan(Protocol):
@@ -99,6 +119,12 @@ class Zone(Protocol):
 
     async def locate(self, alias: str, places: list[Address]) -> Address | None:
         """Ask these gatekeepers, or where there are none those that the zone knows, where an alias is (LRQ)."""
+
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """A call takes another bandwidth than it asked for, in bit/s, both directions together."""
+
+    def moved(self, places: tuple[Address, ...]) -> None:
+        """These are the addresses of the gatekeepers now that the configuration names."""
 
     def over(self, call: bytes) -> None:
         """A call is over."""
@@ -152,6 +178,12 @@ class NoZone:
         """Nobody can be asked."""
         return None
 
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """Nobody wants to know."""
+
+    def moved(self, places: tuple[Address, ...]) -> None:
+        """There are none."""
+
     def over(self, call: bytes) -> None:
         """Nobody wants to know."""
 
@@ -185,13 +217,20 @@ class NoZone:
 
 
 class Ras:
-    """One for the adapter. drop ends a call of ours by its identifier.
+    """One for the adapter. drop ends a call of ours by its identifier, limit bounds its bandwidth.
 
     send, let_go and summoned are to be set before `start`: they send RAS by an endpoint's connection, end its
     registration by that, and connect to a gatekeeper that has a call for us.
     """
 
-    def __init__(self, config: H323Config, rng: Random, plan: Plan | None, drop: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        config: H323Config,
+        rng: Random,
+        plan: Plan | None,
+        drop: Callable[[bytes], None],
+        limit: Callable[[bytes, int], None],
+    ) -> None:
         self.send: Callable[[bytes, TunnelAddress], None] = lambda data, to: None
         self.let_go: Callable[[TunnelAddress], None] = lambda address: None
         self.summoned: Callable[[WaitingCall], None] = lambda waiting: None
@@ -199,6 +238,10 @@ class Ras:
         self._rng = rng
         self._plan = plan or NoPlan()
         self._drop = drop
+        self._limit = limit
+        self._named: tuple[str, ...] = ()
+        self._unknown: list[str] = []
+        self._looking: asyncio.Task[None] | None = None
         self._names: Names
         self._zone: Zone = NoZone()
 
@@ -210,22 +253,44 @@ class Ras:
         ras = self._config.ras
         self._names = SystemNames(reactor)
         if ras.gatekeeper == "embedded" and ras.port is not None:
-            neighbours = [await self._place(one) for one in ras.neighbours]
-            found = tuple(one for one in neighbours if one is not None)
+            self._named = ras.neighbours
+            found = await self._places()
             self._zone = OwnZone(
                 self._config, reactor, self._rng, self._plan, signalling_port, found, self.send, self.let_go
             )
         elif ras.gatekeeper not in ("embedded", "off"):
-            place = None if ras.gatekeeper == "auto" else await self._place(ras.gatekeeper)
+            self._named = () if ras.gatekeeper == "auto" else (ras.gatekeeper,)
+            found = await self._places()
+            place = found[0] if found else None
             self._zone = EndpointZone(
-                self._config, reactor, self._rng, signalling_port, place, self._drop, self.summoned
+                self._config, reactor, self._rng, signalling_port, place, self._drop, self._limit, self.summoned
             )
         await self._zone.start()
+        if not all(_is_literal(split_host(one, RAS_PORT)[0]) for one in self._named):
+            self._looking = asyncio.get_running_loop().create_task(self._look_again())
         return self._zone.port or None
 
     async def stop(self) -> None:
         """Leave the gatekeeper, or tell everybody that there is none any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await self._zone.stop()
+
+    async def _places(self) -> tuple[Address, ...]:
+        """Return where the gatekeepers are that the configuration names, as far as their names are known now."""
+        found = [await self._place(one) for one in self._named]
+        unknown = [name for name, place in zip(self._named, found, strict=True) if place is None]
+        if unknown != self._unknown:
+            log.warning("h323_gatekeeper_unknown", gatekeepers=unknown)
+            self._unknown = unknown
+        return tuple(one for one in found if one is not None)
+
+    async def _look_again(self) -> None:
+        """Ask for the names again and again: one that is not known yet may be soon, and hosts move."""
+        while True:
+            await asyncio.sleep(UNKNOWN_TIME if self._unknown else KNOWN_TIME)
+            self._zone.moved(await self._places())
 
     async def _place(self, text: str) -> Address | None:
         """Return where a gatekeeper is that is named as host[:port]."""
@@ -247,16 +312,20 @@ class Ras:
             called=setup.called_aliases,
             caller=setup.caller_aliases,
             caller_address=setup.caller_address or peer,
+            bandwidth=both_ways(SOUND_RATE + (picture_limit(setup.bandwidth) or self._config.bandwidth)),
         )
         return await self._zone.screen(facts, asked, setup, peer)
 
-    async def route(self, dialled: Dialled, call: bytes, conference: bytes, reference: int, usual: int) -> Route:
+    async def route(
+        self, dialled: Dialled, call: bytes, conference: bytes, reference: int, usual: int, bandwidth: int
+    ) -> Route:
         """Return where a call goes that we place: `alias`, `alias@host`, `alias@domain` or `host`. Raises `Refused`.
 
         An alias alone is looked for among our registrations, at the gatekeeper that we are registered with, at the
-        neighbours; at last it is taken for the name of a host. usual is the port of a host that names none.
+        neighbours; at last it is taken for the name of a host. usual is the port of a host that names none, bandwidth
+        what the call will take in bit/s, both directions together.
         """
-        asked = Asked(call, conference, reference, False)
+        asked = Asked(call, conference, reference, False, bandwidth=bandwidth)
         host, alias = dialled.host, dialled.alias
         if not host:
             literal = _is_literal(split_host(alias, 0)[0])
@@ -266,13 +335,14 @@ class Ras:
             host, alias = alias, ""
         if dialled.pin:
             alias = f"{alias}#{dialled.pin}"
-        address = await self._address(host, alias, usual)
-        if address is None and not dialled.host:
-            raise Refused(Reason.NO_SUCH_USER, f"{host[:64]} is not known")
-        if address is None:
-            raise Refused(Reason.UNREACHABLE, f"{host[:64]} is not known")
+        addresses = await self._addresses(host, alias, usual)
+        if not addresses:
+            unknown = Reason.UNREACHABLE if dialled.host else Reason.NO_SUCH_USER
+            raise Refused(unknown, f"{host[:64]} is not known")
+        address = addresses[0]
         found = await self._zone.admit(replace(asked, called=(alias,) if alias else (), address=address))
-        return found or Route(address, alias)
+        found = found or Route(address, alias)
+        return replace(found, others=tuple(addresses[1:MAX_PLACES])) if found.address == address else found
 
     async def _known(self, asked: Asked) -> Route | None:
         (alias,) = asked.called
@@ -282,20 +352,24 @@ class Ras:
         address = await self._zone.locate(alias, [])
         return Route(address, alias) if address is not None else None
 
-    async def _address(self, host: str, alias: str, usual: int) -> Address | None:
+    async def _addresses(self, host: str, alias: str, usual: int) -> list[Address]:
+        """Return where a host is called, the best first."""
         name, port = split_host(host, 0)
         if _is_literal(name):
-            return Address(name, port or usual)
+            return [Address(name, port or usual)]
         if not port and "." in name:
-            found = await look_up(self._names, SIGNALLING, name)
+            found = await look_up(self._names, SIGNALLING, name, self._rng)
             if found:
-                return found[0]
-            places = [one for service in LOCATION for one in await look_up(self._names, service, name)]
+                return found
+            places = [one for service in LOCATION for one in await look_up(self._names, service, name, self._rng)]
             located = await self._zone.locate(f"{alias}@{name}" if alias else name, places) if places else None
             if located is not None:
-                return located
-        literals = await self._names.addresses(name)
-        return Address(literals[0], port or usual) if literals else None
+                return [located]
+        return [Address(one, port or usual) for one in await self._names.addresses(name)]
+
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """A call takes another bandwidth than it asked for, in bit/s, both directions together."""
+        self._zone.uses(call, bandwidth)
 
     def over(self, call: bytes) -> None:
         """A call is over."""

@@ -34,6 +34,7 @@ from h323.ras.gatekeeper import Gatekeeper
 from h323.ras.gatekeeper_calls import search
 from h323.ras.gatekeeper_traversal import summon
 from h323.ras.guard import Guard, Policy
+from h323.ras.messages import text_id
 from h323.ras.registry import Registration, bare
 from h323.ras.transport import RasSocket
 from h323.signalling.events import Address, SetupFacts
@@ -197,8 +198,8 @@ class OwnZone:
                 return one
         if not (self._config.routed and self._config.pregranted):
             return None
-        for alias in setup.caller_aliases:
-            one = registry.named(alias)
+        known = registry.get(text_id(setup.body.get("endpointIdentifier")))
+        for one in (known, *map(registry.named, setup.caller_aliases)):
             if one is not None and peer.host in (one.signalling.host, one.ras.host):
                 return one
         return None
@@ -224,6 +225,13 @@ class OwnZone:
         search(self._core, (alias,), local, answer, self._loop.time(), asked)
         self._flush()
         return await found
+
+    def uses(self, call: bytes, bandwidth: int) -> None:
+        """Calls of the house are not admitted: it is the gatekeeper."""
+
+    def moved(self, places: tuple[Address, ...]) -> None:
+        """See `Zone.moved`: these are the neighbours."""
+        self._core.config = replace(self._core.config, neighbours=places)
 
     def over(self, call: bytes) -> None:
         """Endpoints disengage by themselves."""

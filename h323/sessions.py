@@ -68,6 +68,8 @@ class Sessions:
         self.local = MediaDescription(())
         self._address = address
         self._picture = picture
+        self.bound: int | None = None
+        """What the gatekeeper leaves for pictures each way, in bit/s; None for no bound, 0 for no picture at all."""
         self._sessions: dict[Key, Session] = {}
         self._peer: PeerAbilities | None = None
         self._whole: int | None = None
@@ -159,6 +161,17 @@ class Sessions:
     def user_input(self) -> frozenset[str]:
         """The kinds of UserInput that the peer takes."""
         return frozenset() if self._peer is None else self._peer.user_input
+
+    @property
+    def pictured(self) -> bool:
+        """Whether pictures may come or go, as far as is known: until the peer has said that it has none."""
+        streams = any(one.kind is Kind.VIDEO and not one.refused for one in self.local.streams)
+        return streams and (self._peer is None or bool(self._peer.of(Kind.VIDEO)) or bool(self.pictures()))
+
+    def pictures(self) -> list[int]:
+        """Return the numbers of the peer's channels of pictures."""
+        sessions = (one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO)
+        return [one.receiving.number for one in sessions if one.receiving is not None]
 
     @property
     def carries(self) -> bool:
@@ -400,14 +413,14 @@ class Sessions:
 
     def _share(self, kind: Kind) -> int | None:
         """Return what the call leaves for a stream of ours in bit/s, 0 for nothing, None for no bound: pictures share
-        what a limit on all channels leaves beside the sound."""
+        what a limit on all channels leaves beside the sound, and what the gatekeeper does."""
         if kind is not Kind.VIDEO:
             return 0 if self._whole == 0 else None
-        if self._whole is None:
-            return self._picture
-        pictures = [one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO and one.sending is not None]
-        share = max(self._whole - SOUND_RATE, 0) // max(len(pictures), 1)
-        return share if self._picture is None else min(share, self._picture)
+        sessions = [one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO and one.sending is not None]
+        left = (None if self._whole is None else max(self._whole - SOUND_RATE, 0), self.bound)
+        bounds = [one // max(len(sessions), 1) for one in left if one is not None]
+        bounds += [] if self._picture is None else [self._picture]
+        return min(bounds, default=None)
 
     def _keys(self, kind: Kind) -> tuple[Format, ...]:
         """Return telephone-event as the peer takes it."""

@@ -33,10 +33,21 @@ FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr", "goog-remb")
 """What we understand and may ask for on video streams."""
 
 _COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX})
-_ENCODABLE = frozenset(
-    {Codec.PCMU, Codec.PCMA, Codec.G722, Codec.OPUS, Codec.H264, Codec.VP8, Codec.H263P, Codec.H263, Codec.H261}
+ENCODABLE = frozenset(
+    {
+        Codec.PCMU,
+        Codec.PCMA,
+        Codec.G722,
+        Codec.OPUS,
+        Codec.G723,
+        Codec.H264,
+        Codec.VP8,
+        Codec.H263P,
+        Codec.H263,
+        Codec.H261,
+    }
 )
-"""What we can send; the rest (G.729, G.723.1) is only received."""
+"""What we can send; the rest (G.729) is only received."""
 
 MAX_LEVEL = 31
 """H.264 level 3.1: 720p30, what we ask for at 720p (Table A-1)."""
@@ -130,7 +141,7 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
     return Chosen(
         stream,
         both if stream.send else (),
-        main if takes and main.codec in _ENCODABLE else None,
+        main if takes and main.codec in ENCODABLE else None,
         both,
         telephone_event=_keys(both, main) if takes else None,
         rtx=_first(both, Codec.RTX) if takes else None,
@@ -167,8 +178,8 @@ def best(formats: tuple[Format, ...], kind: Kind, abilities: Abilities) -> Forma
     """Return the format to speak of those that the peer takes; None if none is common."""
     if kind is Kind.AUDIO:
         common = [one for one in formats if one.codec in abilities.audio and one.codec not in _COMPANIONS]
-        encodable = [one for one in common if one.codec in _ENCODABLE]
-        return next(iter(encodable + common), None)
+        # G.723.1 sounds worst of all: it serves those who know nothing else that we can send.
+        return min(common, key=lambda one: (one.codec not in ENCODABLE, one.codec is Codec.G723), default=None)
     ranked = [
         (abilities.video.index(one.codec), _h264_rank(one), order)
         for order, one in enumerate(formats)
@@ -335,7 +346,7 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
     return Chosen(
         theirs,
         tuple(one for one in ours.receive if one.codec in kept) if theirs.send else (),
-        main if takes and main.codec in _ENCODABLE else None,
+        main if takes and main.codec in ENCODABLE else None,
         telephone_event=_keys(tuple(one for one in listed if _goes_with(one, main)), main) if takes else None,
     )
 
@@ -348,6 +359,6 @@ def _choose_separate(ours: StreamDescription, theirs: StreamDescription, abiliti
     return Chosen(
         theirs,
         tuple(one for one in theirs.send if one.codec in {known.codec for known in ours.receive}),
-        main if main is not None and main.codec in _ENCODABLE else None,
+        main if main is not None and main.codec in ENCODABLE else None,
         telephone_event=None if main is None else _keys(beside, main),
     )

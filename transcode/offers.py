@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transcode.media import Abilities, Codec, Format, Kind, Role, StreamDescription, Transport, Wanted
-from transcode.negotiate import FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE
+from transcode.negotiate import ENCODABLE, FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE
 
 EVENTS = (("0-16", ""),)
 """telephone-event: the twelve keys, A to D, and flash (RFC 4733 §3.2)."""
@@ -17,11 +17,11 @@ _AUDIO = {
     Codec.PCMU: Format(Codec.PCMU, 0, 8000),
     Codec.PCMA: Format(Codec.PCMA, 8, 8000),
 }
-_RECEIVED = {
+_OLD = {
     Codec.G729: Format(Codec.G729, 18, 8000),
     Codec.G723: Format(Codec.G723, 4, 8000),
 }
-"""What can be received only."""
+"""What only peers whose directions stand for themselves are offered: G.729 can be received alone."""
 _TEXT = (
     Format(Codec.RED, 104, 1000, parameters=(("105/105/105", ""),)),
     Format(Codec.T140, 105, 1000, parameters=(("cps", str(TEXT_RATE)),)),
@@ -45,8 +45,9 @@ def offered_streams(wanted: Wanted, abilities: Abilities) -> tuple[StreamDescrip
         keys = {8000: 101, 48000: 102}
         sound += [Format(Codec.TELEPHONE_EVENT, keys[rate], rate, parameters=EVENTS) for rate in rates]
         formats = tuple(sound)
-        more = tuple(_RECEIVED[codec] for codec in abilities.audio if codec in _RECEIVED and wanted.separate)
-        streams.append(StreamDescription("0", Kind.AUDIO, formats + more, formats, _NOWHERE, packet_time=20))
+        more = tuple(_OLD[codec] for codec in abilities.audio if codec in _OLD and wanted.separate)
+        sent = tuple(one for one in more if one.codec in ENCODABLE)
+        streams.append(StreamDescription("0", Kind.AUDIO, formats + more, formats + sent, _NOWHERE, packet_time=20))
     if wanted.video:
         formats = tuple(format for codec in abilities.video for format in _video(codec, abilities))
         number = str(len(streams))

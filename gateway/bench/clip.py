@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 import av
 import numpy as np
@@ -61,6 +62,7 @@ class Clip:
     payloads: tuple[tuple[bytes, ...], ...] = field(default=())
 
 
+@lru_cache(maxsize=16)
 def encode(
     code: int,
     width: int = 1280,
@@ -70,7 +72,10 @@ def encode(
     count: int = stripe.COUNTS,
     mode: int = 1,
 ) -> Clip:
-    """Encode a loop of `count` pictures in H.264 constrained baseline; mode is the packetization mode (0 or 1)."""
+    """Encode a loop of `count` pictures in H.264 constrained baseline; mode is the packetization mode (0 or 1).
+
+    The latest ones are kept: it takes half a second and more.
+    """
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height = width, height
     context.pix_fmt = "yuv420p"

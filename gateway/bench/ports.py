@@ -51,13 +51,17 @@ def _is_free(port: int, kind: socket.SocketKind) -> bool:
 
 
 def is_bound(port: int, kind: socket.SocketKind = DGRAM) -> bool:
-    """Tell whether a program has bound a port of 127.0.0.1, without touching it."""
-    table = Path("/proc/net/udp" if kind is DGRAM else "/proc/net/tcp").read_text()
-    return f" 0100007F:{port:04X} 00000000:0000 " in table
+    """Tell whether a program has bound a port, of whichever local address, without touching it."""
+    for family in ("", "6"):
+        table = Path(f"/proc/net/{'udp' if kind is DGRAM else 'tcp'}{family}")
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            if line.split()[1].endswith(f":{port:04X}"):  # the local address
+                return True
+    return False
 
 
 async def until_bound(port: int, kind: socket.SocketKind = DGRAM, seconds: float = 60.0) -> None:
-    """Wait until a program has bound a port of 127.0.0.1. Raises TimeoutError."""
+    """Wait until a program has bound a port. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while not is_bound(port, kind):

@@ -4,11 +4,13 @@
 
 Prompts are spoken by espeak-ng from texts.yaml (of the directory, where one lies there, over the shipped one), brought
 to one loudness and coded as Ogg Opus. Without a language all are made, and tones and music, which are arithmetic. Run
-twice it makes the same octets. Nothing of it runs in the gateway.
+twice it makes the same octets. What each file says is noted beside them in words.tsv: its name, the digest of its
+octets, the voice, and the words. Nothing of it runs in the gateway.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from io import BytesIO
@@ -20,6 +22,9 @@ from numpy.typing import NDArray
 
 from gateway.ivr.speech import command, spoken
 from gateway.ivr.texts import PROMPTS, with_own
+
+WORDS = "words.tsv"
+"""File that tells what each prompt of a directory says."""
 
 RATE = 48_000
 VOICE_RATE, MUSIC_RATE = 24_000, 32_000
@@ -40,15 +45,42 @@ def main(arguments: Sequence[str]) -> None:
     """Make what the command line asks for."""
     directory = Path(arguments[0]) if arguments else PROMPTS
     texts = with_own(directory)
+    said = read_words(directory)
     for name in arguments[1:] or texts.languages:
         language = texts.language(name)
         for prompt, text in language.prompts.items():
-            write(directory / name / f"{prompt}.ogg", speech(spoken_wav(command(language), language.spoken(text))))
+            path, words = directory / name / f"{prompt}.ogg", language.spoken(text)
+            write(path, speech(spoken_wav(command(language), words)))
+            said[f"{name}/{prompt}"] = (digest(path), language.voice, words)
+    write_words(directory, said)
     if not arguments[1:]:
         for name, sound in tones().items():
             write(directory / "tones" / f"{name}.ogg", sound)
         write(directory / "music" / "waiting.ogg", waiting_music(), MUSIC_RATE)
     print(sum(file.stat().st_size for file in directory.rglob("*.ogg")), "octets below", directory)
+
+
+Said = dict[str, tuple[str, str, str]]
+"""Of each prompt the digest of its file, the voice that spoke it, and its words."""
+
+
+def digest(path: Path) -> str:
+    """Return what tells a file from another one."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def read_words(directory: Path) -> Said:
+    """Return what was noted of a directory's prompts; of a line that is none nothing."""
+    path = directory / WORDS
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    parts = (line.split("\t") for line in lines)
+    return {name: (known, voice, words) for name, known, voice, words in (one for one in parts if len(one) == 4)}
+
+
+def write_words(directory: Path, said: Said) -> None:
+    """Note what the prompts of a directory say, a line each."""
+    lines = ("\t".join((name, *said[name])) + "\n" for name in sorted(said))
+    (directory / WORDS).write_text("".join(lines), "utf-8")
 
 
 def write(path: Path, sound: Sound, bit_rate: int = VOICE_RATE) -> None:

@@ -213,7 +213,7 @@ class Menu:
         if len(self._typed) < (MAX_PIN if self.room else MAX_ROOM):
             self._typed += self._last
         pause = PIN_PAUSE if self.room else KNOWN_PAUSE if self._is_room(self._typed) else UNKNOWN_PAUSE
-        return [Play(), Show(self._title, (self._question,), self._shown), Wait(pause, Input.PAUSED)]
+        return [Play(), Show(self._title, (self._question, "clears"), self._shown), Wait(pause, Input.PAUSED)]
 
     @property
     def _shown(self) -> str:

@@ -26,17 +26,23 @@ MAX_TABLE = 1_000_000
 
 @dataclass(frozen=True)
 class Language:
-    """One language: espeak-ng's voice of it, how # and * are spoken, and texts by name."""
+    """One language: espeak-ng's voice of it, how # and * are spoken, and texts by name.
+
+    says is how other words are spoken that espeak-ng would read wrongly as they are written.
+    """
 
     voice: str
     hash: str
     star: str
     prompts: Mapping[str, str] = field(default_factory=dict)
     slates: Mapping[str, str] = field(default_factory=dict)
+    says: Mapping[str, str] = field(default_factory=dict)
 
     def spoken(self, text: str) -> str:
         """Return a text as it is to be spoken."""
-        return text.replace("#", self.hash).replace("*", self.star)
+        for word, way in (("#", self.hash), ("*", self.star), *self.says.items()):
+            text = text.replace(word, way)
+        return text
 
 
 class Texts:
@@ -115,8 +121,8 @@ def _languages(table: Any, below: Mapping[str, Language]) -> dict[str, Language]
         raise ValueError("languages are wanted, each with its texts")
     found = dict(below)
     for name, entry in table.items():
-        if not isinstance(entry, dict) or not entry.keys() <= {"voice", "hash", "star", "prompts", "slates"}:
-            raise ValueError(f"{name}: voice, hash, star, prompts and slates are wanted")
+        if not isinstance(entry, dict) or not entry.keys() <= {"voice", "hash", "star", "says", "prompts", "slates"}:
+            raise ValueError(f"{name}: voice, hash, star, says, prompts and slates are wanted")
         found[str(name)] = _language(str(name), entry, below.get(str(name)))
     return found
 
@@ -128,6 +134,7 @@ def _language(name: str, entry: Mapping[str, Any], below: Language | None) -> La
         **words,
         prompts={**base.prompts, **_table(name, entry.get("prompts"))},
         slates={**base.slates, **_table(name, entry.get("slates"))},
+        says={**base.says, **_table(name, entry.get("says"))},
     )
 
 

@@ -38,6 +38,7 @@ from gateway.rooms.model import (
     Left,
     Participant,
     ParticipantId,
+    Rank,
     RoomChanged,
     RoomDeleted,
     RoomEvent,
@@ -205,6 +206,7 @@ class FrontDesk:
     async def move(self, room: Room, id: ParticipantId, to: Room) -> None:
         """Bring a participant into another room of ours, without a word to its peer. No PIN and no lock keeps it out.
 
+        It is a guest there: whose host somebody is was proved to one room.
         Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room.
         """
         call = self.call_of(room, id)
@@ -225,7 +227,8 @@ class FrontDesk:
         before, call.bridge = call.bridge, self.switchboard.bridges.get(to.settings.id)
         if call.bridge is not None:
             call.bridge.take(call)
-        self.publish(to.join(one.but(talking=False, joined=self.clock())))
+        call.rank = Rank.GUEST
+        self.publish(to.join(one.but(talking=False, rank=call.rank, joined=self.clock())))
         self.presenting.tell(room)
         self.presenting.tell(to)
         log.info("participant_moved", call=call.id, room=room.settings.id, to=to.settings.id)

@@ -52,8 +52,8 @@ HostWish = WantsCalled | WantsCancelled | WantsMoved | WantsTransferred
 async def fulfil(desk: FrontDesk, call: RoomCall, wish: HostWish) -> None:
     """Do what somebody wants who is in a room. Raises `Refused`: NOT_ALLOWED for who is no host, and what that raises.
 
-    Addresses outside are called where an outbound rule allows that to hosts of this room. A room whose PIN the host
-    does not know is no place to bring somebody: a room with a guest PIN takes nobody in so.
+    Addresses outside are called where an outbound rule allows that to hosts of this room. Somebody is brought only into
+    rooms that take everybody at this moment: without a guest PIN, open, and with nobody waiting for a host.
     """
     room = call.room
     one = room.participant(call.participant_id) if call.inside else None
@@ -69,7 +69,7 @@ async def fulfil(desk: FrontDesk, call: RoomCall, wish: HostWish) -> None:
             await desk.dial_out.cancel(id)
         case WantsMoved(participant, target):
             to = desk.room(target)
-            if to.settings.guest_pin is not None or to.settings.locked:
+            if to.settings.guest_pin is not None or to.holds_back(Rank.GUEST) is not None:
                 raise Refused(Reason.NOT_ALLOWED, "that room does not take everybody")
             await desk.move(room, ParticipantId(participant), to)
         case WantsTransferred(participant, target):

@@ -406,6 +406,21 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundRefused:
+    """Somebody wanted an address called that no rule allows, that the dial plan refuses, or one call too many.
+
+    room is where it was to be called into; role, account and source are those of who asked.
+    """
+
+    room: RoomId
+    role: str
+    account: str
+    source: str
+    target: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class NotAdmitted:
     """Somebody who waited before a room is not let in; `CallFailed` follows. by is who refused, empty: the house."""
 
@@ -451,6 +466,7 @@ RoomEvent = (
     | StandsOutside
     | CallFailed
     | TransferGoes
+    | OutboundRefused
     | Admitted
     | NotAdmitted
     | RoomEnding

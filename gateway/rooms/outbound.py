@@ -8,6 +8,7 @@ rooms may call them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ SCHEMES = ("sip", "sips", "tel", "h323")
 """What can be called outside."""
 MAX_CALLS = 20
 """Calls to the outside at once, where the configuration says nothing."""
+_PLACE = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _SEPARATORS = str.maketrans("", "", "-.() ")
 
 
@@ -169,6 +171,10 @@ def read_target(text: str) -> Target:
         raise Refused(Reason.BAD_REQUEST, "this address cannot be called")
     if rest.count("@") > 1 or "maddr=" in unquote(rest).lower():
         raise Refused(Reason.BAD_REQUEST, "this address cannot be called")
+    if scheme == "h323":
+        rest, _, more = rest.partition(";")  # H.323 reads nothing behind it, no @ either; ## would put a host in front
+        if "##" in rest + more or ("@" in rest and not _PLACE.fullmatch(rest.rpartition("@")[2])):
+            raise Refused(Reason.BAD_REQUEST, "this address cannot be called")
     if scheme == "tel":
         return _some(Target(text.strip(), scheme, rest.partition(";")[0].translate(_SEPARATORS), ""))
     if scheme == "user":
@@ -176,8 +182,9 @@ def read_target(text: str) -> Target:
     user, at, place = rest.rpartition("@")
     place = place.partition(";")[0]
     host = place[1:].partition("]")[0] if place.startswith("[") else place.partition(":")[0]
-    if scheme == "h323" and not at:
-        return _some(Target(text.strip(), scheme, unquote(host), ""))  # an alias for the gatekeeper
+    if scheme == "h323" and not at:  # an alias for the gatekeeper, or a host where it looks like one
+        names_host = _PLACE.fullmatch(rest) is not None and bool(set(host) & set(".:"))
+        return _some(Target(text.strip(), scheme, unquote(host), host.lower() if names_host else ""))
     number = unquote(user.partition(":")[0])
     bare = number.translate(_SEPARATORS)
     if bare.removeprefix("+").isdigit():

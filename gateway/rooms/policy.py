@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.calls import CallFacts
-from gateway.reasons import Reason
+from gateway.reasons import Reason, Result
 from gateway.rooms.dial_plan import Destination, Refuse, ToCall, ToRoom
 from gateway.rooms.model import Rank
 
@@ -132,9 +132,12 @@ def _rank(word: str) -> Rank | None:
 
 def _reason(word: str) -> Reason:
     try:
-        return Reason(word) if word else Reason.NOT_ALLOWED
+        reason = Reason(word) if word else Reason.NOT_ALLOWED
     except ValueError:
         raise ValueError(f"{word!r} is no reason that is known here") from None
+    if reason.result is Result.OK:
+        raise ValueError(f"{word!r} is no reason to refuse a call")
+    return reason
 
 
 def _text(said: dict[str, Any], key: str) -> str:

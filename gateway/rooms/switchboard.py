@@ -17,8 +17,9 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.bridge import Bridge
 from gateway.rooms.dial_plan import Destination, DialPlan, Refuse, ToCall, ToMenu, ToRoom
 from gateway.rooms.identity import make_id
-from gateway.rooms.model import RoomSettings
-from gateway.rooms.outbound import Asker, Denied, Outbound, Permit, Role, read_target
+from gateway.rooms.model import OutboundRefused, RoomSettings
+from gateway.rooms.outbound import Asker, Denied, Outbound, Permit, Role, Target, read_target
+from gateway.rooms.pattern import MAX_TEXT
 from gateway.rooms.policy import NOTHING_SAID, Decision, Policy
 from gateway.rooms.room import Room
 from transcode.media import RoomId, Wanted
@@ -166,22 +167,32 @@ class Switchboard:
             return replace(order, target=f"user:{user}", trunk=""), None
         if target.scheme == "user":
             raise Refused(Reason.NO_SUCH_USER, target.number[:64])
-        try:
-            permit = self.outbound.permit(asker, target, planned.trunk)
-        except Refused as refused:
-            log.warning(
-                "outbound_refused",
-                reason=refused.reason.value,
-                role=asker.role.value,
-                room=room.settings.id,
-                account=asker.account,
-                source=asker.source,
-                target=target.text,
-            )
-            raise
+        permit = self._permit(asker, target, planned.trunk, room.settings.id)
         return replace(order, target=target.text, trunk=permit.trunk), permit
 
-    def _planned(self, asker: Asker, target: str, trunk: str, room: str) -> ToCall:
+    def _permit(self, asker: Asker, target: Target, trunk: str, room: RoomId) -> Permit:
+        """Return the permit for a call to the outside. Raises `Refused`, and tells of that."""
+        try:
+            return self.outbound.permit(asker, target, trunk)
+        except Refused as refused:
+            self._refused(asker, target.text, room, refused.reason)
+            raise
+
+    def _refused(self, asker: Asker, target: str, room: RoomId, reason: Reason) -> None:
+        """Tell that somebody wanted an address called and may not."""
+        role = asker.role.value
+        log.warning(
+            "outbound_refused",
+            reason=reason.value,
+            role=role,
+            room=room,
+            account=asker.account,
+            source=asker.source,
+            target=target,
+        )
+        self.desk.publish([OutboundRefused(room, role, asker.account, asker.source, target, reason)])
+
+    def _planned(self, asker: Asker, target: str, trunk: str, room: RoomId) -> ToCall:
         """Return what the dial plan makes of an outgoing call. Raises `Refused`."""
         facts = CallFacts(
             protocol=CallProtocol.SIP,
@@ -196,6 +207,7 @@ class Switchboard:
         planned = self.plan.leaving(facts, target, trunk)
         if isinstance(planned, Refuse):
             self.outbound.refused[planned.reason] += 1
+            self._refused(asker, target[:MAX_TEXT], room, planned.reason)
             raise Refused(planned.reason, "by the dial plan")
         return planned
 
@@ -230,6 +242,7 @@ class Switchboard:
         allowed = self.outbound.may(asker, known)
         if not allowed:
             self.outbound.refused[Reason.NOT_ALLOWED] += 1
+            self._refused(asker, known.text, mine.room_id, Reason.NOT_ALLOWED)
         return allowed
 
     def transferable(self, asker: Asker, target: str, room: Room) -> str:
@@ -238,7 +251,7 @@ class Switchboard:
         known = read_target(planned.target)
         if self._user(known.text) is None:
             # Nobody counts the calls that others make: the permit is only to be had.
-            self.outbound.permit(asker, known).give_back()
+            self._permit(asker, known, "", room.settings.id).give_back()
         return known.text
 
     async def refer(self, call: Call, target: str, dial: Place) -> Call:

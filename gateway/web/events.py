@@ -25,6 +25,7 @@ from gateway.rooms.model import (
     Left,
     LockedOut,
     NotAdmitted,
+    OutboundRefused,
     PresenterChanged,
     Ringing,
     RoomChanged,
@@ -64,8 +65,9 @@ async def stream_events(
     """Stream what happens, in the whole house or in one room.
 
     Events: joined, changed, left, speaker, presenter, room-changed, room-deleted, call-refused, locked-out, ringing,
-    outside, admitted, not-admitted, call-failed, dialled, room-ending, announced, transfer, said, key-pressed, command.
-    The data of each is a JSON object with "room". A stream that is read too slowly loses the oldest events.
+    outside, admitted, not-admitted, call-failed, dialled, outbound-refused, room-ending, announced, transfer, said,
+    key-pressed, command. The data of each is a JSON object with "room". A stream that is read too slowly loses the
+    oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -149,6 +151,9 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             state = "trying" if event.reason is None else "done" if event.reason is Reason.NORMAL else "failed"
             about = {"participant": event.participant, "target": event.target, "state": state, "over": event.over}
             return "transfer", {**about, "reason": None if event.reason is None else event.reason.value}
+        case OutboundRefused():
+            asker = {"role": event.role, "account": event.account, "source": event.source}
+            return "outbound-refused", {**asker, "target": event.target, "reason": event.reason.value}
         case DialChanged():
             return "dialled", {"dialled": dialled_shape(event.dialled).model_dump(mode="json")}
         case CommandGiven():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from gateway.metrics import Metrics
@@ -57,7 +58,8 @@ class Office:
     """The desk, and what the web server keeps beside it.
 
     sip takes in WebSockets that speak SIP, None: there is no SIP; sip_origins are pages elsewhere that may open one;
-    lines tells of registrations and trunks, None: there are none.
+    lines tells of registrations and trunks, None: there are none. sounds are the directories of sounds, the first one
+    first.
     book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
     WebSockets by address, streams event streams.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
@@ -72,6 +74,7 @@ class Office:
     sip: SipDoor | None = None
     sip_origins: frozenset[str] = frozenset()
     lines: SipLines | None = None
+    sounds: tuple[Path, ...] = ()
     made: set[str] = field(default_factory=set)
     refusals: dict[str, int] = field(default_factory=dict)
     rubbish: dict[str, int] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from gateway.web import (
     events,
     health,
     lobby,
+    music,
     pages,
     registrations,
     sip_socket,
@@ -77,7 +78,7 @@ class WebServer:
 
     book keeps rooms and records, without it rooms that
     the API makes last as long as the house; sip takes in WebSockets that speak SIP, without it there are none; lines
-    tells of registrations and trunks.
+    tells of registrations and trunks; sounds are where the waiting music is looked for.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class WebServer:
         book: RecordBook | None = None,
         sip: SipDoor | None = None,
         lines: SipLines | None = None,
+        sounds: tuple[Path, ...] = (),
     ) -> None:
         self.settings = settings
         self.port = settings.port
         origins = frozenset(origin.lower() for origin in settings.sip_origins)
-        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), book, sip, origins, lines)
+        self.office = Office(desk, metrics, Keyring(settings.tokens), Board(desk), book, sip, origins, lines, sounds)
         self.app: Application = Guard(make_app(self.office), self.office)
         self._server: _Server | None = None
         self._tasks: list[asyncio.Task[Any]] = []
@@ -221,6 +223,7 @@ def make_app(office: Office) -> FastAPI:
         dialled.router,
         registrations.router,
         events.router,
+        music.router,
         pages.router,
     ):
         app.include_router(part)

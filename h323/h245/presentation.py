@@ -11,6 +11,7 @@ Messages are H.245 generic ones with parameters by number; what they lack stands
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from enum import Enum, auto
 from random import Random
@@ -25,6 +26,8 @@ TOKEN_TIME = 5.0
 """Seconds that a peer has to answer a request for the token: slides wait for it."""
 TRIES = 5
 """Requests in a row that meet one with the same number: a chance of 1 in 127 each."""
+MAX_GIVEN_UP = 8
+"""Requests whose late answers are known again; nobody changes its mind more often while one answer is on its way."""
 MAX_SYMMETRY = 127
 BIT_RATE, CHANNEL, SYMMETRY, LABEL = 41, 42, 43, 44
 ACKNOWLEDGE, REJECT = 126, 127
@@ -69,6 +72,8 @@ class Presentation(Machine[State]):
         self._otherwise = State.FREE
         """Where a request of ours that is refused leaves us: the peer may have the token and keep it."""
         self._taken = False
+        self._given_up: deque[int] = deque(maxlen=MAX_GIVEN_UP)
+        """Channels of requests that were taken back before they were answered: their answers may still come."""
 
     # what comes from above
 
@@ -127,6 +132,7 @@ class Presentation(Machine[State]):
 
     def _give_up(self, _: Any, now: float) -> State:
         """Take a request of ours back; who has the token keeps it."""
+        self._given_up.append(self.channel)
         self._give_back(None, now)
         return self._otherwise
 
@@ -198,6 +204,10 @@ class Presentation(Machine[State]):
         return State.ASKING
 
     def _answered(self, given: Mapping[int, int], now: float) -> State:
+        channel = given.get(CHANNEL, 0)
+        if channel != self.channel and channel in self._given_up:
+            self._given_up.remove(channel)
+            return State.ASKING  # the answer to an earlier request, which was followed by its release
         if ACKNOWLEDGE in given:
             self.due = None
             self._taken = False

@@ -19,7 +19,7 @@ from h323.h460.incoming import WaitingCall, read_waiting
 from h323.messages import EncodeError
 from h323.ras import messages
 from h323.ras.events import SendRas
-from h323.ras.exchange import Answer, Requests, Write
+from h323.ras.exchange import TRIES, Answer, Requests, Write
 from h323.ras.messages import PROTOCOL, BadRas, Message, Value
 from h323.ras.tokens import CAT, HMAC, MD5, Scheme, Signer, cat_token, find_proof, md5_token, signed
 from h323.signalling.aliases import write_address, write_alias
@@ -124,6 +124,10 @@ class Zone:
     makes: bool = False
     makes_routed: bool = False
     answers: bool = False
+    interval: int = 0
+    """Seconds between two reports of a call that is granted beforehand, 0 for none."""
+    reports: bool = False
+    """Whether the gatekeeper answers reports (willRespondToIRR)."""
     traverses: bool = False
 
 
@@ -181,9 +185,11 @@ class Endpoint:
         """Answer a request of the gatekeeper."""
         self.tell(SendRas(self._encoded(name, {"requestSeqNum": request.sequence, **body}), to, name))
 
-    def ask(self, name: str, body: Value, answer: Answer, now: float, expected: tuple[str, ...]) -> None:
+    def ask(
+        self, name: str, body: Value, answer: Answer, now: float, expected: tuple[str, ...], tries: int = TRIES
+    ) -> None:
         """Send the gatekeeper a request; answer is called once with what it says, None where it is silent."""
-        self.requests.ask(self._writer(name, body), [self.zone.address], answer, now, expected)
+        self.requests.ask(self._writer(name, body), [self.zone.address], answer, now, expected, tries)
 
     def _writer(self, name: str, body: Value) -> Write:
         return lambda number: self._encoded(name, {"requestSeqNum": number, **body})
@@ -275,6 +281,11 @@ class Endpoint:
         """Return when `tick` is wanted."""
         due = (self.requests.next_timeout(), self._due)
         return min((one for one in due if one is not None), default=None)
+
+    def doubt(self, now: float) -> None:
+        """The gatekeeper was silent to a request: see at once whether it is there still, and else find another."""
+        if self.state is State.REGISTERED:
+            self._due = now
 
     def event(self, name: str, message: Message | None, now: float) -> None:
         """Take an event that is no answer: `lost`, the gatekeeper has unregistered us."""
@@ -390,6 +401,8 @@ class Endpoint:
         granted = body.get("preGrantedARQ") or {}
         zone.makes, zone.answers = bool(granted.get("makeCall")), bool(granted.get("answerCall"))
         zone.makes_routed = bool(granted.get("useGKCallSignalAddressToMakeCall"))
+        zone.interval = int(granted.get("irrFrequencyInCall") or 0)
+        zone.reports = bool(body.get("willRespondToIRR"))
         if fresh or "featureSet" in body:
             zone.traverses = self.config.traversal and find(told(body), SIGNALLING) is not None
         self._learn_alternates(body)

@@ -8,6 +8,7 @@ from typing import Any
 
 from h323.ras import messages
 from h323.ras.endpoint import DropCall, Endpoint, LimitCall
+from h323.ras.exchange import TRIES
 from h323.ras.messages import BITS, Message, Value
 from h323.signalling.aliases import write_address
 from h323.signalling.events import Address
@@ -76,7 +77,9 @@ class EndpointCalls:
         granted = zone.answers if asked.answers else zone.makes and zone.makes_routed
         if granted:
             self.going[asked.call] = asked
-            outcome(Granted(None if asked.answers else zone.signalling))
+            if zone.interval:
+                self.reports[asked.call] = (now + zone.interval, zone.interval)
+            outcome(Granted(None if asked.answers else zone.signalling, bandwidth=asked.bandwidth))
             return
 
         def answer(message: Message | None) -> None:
@@ -117,6 +120,7 @@ class EndpointCalls:
 
     def _heard(self, asked: Asked, message: Message | None, now: float) -> Granted | Denied:
         if message is None:
+            self.endpoint.doubt(now)
             return Denied("silent")
         body = message.body
         if message.name == "admissionReject":
@@ -124,12 +128,14 @@ class EndpointCalls:
             if reason in ("callerNotRegistered", "invalidEndpointIdentifier"):
                 self.endpoint.event("lost", message, now)
             return Denied(reason)
-        self.going[asked.call] = asked
+        granted = body["bandWidth"] * BITS
+        self.going[asked.call] = replace(asked, bandwidth=granted)
+        self.endpoint.zone.reports |= bool(body.get("willRespondToIRR"))
         interval = body.get("irrFrequency")
         if interval:
             self.reports[asked.call] = (now + interval, int(interval))
         address = messages.address(body["destCallSignalAddress"])
-        return Granted(address, messages.aliases(body.get("destinationInfo")), body["bandWidth"] * BITS)
+        return Granted(address, messages.aliases(body.get("destinationInfo")), granted)
 
     def leave(self, call: bytes, now: float) -> None:
         """Tell the gatekeeper that a call is over (DRQ); nothing happens for one that it does not know."""
@@ -148,8 +154,13 @@ class EndpointCalls:
             return
 
         def answer(message: Message | None) -> None:
-            confirmed = message is not None and message.name == "bandwidthConfirm"
-            outcome(message.body["bandWidth"] * BITS if confirmed and message is not None else None)
+            if message is None or message.name != "bandwidthConfirm":
+                outcome(None)
+                return
+            granted = message.body["bandWidth"] * BITS
+            if call in self.going:
+                self.going[call] = replace(self.going[call], bandwidth=granted)
+            outcome(granted)
 
         body = {**self._call(asked), "bandWidth": bandwidth // BITS, "answeredCall": asked.answers}
         self.endpoint.ask("bandwidthRequest", body, answer, now, ("bandwidthConfirm", "bandwidthReject"))
@@ -209,9 +220,9 @@ class EndpointCalls:
             if due <= now and self.endpoint.registered:
                 self.reports[call] = (now + interval, interval)
                 body = self.report([self.going[call]], unsolicited=True)
-                self.endpoint.ask(
-                    "infoRequestResponse", body, lambda answer: None, now, ("infoRequestAck", "infoRequestNak")
-                )
+                tries = TRIES if body["needResponse"] else 1
+                answers = ("infoRequestAck", "infoRequestNak")
+                self.endpoint.ask("infoRequestResponse", body, lambda answer: None, now, answers, tries)
 
     def next_timeout(self) -> float | None:
         """Return when `tick` is wanted."""
@@ -242,6 +253,6 @@ class EndpointCalls:
                 }
                 for one in calls[:MAX_REPORTED]
             ],
-            "needResponse": unsolicited,
+            "needResponse": unsolicited and endpoint.zone.reports,
             "unsolicited": unsolicited,
         }

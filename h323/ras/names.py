@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any, Protocol
 
 import structlog
@@ -78,11 +79,24 @@ def _server(record: Any) -> Server:
     return Server(target, int(record.port), int(record.priority), int(record.weight))
 
 
-async def look_up(names: Names, service: str, domain: str) -> list[Address]:
+def in_order(servers: Sequence[Server], rng: Random) -> list[Server]:
+    """Return servers as they are to be tried: the least priority first, in each by chance after their weights.
+
+    RFC 2782: one of weight 0 is taken now and then only, where there are others.
+    """
+
+    def turn(server: Server) -> tuple[int, float]:
+        # The least of exponential times of these rates is each one's with the chance of its weight.
+        return server.priority, rng.expovariate(server.weight or 0.01)
+
+    return sorted(servers, key=turn)
+
+
+async def look_up(names: Names, service: str, domain: str, rng: Random) -> list[Address]:
     """Return the addresses of a domain's servers for a service, best first; a target "." says there is none."""
     found = await names.servers(f"{service}.{domain}")
     addresses = []
-    for one in sorted(found, key=lambda server: (server.priority, -server.weight))[:MAX_SERVERS]:
+    for one in in_order(found, rng)[:MAX_SERVERS]:
         if one.host not in ("", "."):
             addresses += [Address(host, one.port) for host in await names.addresses(one.host)]
     return addresses

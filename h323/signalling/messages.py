@@ -123,12 +123,12 @@ def setup(local: LocalParty, facts: SetupFacts, fast_start: Sequence[bytes]) -> 
 
 
 def call_proceeding(local: LocalParty, call: bytes) -> Body:
-    """Return the contents of CALL PROCEEDING."""
+    """Return the contents of CALL PROCEEDING. Further calls may come on the connection; it closes with the last one."""
     return {
         "protocolIdentifier": PROTOCOL,
         "destinationInfo": endpoint_type(local),
         "callIdentifier": {"guid": call},
-        "multipleCalls": False,
+        "multipleCalls": True,
         "maintainConnection": False,
     }
 

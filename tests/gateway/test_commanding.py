@@ -108,7 +108,7 @@ async def test_what_touches_others_is_refused_to_a_guest(keys: str) -> None:
         before = house.desk.room("100").settings
         await house.press(ann, keys)
         assert house.heard(ann) == ["tones/deny", "en/not-allowed"]
-        assert house.plan_of(ann).notice == "You may not do that."
+        assert house.plan_of(ann).notice == "You are not allowed to do that."
         assert [reason for _, reason in house.given()] == ["not-allowed"]
         assert house.desk.room("100").settings == before
         assert house.plan_of(bob).heard

@@ -14,7 +14,17 @@ from gateway.rooms import bridge as bridge_module
 from gateway.rooms.call import RoomCall
 from gateway.rooms.desk import FrontDesk
 from gateway.rooms.dial_plan import DialPlan, Match, Rule, ToCall
-from gateway.rooms.model import CallFailed, CallRefused, Joined, KeyPressed, Left, Ringing, RoomSettings, TransferGoes
+from gateway.rooms.model import (
+    CallFailed,
+    CallRefused,
+    Joined,
+    KeyPressed,
+    Left,
+    OutboundRefused,
+    Ringing,
+    RoomSettings,
+    TransferGoes,
+)
 from gateway.rooms.outbound import Asker, Outbound, OutboundRule, Role
 from gateway.rooms.pattern import Pattern, Template
 from gateway.rooms.policy import Decision
@@ -90,6 +100,11 @@ class Exchange(House):
         await waiting
         await call.connected()
         return call, line, called, self.dialler.lines[0]
+
+    def denied(self) -> list[tuple[str, str, Reason]]:
+        """Return which calls outside were refused to whom."""
+        refused = [one for one in self.events if isinstance(one, OutboundRefused)]
+        return [(one.role, one.target, one.reason) for one in refused]
 
     def nothing_left(self) -> None:
         assert not self.desk.calls
@@ -290,6 +305,7 @@ async def test_a_call_to_the_outside_is_denied_although_the_dial_plan_leads_ther
         await waiting
     assert refused.value.reason is Reason.NOT_ALLOWED
     assert not house.dialler.orders
+    assert house.denied() == [("caller", "tel:+4989123", Reason.NOT_ALLOWED)]
     await call.ended(Reason.NOT_ALLOWED)
     house.nothing_left()
 
@@ -351,6 +367,8 @@ async def test_a_referral_is_as_good_as_who_makes_it() -> None:
     assert not house.board.may_refer(guest, "gibberish")
     house.board.outbound = Outbound([OutboundRule(roles=frozenset(Role), hosts=("elsewhere.example",))])
     assert not house.board.may_refer(guest, "sip:x@elsewhere.example")
+    outside = ["sip:x@elsewhere.example", "tel:+4989123", "sip:x@elsewhere.example"]
+    assert house.denied() == [("guest", target, Reason.NOT_ALLOWED) for target in outside]
     placing = asyncio.create_task(house.board.refer(guest, "sip:cleo@us.example", house.dialler.dial))
     cleo = await house.dialler.answers()
     await placing

@@ -12,10 +12,11 @@ from test_gateway_calls import Exchange, FakeDialler
 from test_web_socket import connected, join
 from web_house import WebHouse, hear, say, web_house
 
+from gateway.calls import KeyWay
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
-from gateway.rooms.model import Dialled, RoomSettings
+from gateway.rooms.model import Dialled, Rank, RoomSettings
 from gateway.rooms.outbound import Outbound, OutboundRule, Role
 from transcode.media import RoomId
 
@@ -104,6 +105,46 @@ async def test_a_host_moves_a_participant_where_everybody_may_go() -> None:
     assert await refusal(host, WantsMoved(guest.participant_id, "999")) is Reason.NO_SUCH_ROOM
     await host.fulfil(WantsMoved(guest.participant_id, "200"))
     assert guest.room_id == "200"
+
+
+async def test_nobody_is_brought_past_a_lock_or_a_lobby_and_a_host_of_one_room_is_none_in_another() -> None:
+    house = Hosted()
+    lobby = RoomSettings(RoomId("200"), host_pin="1", lobby=True)
+    house.desk.open_room(lobby)
+    house.desk.open_room(RoomSettings(RoomId("300"), locked=True))
+    host, other = await house.enter(host=True), await house.enter(host=True)
+    for room in ("200", "300"):
+        assert await refusal(host, WantsMoved(other.participant_id, room)) is Reason.NOT_ALLOWED
+    there = await house.desk.arrive(facts("200", pin="1"), RecordingLine())
+    await there.connected()
+    await host.fulfil(WantsMoved(other.participant_id, "200"))
+    moved = other.room.participant(other.participant_id)
+    assert (other.room_id, other.rank, moved and moved.rank) == ("200", Rank.GUEST, Rank.GUEST)
+    assert await refusal(other, WantsCalled("user:bob")) is Reason.NOT_ALLOWED
+
+
+async def test_in_a_room_without_a_host_pin_all_ways_are_closed_to_all_but_whom_a_program_makes_a_host() -> None:
+    house = Exchange()
+    house.board.outbound = Outbound([OutboundRule(roles=frozenset({Role.HOST}), rooms=frozenset({"100"}))])
+    one, other = [await house.desk.arrive(facts(), RecordingLine()) for _ in range(2)]
+    for call in (one, other):
+        await call.connected()
+    wish, outside = WantsTransferred(other.participant_id, "user:bob"), "sip:x@elsewhere.example"
+
+    async def lock() -> bool:
+        for key in "*7":
+            await one.dtmf(key, 100, KeyWay.SIGNAL)
+        return house.desk.room("100").settings.locked
+
+    assert not await lock()
+    assert await refusal(one, wish) is Reason.NOT_ALLOWED
+    assert not house.board.may_refer(one, outside)
+    assert house.desk.room("100").may_admit(one._participant())
+    await house.desk.hosts.set_rank(house.desk.room("100"), one.participant_id, Rank.HOST)
+    assert await lock()
+    await one.fulfil(wish)
+    assert other.line.asked == ["user:bob"]  # type: ignore[attr-defined]
+    assert house.board.may_refer(one, outside)
 
 
 async def test_a_host_has_a_participant_call_elsewhere_within_the_rules() -> None:

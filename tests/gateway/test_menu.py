@@ -32,6 +32,7 @@ from gateway.ivr.menu import (
 from gateway.reasons import Reason
 
 ROOMS = frozenset({"100", "10"})
+TYPING, TYPING_PIN = ("enter-room", "clears"), ("enter-pin", "clears")
 
 
 def begun(room: str = "", fault: Reason | None = None) -> Menu:
@@ -160,9 +161,9 @@ def test_a_caller_is_greeted_and_asked_for_a_room_and_goes_in() -> None:
     question = [Show("room-number", ("enter-room",), ""), Play(("enter-room",)), Wait(PROMPT, Input.PLAYED)]
     assert menu.take(Input.PLAYED) == question
     assert menu.take(Input.PLAYED) == [Wait(SILENCE, Input.SILENT)]
-    assert menu.press("1") == [Play(), Show("room-number", ("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
-    assert menu.press("0") == [Play(), Show("room-number", ("enter-room",), "10"), Wait(KNOWN_PAUSE, Input.PAUSED)]
-    assert menu.press("0") == [Play(), Show("room-number", ("enter-room",), "100"), Wait(KNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("room-number", TYPING, "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("0") == [Play(), Show("room-number", TYPING, "10"), Wait(KNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("0") == [Play(), Show("room-number", TYPING, "100"), Wait(KNOWN_PAUSE, Input.PAUSED)]
     assert menu.press("#") == [Play(), Wait(), Ask("100")]
     assert menu.decided(None) == [Wait()]
     assert menu.state is State.OVER
@@ -172,7 +173,7 @@ def test_a_pin_is_shown_as_dots_and_asked_for_with_its_room() -> None:
     menu = asked("100#")
     question = [Show("pin", ("enter-pin",), ""), Play(("enter-pin",)), Wait(PROMPT, Input.PLAYED)]
     assert menu.decided(Reason.PIN_NEEDED) == question
-    assert press(menu, "47") == [Play(), Show("pin", ("enter-pin",), DOT * 2), Wait(PIN_PAUSE, Input.PAUSED)]
+    assert press(menu, "47") == [Play(), Show("pin", TYPING_PIN, DOT * 2), Wait(PIN_PAUSE, Input.PAUSED)]
     done = press(menu, "11#")
     assert done == [Play(), Wait(), Ask("100", "4711")]
     assert "4711" not in repr(done)
@@ -180,9 +181,9 @@ def test_a_pin_is_shown_as_dots_and_asked_for_with_its_room() -> None:
 
 def test_a_key_breaks_off_the_greeting() -> None:
     menu = begun()
-    assert menu.press("1") == [Play(), Show("room-number", ("enter-room",), "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("room-number", TYPING, "1"), Wait(UNKNOWN_PAUSE, Input.PAUSED)]
     menu = begun("100", Reason.PIN_NEEDED)
-    assert menu.press("1") == [Play(), Show("pin", ("enter-pin",), DOT), Wait(PIN_PAUSE, Input.PAUSED)]
+    assert menu.press("1") == [Play(), Show("pin", TYPING_PIN, DOT), Wait(PIN_PAUSE, Input.PAUSED)]
 
 
 def test_who_dialled_a_room_is_asked_for_its_pin_alone() -> None:

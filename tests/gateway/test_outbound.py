@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from ipaddress import ip_network
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from gateway.reasons import Reason, Refused
 from gateway.rooms.outbound import Asker, Outbound, OutboundRule, Permit, Role, read_target
 from gateway.rooms.pattern import Pattern
+from h323.adapter_ras import split_host
+from h323.signalling.aliases import read_dialled
 
 API = Asker(Role.API, "100")
 STRANGER = Asker(Role.CALLER, source="198.51.100.9:5060")
@@ -130,6 +133,9 @@ def test_caps_hold_by_rule_and_for_the_house_and_the_next_rule_takes_what_is_ove
         "sip:x@y\r\nVia: z",
         "sip:x y@z",
         "sip:" + "x" * 300 + "@y",
+        "h323:evil.example##x",
+        "h323:evil.example##x;y@good.example",
+        "h323:x@good.example##y",
     ],
 )
 def test_addresses_that_could_be_read_in_two_ways_are_refused(target: str) -> None:
@@ -148,9 +154,34 @@ def test_addresses_that_could_be_read_in_two_ways_are_refused(target: str) -> No
         ("tel:+49-89/1;ext=2", "tel", "+4989/1", ""),
         ("h323:room1", "h323", "room1", ""),
         ("h323:room1@192.0.2.1:1720", "h323", "room1", "192.0.2.1"),
+        ("h323:192.0.2.1:1720;transport=tls", "h323", "192.0.2.1", "192.0.2.1"),
+        ("h323:[2001:db8::1]:1720", "h323", "2001:db8::1", "2001:db8::1"),
+        ("h323:evil.example;x@good.example", "h323", "evil.example", "evil.example"),
+        ("h323:room1;x@good.example", "h323", "room1", ""),
         ("user:bob", "user", "bob", ""),
     ],
 )
 def test_addresses_are_read(target: str, scheme: str, number: str, host: str) -> None:
     found = read_target(target)
     assert (found.scheme, found.number, found.host) == (scheme, number, host)
+
+
+def test_what_h323_calls_is_the_host_that_was_looked_at() -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    parts = ["a", "##", "#", "*", ";", "@", ":1720", "evil.example", "good.example", "%2e", "9", " ", "h323:", "[::1]"]
+    taken = 0
+    for _ in range(20_000):
+        text = "h323:" + "".join(chance.choices(parts, k=chance.randint(1, 5)))
+        try:
+            target = read_target(text)
+        except Refused:
+            continue
+        taken += 1
+        dialled = read_dialled(text)
+        host = split_host(dialled.host or dialled.alias, 0)[0]
+        assert target.host in ("", host), text
+        if dialled.host:
+            assert target.host == host, text
+    assert taken > 1000

@@ -188,6 +188,7 @@ def test_an_answer_is_read(said: object, decision: Decision) -> None:
         "x",
         {"rom": "100"},
         {"action": "refuse", "reason": "mood"},
+        {"action": "refuse", "reason": "normal"},
         {"role": "king"},
         {"room": 100},
         {"room": "1", "call": "sip:x@y"},

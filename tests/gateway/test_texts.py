@@ -9,6 +9,7 @@ import yaml
 
 from gateway.app import House
 from gateway.config import Config
+from gateway.ivr.make_prompts import digest, read_words
 from gateway.ivr.texts import LANGUAGES, PROMPTS, TABLE, shipped, with_own
 from gateway.ivr.voice import Voice
 from transcode.audio.sounds import SoundLibrary, State
@@ -44,6 +45,14 @@ def test_every_prompt_is_shipped_and_can_be_read(language: str) -> None:
         assert clip.state is State.READY
         assert 0.3 < clip.length / 8000 < 8
         assert -26 < clip.level < -20
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_prompt_says_what_stands_in_the_table(language: str) -> None:
+    said, known = read_words(PROMPTS), shipped().language(language)
+    for name, text in known.prompts.items():
+        made = digest(PROMPTS / language / f"{name}.ogg"), known.voice, known.spoken(text)
+        assert said[f"{language}/{name}"] == made, "run python -m gateway.ivr.make_prompts"
 
 
 def test_tones_and_music_are_shipped_and_all_sounds_together_are_small() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from web_house import web_house
 
+from gateway.ivr.texts import PROMPTS
 from gateway.reasons import Reason, Refused
 from gateway.web import pages
 from gateway.web.pages import Pages
@@ -50,6 +51,25 @@ async def test_files_have_their_types_and_are_not_sent_twice() -> None:
             assert (await client.get(f"/static/{path}", headers={"If-None-Match": '"old"'})).status_code == 200
         assert (await client.get("/static/parts")).status_code == 404
         assert (await client.get("/favicon.ico")).status_code == 204
+
+
+async def test_the_waiting_music_is_the_operators_else_the_shipped_one(tmp_path: Path) -> None:
+    async with web_house(sounds=(tmp_path, PROMPTS)) as house, house.client(None) as client:
+        shipped = await client.get("/sounds/waiting")
+        assert (shipped.status_code, shipped.headers["content-type"]) == (200, "audio/ogg")
+        assert shipped.content == (PROMPTS / "music" / "waiting.ogg").read_bytes()
+        part = await client.get("/sounds/waiting", headers={"Range": "bytes=100-199"})
+        assert (part.status_code, part.content) == (206, shipped.content[100:200])
+        (tmp_path / "music").mkdir()
+        (tmp_path / "music" / "waiting.wav").write_bytes(b"RIFF")
+        own = await client.get("/sounds/waiting")
+        assert (own.content, own.headers["content-type"], own.headers["cache-control"]) == (
+            b"RIFF",
+            "audio/wav",
+            "no-cache",
+        )
+    async with web_house(listening=False) as house, house.client(None) as client:
+        assert (await client.get("/sounds/waiting")).status_code == 404
 
 
 async def test_every_answer_carries_the_headers_that_keep_others_out() -> None:

@@ -9,7 +9,7 @@ from test_gateway_calls import FakeDialler
 from web_house import ADMIN, CALLS, ROOMS, WebHouse, web_house
 
 from gateway.reasons import Reason, Refused
-from gateway.rooms.model import CallFailed, Ringing, RoomSettings, TransferGoes
+from gateway.rooms.model import CallFailed, OutboundRefused, Ringing, RoomSettings, TransferGoes
 from gateway.rooms.outbound import Outbound, OutboundRule
 from gateway.web.events import told
 from transcode.media import RoomId
@@ -84,6 +84,13 @@ async def test_events_tell_of_ringing_failing_and_transfers() -> None:
         assert (name, data["call"], data["name"]) == ("ringing", call.id, "Ann")
         name, data = told(CallFailed(room, call.id, call.facts, Reason.BUSY))
         assert (name, data["reason"]) == ("call-failed", "busy")
+        name, data = told(OutboundRefused(room, "guest", "ann", "192.0.2.1:5060", "tel:+1900", Reason.NOT_ALLOWED))
+        assert (name, data["role"], data["target"], data["reason"]) == (
+            "outbound-refused",
+            "guest",
+            "tel:+1900",
+            "not-allowed",
+        )
         for reason, over, state in (
             (None, False, "trying"),
             (Reason.NORMAL, True, "done"),

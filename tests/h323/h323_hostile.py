@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import h323_peer
 from h323_peer import CODEC, Peer, Stream
 from h323_samples import frames
 
+from h323.messages import Kind, decode
 from h323.q931 import Type
+from h323.ras.messages import write
 from h323.signalling.events import Signal
-from h323.signalling.wire import write_signal
+from h323.signalling.wire import read_signal, write_signal
 from h323.tpkt import frame
 
 BATCH = 50
 """Messages on one connection; then another one is opened, for mutants end calls."""
+MAX_DATAGRAM = 8_000
+NOBODYS = 0x7FFE
+"""A call reference that no message uses."""
+_SEARCH: dict[str, Any] = {
+    "protocolIdentifier": h323_peer.OID,
+    "endpointType": h323_peer.ENDPOINT,
+}
 
 
 @cache
@@ -45,6 +56,12 @@ def control() -> tuple[bytes, ...]:
     return tuple(found) or tuple(
         CODEC.encode(one) for one in (h323_peer.capabilities(h323_peer.G711), h323_peer.determination())
     )
+
+
+@cache
+def ras() -> tuple[bytes, ...]:
+    """Return RAS messages that are right."""
+    return tuple(octets for _, kind, octets in frames() if kind == "RAS")
 
 
 def mutants(chance: random.Random, count: int) -> list[tuple[bytes, bytes]]:
@@ -74,8 +91,13 @@ def mutate(chance: random.Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
-async def throw(port: int, messages: Iterable[tuple[bytes, bytes]], separate: bool) -> None:
-    """Throw messages at the signalling port, or at a separate H.245 connection that belongs to a call."""
+async def throw(
+    port: int, messages: Iterable[tuple[bytes, bytes]], separate: bool, context: ssl.SSLContext | None = None
+) -> None:
+    """Throw messages at the signalling port, or at a separate H.245 connection that belongs to a call.
+
+    context says that the signalling port is that of TLS.
+    """
     waiting = list(messages)
     while waiting:
         batch, waiting = waiting[:BATCH], waiting[BATCH:]
@@ -83,16 +105,53 @@ async def throw(port: int, messages: Iterable[tuple[bytes, bytes]], separate: bo
             if separate:
                 await _throw_control(port, [one for _, one in batch])
             else:
-                await _throw_signals(port, [one for one, _ in batch])
+                await _throw_signals(port, [one for one, _ in batch], context)
 
 
-async def _throw_signals(port: int, batch: list[bytes]) -> None:
-    stream = Stream(*await asyncio.open_connection("127.0.0.1", port))
+async def throw_datagrams(port: int, messages: Iterable[bytes]) -> None:
+    """Throw messages at the RAS port, no faster than they are read: a question that is right follows each batch."""
+    loop = asyncio.get_running_loop()
+    answers: asyncio.Queue[bytes] = asyncio.Queue()
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Answers(answers), remote_addr=("127.0.0.1", port))
+    waiting = list(messages)
+    own = ("ipAddress", {"ip": b"\x7f\x00\x00\x01", "port": transport.get_extra_info("sockname")[1]})
+    try:
+        for number, at in enumerate(range(0, len(waiting), BATCH), 1):
+            for one in waiting[at : at + BATCH]:
+                transport.sendto(one[:MAX_DATAGRAM])
+            transport.sendto(write("gatekeeperRequest", {**_SEARCH, "rasAddress": own, "requestSeqNum": number}))
+            async with asyncio.timeout(30):
+                while not _answers(await answers.get(), number):
+                    pass
+    finally:
+        transport.close()
+
+
+class _Answers(asyncio.DatagramProtocol):
+    def __init__(self, answers: asyncio.Queue[bytes]) -> None:
+        self._answers = answers
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._answers.put_nowait(data)
+
+
+def _answers(data: bytes, number: int) -> bool:
+    name, value = decode(Kind.RAS, data)
+    return name in ("gatekeeperConfirm", "gatekeeperReject") and value["requestSeqNum"] == number
+
+
+async def _throw_signals(port: int, batch: list[bytes], context: ssl.SSLContext | None = None) -> None:
+    stream = Stream(*await asyncio.open_connection("127.0.0.1", port, ssl=context))
     stream.writer.write(b"".join(frame(one) for one in batch))
-    stream.writer.write_eof()
     async with asyncio.timeout(10):
-        while await stream.reader.read(65_536):
-            pass
+        if context is None:
+            stream.writer.write_eof()
+            while await stream.reader.read(65_536):
+                pass
+        else:  # TLS cannot close one half: a question about no call tells that all was read
+            stream.send(write_signal(Signal(Type.STATUS_INQUIRY, NOBODYS, False)))
+            while (answer := await stream.next()) is not None and read_signal(answer).reference != NOBODYS:
+                pass
     await stream.close()
 
 

@@ -87,6 +87,8 @@ class Terminal:
         self.pair, self.side = pair, side
         self.sessions = Sessions(local(5000), "127.0.0.1")
         self.channel: int | None = None
+        self.waits = False
+        """Whether it has the token and opens its channel once the last one is closed."""
 
     @property
     def token(self) -> Any:
@@ -101,7 +103,15 @@ class Terminal:
             self.side.control.close(self.channel, self.pair.now)
         if self.channel is not None:
             self.token.give_back(self.pair.now)
-        self.channel = None
+        self.channel, self.waits = None, False
+
+    def open(self) -> None:
+        opening = self.sessions.slides_opening(bool(self.side.control.master))
+        self.waits = opening is None
+        if opening is not None:
+            self.channel = self.side.control.open(opening.request, self.pair.now, self.token.channel)
+            assert self.channel is not None
+            self.sessions.opened(opening, self.channel)
 
     def take(self, event: events.ControlEvent) -> None:
         now = self.pair.now
@@ -109,21 +119,23 @@ class Terminal:
         match event:
             case events.TokenAsked():
                 self.token.answer(True, now)
-                if self.channel:
-                    self.side.control.close(self.channel, now)
-                self.channel = None
+                self._yield(now)
             case events.TokenAnswered(granted):
                 self.channel = None
-                opening = self.sessions.slides_opening(bool(self.side.control.master))
-                if granted and opening is not None:
-                    self.channel = self.side.control.open(opening.request, now, self.token.channel)
-                    assert self.channel is not None
-                    self.sessions.opened(opening, self.channel)
-            case events.TokenLost() if self.channel:
-                self.side.control.close(self.channel, now)
-                self.channel = None
-            case events.ChannelClosed(number, True) if number == self.channel:
-                self.channel = None
+                if granted:
+                    self.open()
+            case events.TokenLost():
+                self._yield(now)
+            case events.ChannelClosed(number, True):
+                if number == self.channel:
+                    self.channel = None
+                if self.waits:
+                    self.open()
+
+    def _yield(self, now: float) -> None:
+        if self.channel:
+            self.side.control.close(self.channel, now)
+        self.channel, self.waits = None, False
 
 
 def common(side: Side, sessions: Sessions, event: events.ControlEvent, now: float) -> None:

@@ -326,6 +326,29 @@ async def test_the_rate_is_the_least_of_call_entry_and_flow_control(
     await heard(call, lambda streams: streams[1].bandwidth == 192_000 and bool(streams[1].receive))
 
 
+async def test_what_a_gatekeeper_leaves_bounds_pictures_both_ways(
+    adapter: H323Adapter, desk: FakeDesk, peer: Peer
+) -> None:
+    call = await connected(peer, desk, G711, H261)
+    await peer.channel(7000)
+    peer.say(open_channel(12, H261_DATA, 2, 5007))
+    await peer.told("openLogicalChannelAck")
+    await heard(call, lambda streams: codec(streams[1], "send") is Codec.H261)
+    (line,) = adapter._legs
+    for bandwidth, picture in ((328_000, 100_000), (500_000, 186_000), (128_000, 0)):
+        line.limit(bandwidth)
+        limited = await peer.told("flowControlCommand")
+        assert limited == {"scope": ("logicalChannelNumber", 12), "restriction": ("maximumBitRate", picture // 100)}
+        await heard(call, lambda streams, most=picture: (streams[1].bandwidth if streams[1].receive else 0) == most)
+    await heard(call, lambda streams: not streams[1].receive)
+    # What the peer opens later is bounded as well.
+    peer.say(("request", ("closeLogicalChannel", {"forwardLogicalChannelNumber": 12, "source": ("lcse", None)})))
+    await peer.told("closeLogicalChannelAck")
+    peer.say(open_channel(13, H261_DATA, 2, 5007))
+    limited = await peer.told("flowControlCommand")
+    assert limited["scope"] == ("logicalChannelNumber", 13)
+
+
 async def test_key_frames_are_asked_for_both_ways(adapter: H323Adapter, desk: FakeDesk, peer: Peer) -> None:
     call = await connected(peer, desk, G711, H261)
     ours = await peer.channel(7000)

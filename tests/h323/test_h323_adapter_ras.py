@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random
 from typing import Any
 
 import h323_peer
@@ -14,10 +17,11 @@ from sip_fake_house import FakeDesk
 
 from gateway.calls import CallFacts, CallProtocol, Direction
 from gateway.reasons import Reason, Refused
+from h323 import adapter_ras
 from h323.adapter import H323Adapter
-from h323.adapter_ras import split_host
+from h323.adapter_ras import Route, split_host
 from h323.q931 import Type
-from h323.ras.names import Server
+from h323.ras.names import Server, in_order
 from h323.signalling.aliases import Dialled
 from h323.signalling.events import Address
 from transcode.media import Wanted
@@ -102,6 +106,15 @@ async def test_a_call_through_the_gatekeeper_brings_its_account(start: Start) ->
     await until(lambda: pair.keeper.ras.counters()["ras.admitted_calls"] == 0)
 
 
+async def test_a_call_that_was_granted_beforehand_tells_whose_it_is(start: Start) -> None:
+    pair = await Pair().begin(start, authenticate="all", routed=True, pregranted=True)
+    before = pair.keeper.ras.counters().get("ras.received.admissionRequest", 0)
+    placed = asyncio.ensure_future(pair.far.dial("h323:100", FACTS, Wanted(), "Somebody"))
+    call = await answered(pair.desk, placed)
+    assert call.facts.account == "bridge"
+    assert pair.keeper.ras.counters().get("ras.received.admissionRequest", 0) == before
+
+
 async def test_a_call_that_was_not_admitted_is_refused_where_all_must_prove(start: Start) -> None:
     pair = await Pair().begin(start, authenticate="all")
     peer = await Peer.connect(pair.keeper.ports["signalling"])
@@ -142,6 +155,48 @@ async def test_a_call_that_comes_is_refused_where_the_gatekeeper_does_not_admit_
     assert len(pair.far_desk.facts) == 1
     await other.close()
     await peer.close()
+
+
+@pytest.mark.parametrize("calls", [False, True], ids=["is called", "calls"])
+async def test_a_call_takes_no_more_than_the_gatekeeper_grants(start: Start, calls: bool) -> None:
+    """384 kbit/s in both directions: 192 each way, of which 64 are the sound's."""
+    pair = await Pair().begin(start, call_bandwidth=384_000)
+    peer = None
+    if calls:
+        placed = asyncio.ensure_future(pair.far.dial("h323:100", FACTS, Wanted(), "Far"))
+        await answered(pair.desk, placed)
+    else:
+        peer = await Peer.connect(pair.far.ports["signalling"])
+        peer.setup("100")
+        await peer.expect(Type.CONNECT)
+    (line,) = pair.far._legs
+    await until(lambda: line.sessions is not None and line.sessions.bound == 128_000)
+    if peer is not None:
+        await peer.close()
+
+
+async def test_the_gatekeeper_takes_bandwidth_away_and_hears_of_what_is_not_needed(start: Start) -> None:
+    pair = await Pair().begin(start)
+    placed = asyncio.ensure_future(pair.far.dial("h323:100", FACTS, Wanted(), "Far"))
+    await answered(pair.desk, placed)
+    (line,) = pair.far._legs
+    zone = pair.keeper.ras._zone
+    core = zone._core
+    assert core.admissions.used == 2 * (64_000 + pair.far._config.bandwidth)
+    (one,) = core.admissions.ends(line.core.facts.call)
+    body = {
+        "endpointIdentifier": one.endpoint,
+        "conferenceID": one.conference,
+        "bandWidth": 3_000,
+        "callReferenceValue": one.reference,
+        "callIdentifier": {"guid": one.call},
+        "answeredCall": False,
+    }
+    core.ask(core.registry.get(one.endpoint), "bandwidthRequest", body, ("bandwidthConfirm",), pair.far.now(), 1)
+    zone._flush()
+    await until(lambda: line.sessions is not None and line.sessions.bound == 86_000)
+    pair.far.uses(line, False)
+    await until(lambda: core.admissions.used == 128_000)
 
 
 async def test_an_endpoint_leaves_when_its_house_stops(start: Start) -> None:
@@ -207,9 +262,13 @@ async def test_a_call_is_forwarded_once_and_no_more(start: Start) -> None:
 # where calls go
 
 
+async def whole_route(adapter: H323Adapter, host: str, alias: str = "") -> Route:
+    dialled = Dialled(alias or host, None, host if alias else "")
+    return await adapter.ras.route(dialled, b"c" * 16, b"f" * 16, 1, 1720, 128_000)
+
+
 async def route(adapter: H323Adapter, host: str, alias: str = "") -> Address:
-    found = await adapter.ras.route(Dialled(alias or host, None, host if alias else ""), b"c" * 16, b"f" * 16, 1, 1720)
-    return found.address
+    return (await whole_route(adapter, host, alias)).address
 
 
 async def test_a_domain_is_found_by_its_dns_entries(start: Start) -> None:
@@ -238,6 +297,52 @@ async def test_a_domain_is_found_by_its_dns_entries(start: Start) -> None:
     with pytest.raises(Refused) as refused:
         await route(adapter, "nowhere.example", "bob")
     assert refused.value.reason is Reason.UNREACHABLE
+
+
+async def test_the_next_server_of_a_domain_is_called_where_one_takes_no_connection(start: Start) -> None:
+    adapter = await start(FakeDesk())
+    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        async with h323_peer.listening() as (port, called):
+            servers = [Server("a.example", taken.getsockname()[1], 10), Server("b.example", port, 20)]
+            hosts = {"a.example": ["127.0.0.1"], "b.example": ["127.0.0.1"]}
+            adapter.ras._names = FakeNames({"_h323cs._tcp.one.example": servers}, hosts)
+            assert len((await whole_route(adapter, "one.example", "bob")).others) == 1
+            placed = asyncio.ensure_future(adapter.dial("h323:bob@one.example", FACTS))
+            peer = await asyncio.wait_for(called.get(), 5)
+            setup = await peer.expect(Type.SETUP)
+            assert setup.body is not None
+            assert setup.body["destCallSignalAddress"][1]["port"] == port
+            peer.send(Type.RELEASE_COMPLETE, cause=17)
+            with pytest.raises(Refused) as refused:
+                await asyncio.wait_for(placed, 5)
+            assert refused.value.reason is Reason.BUSY
+
+
+def test_servers_are_tried_by_priority_and_then_by_chance_after_their_weights() -> None:
+    servers = [Server("a", 1, 20, 90), Server("b", 1, 10, 10), Server("c", 1, 10, 30), Server("d", 1, 10, 0)]
+    rng = Random(7)
+    orders = [[one.host for one in in_order(servers, rng)] for _ in range(2_000)]
+    assert all(order[-1] == "a" for order in orders)
+    first = Counter(order[0] for order in orders)
+    assert 0.70 < first["c"] / len(orders) < 0.80
+    assert 0.20 < first["b"] / len(orders) < 0.30
+    assert first["d"] < 20
+
+
+async def test_gatekeepers_are_found_as_soon_as_their_names_are_known(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter_ras, "UNKNOWN_TIME", 0.05)
+    hosts: dict[str, list[str]] = {}
+    monkeypatch.setattr(adapter_ras, "SystemNames", lambda reactor: FakeNames({}, hosts))
+    keeper = await start(FakeDesk(), gatekeeper="embedded", neighbours=("far.example:1719",))
+    far = await start(FakeDesk(), gatekeeper=f"gk.example:{keeper.ports['ras']}", aliases=("bridge",))
+    assert not far.ras.counters().get("ras.joined")
+    hosts |= {"gk.example": ["127.0.0.1"], "far.example": ["192.0.2.8"]}
+    await until(lambda: far.ras.counters().get("ras.joined") == 1)
+    core = keeper.ras._zone._core
+    await until(lambda: core.config.neighbours == (Address("192.0.2.8", 1719),))
 
 
 async def test_the_gatekeeper_of_a_domain_is_asked(start: Start) -> None:

@@ -76,6 +76,20 @@ def test_an_alternate_takes_over_when_the_gatekeeper_falls_silent() -> None:
     assert NotJoined("silent", True) in bob.told
 
 
+def test_a_call_that_the_gatekeeper_is_silent_to_has_an_alternate_found_at_once() -> None:
+    zone = Zone(ttl=300)
+    zone.gatekeepers[NEIGHBOUR] = zone.make(None, Policy.OFF, "Far")
+    bob = zone.station().start()
+    bob.core._learn_alternates(
+        {"alternateGatekeeper": [{"rasAddress": write_address(NEIGHBOUR), "needToRegister": True, "priority": 1}]}
+    )
+    del zone.gatekeepers[GATEKEEPER]
+    outcome = bob.ask("100")
+    zone.wait(25)
+    assert outcome == [Denied("silent")]
+    assert (bob.core.registered, bob.core.zone.name) == (True, "Far")
+
+
 def test_it_registers_anew_when_the_gatekeeper_has_forgotten_it() -> None:
     zone = Zone(ttl=60)
     bob = zone.station().start()

@@ -77,7 +77,7 @@ async def lend_gateway(
     """Give a function that lends a gateway, which other tests of the module with the same changes used before.
 
     What counts from its start on (metrics, records) counts what they did, too. At the end everybody must be gone from
-    it: a test has its peers leave.
+    it: a test has its peers leave, or stops them.
     """
     used: Lent = {}
 
@@ -93,7 +93,7 @@ async def lend_gateway(
     for key, gateway in used.items():
         request.node.add_report_section("teardown", "gateway", gateway.output[-4000:])
         try:
-            await _end_browsers_calls(gateway)
+            await _hang_up_on_the_rest(gateway)
             await _nobody_left(gateway)
         except BaseException:
             del gateways_of_module[key]
@@ -101,12 +101,11 @@ async def lend_gateway(
             raise
 
 
-async def _end_browsers_calls(gateway: GatewayProcess) -> None:
-    """Hang up on browsers: one that was closed keeps its place for a while, for it might come back."""
+async def _hang_up_on_the_rest(gateway: GatewayProcess) -> None:
+    """End calls whose peers said no goodbye: a browser that was closed might come back, and SIPp was just stopped."""
     for call in await house.calls(gateway):
-        if call["protocol"] == "webrtc":
-            with suppress(OSError):  # it has gone meanwhile
-                await house.ask(gateway, "DELETE", f"/calls/{call['id']}")
+        with suppress(OSError):  # it has gone meanwhile
+            await house.ask(gateway, "DELETE", f"/calls/{call['id']}")
 
 
 async def _nobody_left(gateway: GatewayProcess) -> None:

@@ -22,6 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from gateway.bench.sound import Samples
 from gateway.ivr.texts import PROMPTS
 from transcode.audio.sounds import SoundLibrary, State
+from transcode.audio.tones import FRAME, ToneDetector
 
 LIKE = 0.8
 """Correlation from which on a prompt may have been heard. The same one through a codec has 0.9 and more; another one
@@ -188,3 +189,10 @@ def recorded(name: str, directory: Path = PROMPTS) -> tuple[Samples, int]:
     clip = SoundLibrary([directory], at_once).clip(name)
     assert clip.state is State.READY, name
     return clip.sounds[16000], 16000
+
+
+def keys_in(samples: Samples) -> str:
+    """Return the keys whose tones stand in a recording at 8 kHz."""
+    detector, slot = ToneDetector(), np.zeros(1, np.intp)
+    whole = samples[: len(samples) // FRAME * FRAME].reshape(-1, 1, FRAME)
+    return "".join(press.digit for frame in whole for press in detector.update(slot, frame))

@@ -24,6 +24,8 @@ WAIT = PATIENCE * 1000
 PROMPTS = ("en/waiting-for-host", "en/knocking", "en/admitted", "en/not-admitted", "en/goodbye")
 HOST = marks.GUS
 """Its tone is higher than anything in the music."""
+PLAYS = """() => !document.querySelector("#lobby-music").paused"""
+"""Whether the page plays music."""
 BURST = 0.5
 """Seconds of its tone below which it was not heard: its bursts last 0.7, and a look here and there is mistaken."""
 
@@ -85,6 +87,13 @@ async def test_a_host_lets_one_phone_in_from_its_page_and_turns_another_away(
         await host.stop()
 
 
+async def hears_music(guest: Chromium) -> None:
+    """Wait until a page has played three seconds of the waiting music."""
+    async with asyncio.timeout(PATIENCE):
+        while not await asyncio.to_thread(holds_part, await guest.heard(), "music/waiting"):
+            await asyncio.sleep(1.0)
+
+
 async def test_a_page_waits_for_the_host_and_comes_in_by_itself(start_gateway: StartGateway, tmp_path: Path) -> None:
     rooms = [{"id": "100", "name": "Everyone", "host_pin": "1", "lobby": True}]
     gateway = await start_gateway(rooms=rooms, media={"process": False})
@@ -94,6 +103,14 @@ async def test_a_page_waits_for_the_host_and_comes_in_by_itself(start_gateway: S
         await page.goto(f"{gateway.url}/r/100?name=Guest&join=1")
         await expect(page.locator("#lobby-title")).to_have_text("Waiting for the host", timeout=WAIT)
         await expect(page.locator("#preview-video")).to_be_visible(timeout=WAIT)
+        await guest.record()
+        music = page.locator("#lobby-music-button")
+        await expect(music).to_have_text("Turn the music off", timeout=WAIT)
+        await hears_music(guest)
+        await music.click()
+        await expect(music).to_have_text("Play music while I wait", timeout=WAIT)
+        await music.click()
+        await page.wait_for_function(PLAYS, timeout=WAIT)
         assert await gateway.participants("100") == []
         (waiting,) = (await house.ask(gateway, "GET", "/rooms/100/waiting"))["waiting"]
         assert (waiting["name"], waiting["stage"], waiting["protocol"]) == ("Guest", "lobby", "webrtc")
@@ -105,6 +122,7 @@ async def test_a_page_waits_for_the_host_and_comes_in_by_itself(start_gateway: S
         await host.dial("127.0.0.1", gateway.udp, "100*1")
         await expect(page.locator("#room-link-text")).to_have_text("Connected", timeout=WAIT)
         await house.holds(gateway, 2, "100", PATIENCE)
+        await page.wait_for_function(f"!({PLAYS})()", timeout=WAIT)
         ids = [one["id"] for one in await gateway.participants("100")]
         assert waiting["id"] in ids
         await page.locator("#settings-button").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from peers.ours import Terminal
 from starting import StartGateway
 
 from gateway.bench import clip
+from gateway.bench.ports import free_port
 from gateway.bench.process import GatewayProcess
+from gateway.certificates import keep_certificate
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), callgen.needed]
 OUTBOUND = {"rules": [{"roles": ["api"]}]}
@@ -92,3 +95,27 @@ async def test_pictures_go_both_ways(
         assert terminal.saw().sizes, "the SIP terminal sees nothing"
         if codec == "H.264":
             assert peer.traced(r"SetFrameSize to 1280x720"), "what callgen323 shows has not our size"
+
+
+async def test_sound_goes_both_ways_inside_tls(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """It calls, and is called on a port of its own for TLS; neither looks at the other's certificate.
+
+    It takes TLS to no other port than 1300 where it names whom it calls.
+    """
+    certificate, key = keep_certificate(tmp_path, ["127.0.0.1"])
+    gateway = await start_gateway(outbound=OUTBOUND, dial_plan=[{"protocol": "h323", "room": "100"}])
+    port = free_port(socket.SOCK_STREAM)
+    options = ["--tls", "--tls-cert", str(certificate), "--tls-privkey", str(key), "--tls-listenport", str(port)]
+    async with AsyncExitStack() as stack:
+        caller = Callgen(marks.ANN, tmp_path, options=options)
+        stack.push_async_callback(caller.hang_up)
+        await caller.dial(f"h323s:127.0.0.1:{gateway.h323_tls}")
+        await house.holds(gateway, 1, within=30)
+        options[-1] = str(free_port(socket.SOCK_STREAM))
+        called = Callgen(marks.BOB, tmp_path, options=options)
+        stack.push_async_callback(called.hang_up)
+        await called.listen()
+        await house.call(gateway, f"h323:127.0.0.1:{options[-1]};transport=tls", "Bob")
+        await house.holds(gateway, 2)
+        assert all(one["secure"] for one in await gateway.participants())
+        await party.assert_all_hear({one.name: (one.mark, one.heard) for one in (caller, called)})

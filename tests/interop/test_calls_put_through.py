@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import marks
+import numpy as np
 import party
 import pytest
 from peers.baresip import Baresip
 from peers.sipp import Sipp
+from recognising import keys_in
 from starting import LendGateway, StartGateway
 
 from gateway.bench.process import TOKEN, GatewayProcess
+from transcode.audio.key_sounds import made
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "ann", "password": "correct horse"}, {"user": "bob", "password": "battery"}]
@@ -145,14 +148,30 @@ async def test_a_caller_who_gives_up_stops_the_ringing(lend_gateway: LendGateway
         assert {one["reason"] for one in await _two_more(gateway, before)} == {"cancelled"}
 
 
+def _with_keys(mark: marks.Mark, keys: str, after: float) -> np.ndarray:
+    """Return a mark's sound with tones of keys in it after so many seconds, 0.2 s each, between pauses."""
+    pause = np.zeros(1600, np.int16)
+    tones = [one for key in keys for one in (made(f"keys/{key}-200", 8000), pause) if one is not None]
+    return np.concatenate((mark.voice(after), pause, *tones, mark.voice(60)))
+
+
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_sipp_calls_a_registered_terminal(lend_gateway: LendGateway, tmp_path: Path, transport: str) -> None:
+async def test_sipp_calls_a_registered_terminal_and_presses_keys_by_their_tones(
+    lend_gateway: LendGateway, tmp_path: Path, transport: str
+) -> None:
     gateway = await lend_gateway(accounts=ACCOUNTS, media={"process": False})
     async with phones(gateway, tmp_path) as (_, bob):
-        sipp = Sipp(marks.CLEO, tmp_path, transport, seconds=10)
+        # It has G.711 and no telephone events, bob has both: his sound is forwarded, but keys come to him as events.
+        sound = _with_keys(marks.CLEO, "47", after=3.0)
+        sipp = Sipp(marks.CLEO, tmp_path, transport, seconds=10.0, samples=sound, events=False)
         try:
             await sipp.dial("127.0.0.1", gateway.udp if transport == "udp" else gateway.tcp, "bob")
             await party.assert_all_hear({"bob": (marks.BOB, bob.heard), "cleo": (marks.CLEO, sipp.heard)})
+            await _forwarded(gateway, "audio")
+            for key in "47":
+                await bob.expect(rf"[Rr]eceived.*event.*{key}|'{key}'", 30)
+            samples, rate = bob.heard()
+            assert (keys_in(samples), rate) == ("", 8000)
             assert await sipp.wait(20) == 0  # it hangs up itself
         finally:
             await sipp.finish()

@@ -11,19 +11,16 @@ from typing import Any
 import hearing
 import house
 import marks
-import numpy as np
 import pytest
 from peers.chromium import Chromium
 from peers.ours import Terminal
 from peers.pjsua import Pjsua
 from playwright.async_api import Page, expect
-from recognising import heard_prompts
+from recognising import heard_prompts, keys_in
 from starting import StartGateway
 from test_browser_page import in_room, shoot
 
 from gateway.bench.process import GatewayProcess
-from gateway.bench.sound import Samples
-from transcode.audio.tones import FRAME, ToneDetector
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 ACCOUNTS = [{"user": "cleo", "password": "correct horse"}]
@@ -59,13 +56,6 @@ async def registered_phone(gateway: GatewayProcess, stack: AsyncExitStack, direc
     stack.push_async_callback(phone.stop)
     assert (await phone.until_registered(PATIENCE))["registered"]
     return phone
-
-
-def keys_in(samples: Samples) -> str:
-    """Return the keys whose tones stand in a recording at 8 kHz."""
-    detector, slot = ToneDetector(), np.zeros(1, np.intp)
-    whole = samples[: len(samples) // FRAME * FRAME].reshape(-1, 1, FRAME)
-    return "".join(press.digit for frame in whole for press in detector.update(slot, frame))
 
 
 async def becomes(gateway: GatewayProcess, id: str, **wanted: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Zone:
 
 
 async def start(start_gateway: StartGateway, **h323: Any) -> Zone:
-    port = free_port(socket.SOCK_DGRAM)
+    port = h323.pop("ras", None) or free_port(socket.SOCK_DGRAM)
     more = {key: h323.pop(key) for key in ("accounts", "outbound", "rooms") if key in h323}
     h323 = {"gatekeeper": "embedded", "ras": port, **h323}
     return Zone(await start_gateway(h323=h323, **more), port)
@@ -199,3 +199,74 @@ async def test_the_gateway_is_an_endpoint_of_gnugk(start_gateway: StartGateway, 
         await party.assert_all_hear({"Ann": (ann.mark, ann.heard), "Bob": (bob.mark, bob.heard)})
         await ann.hang_up()
         await house.holds(far.gateway, 1, "500")
+
+
+@callgen.needed
+@gnugk_needed
+async def test_it_proves_itself_to_gnugk_by_cat_calls_without_asking_and_goes_to_the_alternate(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        second = GnuGk(tmp_path, {}, name="Second")
+        passwords = {"bridge": "secret1", "Bob": "secret3"}
+        more = {
+            "Gatekeeper::Main": ["Name=First", f"AlternateGKs=127.0.0.1;{second.ras};true;1;Second"],
+            "RoutedMode": ["PregrantARQ=1"],
+            "SimplePasswordAuth": ["DisableAlgorithm=H.235.1,MD5"],
+        }
+        first = GnuGk(tmp_path, passwords, routed=True, name="First", more=more)
+        for keeper in (first, second):
+            stack.push_async_callback(keeper.stop)
+            await keeper.run()
+        far = await start(
+            start_gateway,
+            gatekeeper=first.address,
+            aliases=["bridge"],
+            user="bridge",
+            password="secret1",
+            outbound=OUTBOUND,
+        )
+        await first.traces("RCF.*bridge", WAIT)
+        await first.traces("using authenticator CAT", WAIT)
+        bob = Callgen(marks.BOB, tmp_path, gatekeeper=first.address, password="secret3")
+        stack.push_async_callback(bob.hang_up)
+        await bob.listen()
+        await house.call(far.gateway, "h323:Bob", "Bob")
+        await house.holds(far.gateway, 1, within=WAIT)
+        metrics = await far.gateway.metrics()
+        assert not metrics.total("roombridge_h323_ras_messages_total", kind="received.admissionConfirm")
+        await first.stop()
+        await second.traces("RCF.*bridge", 3 * WAIT)
+
+
+@callgen.needed
+@gnugk_needed
+async def test_gnugk_and_our_gatekeeper_find_each_others_endpoints(start_gateway: StartGateway, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        port = free_port(socket.SOCK_DGRAM)
+        more = {
+            "RasSrv::Neighbors": ["Roombridge=Generic"],
+            "Neighbor::Roombridge": [
+                "GatekeeperIdentifier=Roombridge",
+                f"Host=127.0.0.1:{port}",
+                "SendPrefixes=*",
+                "AcceptPrefixes=*",
+            ],
+            "RoutingPolicy": ["default=explicit,internal,neighbor"],
+        }
+        keeper = GnuGk(tmp_path, {}, more=more)
+        stack.push_async_callback(keeper.stop)
+        await keeper.run()
+        zone = await start(start_gateway, ras=port, neighbours=[keeper.address])
+        assert zone.address == f"127.0.0.1:{port}"
+        ann = Callgen(marks.ANN, tmp_path, gatekeeper=zone.address)
+        bob = Callgen(marks.BOB, tmp_path, gatekeeper=keeper.address)
+        cleo = Callgen(marks.CLEO, tmp_path, gatekeeper=keeper.address)
+        for peer in (ann, bob, cleo):
+            stack.push_async_callback(peer.hang_up)
+        await bob.listen()
+        await ann.dial("Bob")
+        await cleo.dial("100")
+        await ann.expect("Established", WAIT)
+        await house.holds(zone.gateway, 1, within=WAIT)
+        await party.assert_all_hear({"Ann": (ann.mark, ann.heard)}, [bob.mark])

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import house
 import marks
 import party
 import pytest
@@ -19,6 +20,7 @@ from peers.ours323 import Terminal323
 from starting import StartGateway
 from test_calls_put_through import ACCOUNTS, phones
 
+from gateway.bench import clip
 from gateway.bench.h323_phone import CallRefused
 from gateway.bench.process import GatewayProcess
 from gateway.reasons import Reason
@@ -99,12 +101,32 @@ async def test_sound_goes_between_sip_and_callgen(start_gateway: StartGateway, t
         await party.assert_all_hear({"callgen": (marks.ANN, peer.heard), "sip": (marks.BOB, terminal.heard)})
 
 
-async def test_an_h323_terminal_calls_a_sip_phone(start_gateway: StartGateway, tmp_path: Path) -> None:
+@callgen.needed
+async def test_callgen_calls_a_registered_sip_phone(start_gateway: StartGateway, tmp_path: Path) -> None:
     gateway = await start_gateway(accounts=ACCOUNTS)
     async with phones(gateway, tmp_path) as (_, bob):
-        hardware = Terminal323(marks.CLEO)
+        peer = Callgen(marks.CLEO, tmp_path)
+        try:
+            await peer.dial(f"bob@127.0.0.1:{gateway.h323}")
+            await bob.expect("Call established", 30)
+            await party.assert_all_hear({"callgen": (marks.CLEO, peer.heard), "bob": (marks.BOB, bob.heard)})
+            await bob.hang_up()
+            async with asyncio.timeout(30):
+                while await house.calls(gateway):
+                    await asyncio.sleep(0.2)
+        finally:
+            await peer.hang_up()
+
+
+async def test_an_h323_terminal_calls_a_sip_phone_with_sound_picture_and_keys(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    gateway = await start_gateway(accounts=ACCOUNTS)
+    async with phones(gateway, tmp_path, video=True) as (_, bob):
+        hardware = Terminal323(marks.CLEO, clip.encode(marks.CLEO.code, 640, 360, marks.FRAME_RATE, 600_000))
         try:
             await hardware.dial("127.0.0.1", gateway.h323, "bob")
+            await party.assert_all_see({"bob": (marks.BOB, bob.sees), "cleo": (marks.CLEO, hardware.sees)}, 60.0)
             await party.assert_all_hear({"bob": (marks.BOB, bob.heard), "cleo": (marks.CLEO, hardware.heard)})
             assert hardware.phone is not None
             hardware.phone.press("8")

@@ -6,7 +6,6 @@ The translator masquerades on a port of its own for each flow, and lets nothing 
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from peers.gnugk import needed as gnugk_needed
 from peers.translator import WATCHED, Translator
 from starting import StartGateway
 
-from gateway.bench.ports import free_port
+from gateway.bench.ports import DGRAM, free_port, free_row
 from gateway.bench.process import GatewayProcess
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), translator.needed]
@@ -33,21 +32,13 @@ EVERYWHERE = {"listen": {"address": "0.0.0.0"}, "outbound": OUTBOUND}
 
 
 def free_multiplex_port() -> int:
-    """Return a port that is free with the next one, below those that systems give out by themselves."""
-    for port in range(32_000, 32_700, 2):
-        try:
-            for one in (port, port + 1):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                    probe.bind(("0.0.0.0", one))
-        except OSError:
-            continue
-        return port
-    raise OSError("no free pair of ports")
+    """Return a port that is free with the next one."""
+    return free_row((DGRAM,), (DGRAM,))
 
 
 async def outside(start_gateway: StartGateway, **h323: Any) -> tuple[GatewayProcess, int]:
     """Start a gateway that listens everywhere, and return it with the port of its gatekeeper."""
-    ras = free_port(socket.SOCK_DGRAM)
+    ras = free_port()
     media = {"address": "0.0.0.0"}
     told = {"gatekeeper": "embedded", "ras": ras, **h323}
     return await start_gateway(h323=told, media=media, **EVERYWHERE), ras

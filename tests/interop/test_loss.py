@@ -17,7 +17,7 @@ from starting import LendGateway
 from gateway.bench import clip, sound
 from gateway.bench.process import GatewayProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.alone, pytest.mark.timeout(300)]
 
 LOSS = 0.05
 SEED = 20_001

@@ -13,7 +13,7 @@ from starting import StartGateway
 from gateway.bench.ports import free_port
 from gateway.probe.options import Report
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.alone, pytest.mark.timeout(300)]
 SETTINGS: dict[str, Any] = {
     "rooms": [{"id": "100"}, {"id": "echo", "mode": "echo", "aliases": ["9196"]}],
     "accounts": [{"user": "ann", "password": "correct horse"}],

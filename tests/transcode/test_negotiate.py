@@ -22,8 +22,10 @@ from transcode.media import (
     StreamDescription,
     Suite,
     Transport,
+    Wanted,
 )
 from transcode.negotiate import choose, choose_keying, frame_limits
+from transcode.offers import offered_streams
 
 PCMU = Format(Codec.PCMU, 0, 8000)
 OPUS = Format(Codec.OPUS, 96, 48000, 2)
@@ -69,6 +71,23 @@ def test_a_codec_that_we_cannot_send_is_taken_only_if_nothing_else_is_common() -
     assert only is not None
     assert only.send is None
     assert [one.codec for one in only.receive] == [Codec.G729]
+
+
+def test_g723_is_sent_to_who_knows_nothing_better_and_offered_where_directions_stand_alone() -> None:
+    g723 = Format(Codec.G723, 4, 8000)
+    first = choose(MediaDescription((stream(Kind.AUDIO, g723, G729, PCMU),)), Abilities())[0]
+    assert first is not None
+    assert first.send is not None
+    assert first.send.codec is Codec.PCMU
+    only = choose(MediaDescription((stream(Kind.AUDIO, G729, g723),)), Abilities())[0]
+    assert only is not None
+    assert only.send == g723
+    sound = offered_streams(Wanted(separate=True), Abilities())[0]
+    codecs = [one.codec for one in sound.send if one.codec is not Codec.TELEPHONE_EVENT]
+    assert codecs[-1] is Codec.G723
+    assert Codec.G729 not in codecs
+    assert {Codec.G729, Codec.G723} <= {one.codec for one in sound.receive}
+    assert g723 not in offered_streams(Wanted(), Abilities())[0].receive
 
 
 def test_pictures_prefer_constrained_baseline_h264_in_mode_1() -> None:

@@ -73,6 +73,7 @@ def heard_beeps(packets: list[RtpPacket]) -> list[tuple[RtpPacket, float]]:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_sound_takes_at_most_40_ms(plane: MediaPlane) -> None:
     chance = random.Random(SEED)
     ann, bob, cyd = Peer(plane, ANN), Peer(plane, BOB), Peer(plane, CYD)
@@ -97,6 +98,7 @@ async def test_sound_takes_at_most_40_ms(plane: MediaPlane) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 @pytest.mark.parametrize("grid", [False, True])
 async def test_a_picture_takes_at_most_50_ms(plane: MediaPlane, grid: bool) -> None:
     chance = random.Random(SEED)
@@ -145,6 +147,7 @@ def moment(line: Line, ssrc: int, timestamp: int, rate: int) -> float:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_a_flash_and_a_beep_sent_together_come_out_together(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
     async with meeting(plane, ann, bob):

@@ -35,6 +35,7 @@ async def watching(peer: Peer) -> int:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["pli", "fir"])
 async def test_a_request_gets_a_key_frame_and_a_storm_gets_one_a_second(plane: MediaPlane, how: str) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
@@ -100,6 +101,7 @@ async def rate_of(line: Line, seconds: float = 1.0) -> float:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["tmmbr", "remb"])
 async def test_a_limit_is_held_and_confirmed(plane: MediaPlane, how: str) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264(feedback=(*FEEDBACK, "goog-remb")))
@@ -141,6 +143,7 @@ def textured(peer: Peer) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_reported_loss_lowers_the_rate_and_growth_comes_back_slowly(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
     async with meeting(plane, ann, bob):
@@ -159,6 +162,7 @@ async def test_reported_loss_lowers_the_rate_and_growth_comes_back_slowly(plane:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_the_plane_asks_for_what_it_misses_and_gets_the_picture_whole(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
     async with meeting(plane, ann, bob):
@@ -242,6 +246,7 @@ async def test_a_peer_without_feedback_is_asked_by_signalling(plane: MediaPlane)
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_the_peer_is_told_how_much_it_may_send(plane: MediaPlane) -> None:
     ann = Peer(plane, ANN, h264())
     bob = Peer(plane, BOB, h264(feedback=("goog-remb",)))

@@ -246,6 +246,36 @@ async def _send_sound(line: Line, sound: np.ndarray) -> None:
         await asyncio.sleep(0.02 if number % 5 else 0.021)
 
 
+@direct
+@pytest.mark.parametrize("forward", [False, True], ids=["mixed", "forwarded"])
+@pytest.mark.parametrize("marker", [False, True], ids=["unmarked", "marked"])
+async def test_events_on_a_payload_type_that_was_not_agreed_on_are_told_once_each(
+    plane: MediaPlane, forward: bool, marker: bool
+) -> None:
+    ann, bob = Peer(plane, ANN), Peer(plane, BOB)
+    async with events_of(plane) as told, call(plane, ann, bob, forward=forward):
+        assert ann.audio is not None
+        assert bob.audio is not None
+        ann.sing(440)
+        begun = len(bob.audio.packets)
+        await until(lambda: len(bob.audio.packets) > begun + 20)  # type: ignore[union-attr]
+        for number, key in enumerate((5, 5, 11)):
+            for step in range(1, 5):
+                event = bytes((key, 0x0A, *(160 * step).to_bytes(2, "big")))
+                ann.audio.send(97, event, 500_000 + 4000 * number, marker and step == 1)
+            for _ in range(3):
+                ann.audio.send(97, bytes((key, 0x8A, 3, 32)), 500_000 + 4000 * number)
+        await until(lambda: sum(isinstance(one, Dtmf) for one in told) >= 3)
+        begun = len(bob.audio.packets)
+        await until(lambda: len(bob.audio.packets) > begun + 20)  # type: ignore[union-attr]
+        assert [(one.digit, one.source) for one in told if isinstance(one, Dtmf)] == [
+            ("5", KeySource.EVENT),
+            ("5", KeySource.EVENT),
+            ("#", KeySource.EVENT),
+        ]
+        assert {packet.payload_type for packet in bob.audio.packets} == {0}
+
+
 async def test_who_has_no_events_may_be_pressed_a_key_by_its_tones(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN), Peer(plane, BOB)
     async with call(plane, ann, bob):

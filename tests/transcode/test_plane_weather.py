@@ -41,6 +41,7 @@ def longest_gap(peer: Peer, skip: int = 25) -> float:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_five_percent_loss_leaves_no_long_gap_in_sound(plane: MediaPlane) -> None:
     chance = random.Random(SEED)
     ann, bob = Peer(plane, ANN), Peer(plane, BOB)
@@ -57,6 +58,7 @@ async def test_five_percent_loss_leaves_no_long_gap_in_sound(plane: MediaPlane) 
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_five_percent_loss_of_pictures_is_mended_within_two_seconds(plane: MediaPlane) -> None:
     chance = random.Random(SEED)
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
@@ -74,6 +76,7 @@ async def test_five_percent_loss_of_pictures_is_mended_within_two_seconds(plane:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_doubled_and_reordered_packets_are_heard_and_seen_as_sent(plane: MediaPlane) -> None:
     chance = random.Random(SEED)
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())
@@ -115,6 +118,7 @@ def shake(line: Line, chance: random.Random) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 async def test_late_packets_are_not_heard(plane: MediaPlane) -> None:
     ann, bob = Peer(plane, ANN), Peer(plane, BOB)
     async with meeting(plane, ann, bob):
@@ -140,6 +144,7 @@ async def test_late_packets_are_not_heard(plane: MediaPlane) -> None:
 
 
 @pytest.mark.interop
+@pytest.mark.alone
 @pytest.mark.parametrize(("sequence", "timestamp"), [(65_530, 2**32 - 1600), (0, 0), (65_535, 2**31 - 800)])
 async def test_numbers_wrap_without_a_sound(plane: MediaPlane, sequence: int, timestamp: int) -> None:
     ann, bob = Peer(plane, ANN, h264()), Peer(plane, BOB, h264())

@@ -86,6 +86,18 @@ class Clip:
         return sum(one.nbytes for one in self.sounds.values())
 
 
+def find_file(directories: Iterable[Path], name: str) -> Path | None:
+    """Return the file of a sound: that of the first directory that has one."""
+    if NAME.fullmatch(name) is None:
+        return None
+    for directory in directories:
+        for suffix in SUFFIXES:
+            path = directory / f"{name}{suffix}"
+            if path.is_file():
+                return path
+    return None
+
+
 class SoundLibrary:
     """The sounds of a media plane. submit runs a job off the loop, and says whether it will."""
 
@@ -120,7 +132,7 @@ class SoundLibrary:
     def _load(self, clip: Clip) -> None:
         try:
             made = key_sounds.made(clip.name, RATE)
-            path = None if made is not None else self._find(clip.name)
+            path = None if made is not None else find_file(self._directories, clip.name)
             if made is not None:
                 clip.fill(made)
             elif path is None:
@@ -132,14 +144,6 @@ class SoundLibrary:
         finally:
             if clip.state is State.LOADING:  # a fault, which goes on to the pool: nobody is to wait for ever
                 self._miss(clip, "a fault inside")
-
-    def _find(self, name: str) -> Path | None:
-        for directory in self._directories:
-            for suffix in SUFFIXES:
-                path = directory / f"{name}{suffix}"
-                if path.is_file():
-                    return path
-        return None
 
     def _miss(self, clip: Clip, why: str) -> None:
         clip.state = State.MISSING

@@ -5,6 +5,7 @@
  */
 
 import {explain, sentence} from "./messages.js";
+import {WaitingMusic} from "./music.js";
 import {byId} from "./page.js";
 
 const WORDS = {
@@ -22,6 +23,7 @@ const WORDS = {
 
 export class LobbyPage {
   #call = null;
+  #music = new WaitingMusic();
 
   constructor() {
     byId("lobby-leave").addEventListener("click", () => this.#call?.leave());
@@ -47,12 +49,14 @@ export class LobbyPage {
     byId("lobby-pin").value = "";
     byId("lobby-host").open = false;
     byId("lobby-title").focus({preventScroll: true});
+    this.#music.start();
     call.addEventListener("unpromoted", ({detail}) => this.#refused(detail.reason));
   }
 
   /** Give the form back. */
   hide() {
     this.#call = null;
+    this.#music.stop();
     byId("lobby").hidden = true;
     byId("join-form").hidden = false;
   }

@@ -25,7 +25,8 @@ class Baresip(Program):
     """One baresip with one account; `secure` makes SRTP mandatory (SDES), transport is udp, tcp or tls.
 
     dtls lets it encrypt by DTLS-SRTP, ice speak ICE; without mux RTCP has a port of its own.
-    registrar is the port of 127.0.0.1 where it registers, and its password; None: it does not.
+    registrar is the port of 127.0.0.1 where it registers, and its password; None: it does not. certificate is a PEM
+    file with chain and key, with which it takes calls by TLS on the port behind its own.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Baresip(Program):
         dtls: bool = False,
         ice: bool = False,
         mux: bool = True,
+        certificate: Path | None = None,
     ) -> None:
         super().__init__(f"baresip {mark.name}")
         self.mark, self.transport, self.secure, self.video = mark, transport, secure, video
@@ -47,6 +49,7 @@ class Baresip(Program):
         self.port = free_sip_port()
         self.registrar = registrar
         self.dtls, self.ice, self.mux = dtls, ice, mux
+        self.certificate = certificate
         self._pictures = 0
         self._closed = 0
 
@@ -74,6 +77,8 @@ class Baresip(Program):
             f"snd_path {self.directory}",
             f"module_path {MODULES}",
         ]
+        if self.certificate is not None:
+            lines.append(f"sip_certificate {self.certificate}")
         if self.video:
             modules += ["avcodec", "avformat", "fakevideo", "snapshot", "swscale"]
             picture = marks.clip_file(self.directory, self.mark)

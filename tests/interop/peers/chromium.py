@@ -72,7 +72,10 @@ async (rate) => {
   node.connect(context.destination);
   const attach = () => {
     for (const element of document.querySelectorAll("audio, video")) {
-      const stream = element.srcObject;
+      // One that plays a file has a stream of it while it plays.
+      const file = element.currentSrc && !element.srcObject && !element.paused;
+      if (file && !element.captured) element.captured = element.captureStream();
+      const stream = element.srcObject ?? element.captured;
       if (!stream || element.muted || element.volume === 0 || kept.taken.has(stream.id)) continue;
       if (!stream.getAudioTracks().length) continue;
       kept.taken.add(stream.id);
@@ -161,7 +164,8 @@ class Chromium:
 
     def _hear_console(self, message: object) -> None:
         kind, text = getattr(message, "type", ""), getattr(message, "text", "")
-        if kind in ("error", "warning"):
+        ours = "ScriptProcessorNode" in text  # which records, and is no matter of the page's
+        if kind in ("error", "warning") and not ours:
             self.complaints.append(f"{kind}: {text}")
 
     async def join(self, url: str, room: str) -> None:

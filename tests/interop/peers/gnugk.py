@@ -8,7 +8,7 @@ import re
 import shutil
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,6 @@ needed = pytest.mark.skipif(shutil.which("gnugk") is None, reason="gnugk (GNU Ga
 
 SETTINGS = """\
 [Gatekeeper::Main]
-Name=TestGK
 Home={home}
 UnicastRasPort={ras}
 UseBroadcastListener=0
@@ -71,9 +70,12 @@ class GnuGk(Program):
         routed: bool = False,
         home: str = "127.0.0.1",
         multiplexing: bool = False,
+        name: str = "TestGK",
+        more: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        super().__init__("gnugk")
-        self._directory = directory / "gnugk"
+        """name is its identifier; more are further lines of its configuration, by section."""
+        super().__init__(f"gnugk {name}")
+        self._directory = directory / f"gnugk-{name}"
         self._directory.mkdir()
         self.ras = free_port(socket.SOCK_DGRAM)
         self.address = f"{home}:{self.ras}"
@@ -88,6 +90,10 @@ class GnuGk(Program):
             proof="SimplePasswordAuth=required;RRQ,ARQ" if passwords else "",
             passwords="\n".join(f"{user}={_hidden(user, password)}" for user, password in passwords.items()),
         )
+        for section, lines in {"Gatekeeper::Main": [f"Name={name}"], **(more or {})}.items():
+            head = f"[{section}]\n"
+            told = head + "".join(f"{line}\n" for line in lines)
+            settings = settings.replace(head, told) if head in settings else settings + told
         (self._directory / "gnugk.ini").write_text(settings)
 
     async def run(self) -> None:

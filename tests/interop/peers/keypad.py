@@ -16,8 +16,9 @@ from pathlib import Path
 import hearing
 import marks
 import pytest
-from peers.program import Program, free_port
+from peers.program import Program
 
+from gateway.bench.ports import free_port
 from gateway.bench.sound import Samples
 
 needed = pytest.mark.skipif(shutil.which("keypad323") is None, reason="keypad323 (H323Plus) is not on the PATH")
@@ -36,7 +37,9 @@ class Keypad(Program):
         fast: bool = False,
         tunnel: bool = True,
         takes: Sequence[str] = ("string", "signal", "rfc2833"),
+        options: Sequence[str] = (),
     ) -> None:
+        """options are further ones of the program, as its text tells them."""
         super().__init__(f"keypad323 {mark.name}")
         self.mark = mark
         self._commands = 0
@@ -48,6 +51,7 @@ class Keypad(Program):
         self._command += ["-O", "said.wav", "-I", "heard.wav", "-t", "trace"]
         self._command += ["-f"] if fast else []
         self._command += [] if tunnel else ["-T"]
+        self._command += options
 
     async def dial(self, address: str) -> None:
         """Call somebody; it need not be answered yet."""
@@ -69,6 +73,12 @@ class Keypad(Program):
         async with asyncio.timeout(PATIENCE):
             while not file.exists() or file.stat().st_size < 16_000:
                 await asyncio.sleep(0.1)
+
+    async def transfer(self, address: str) -> None:
+        """Have the other end of its call call somebody else (H.450.2)."""
+        self._commands += 1
+        await self.write(f"transfer {address}")
+        await self.expect(rf"(?sm)(^done$.*?){{{self._commands}}}", PATIENCE)
 
     async def press(self, keys: str, way: str) -> None:
         """Press keys, one after the other, by q931, string, signal or rfc2833. Raises TimeoutError."""

@@ -9,7 +9,9 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.bench.ports import DGRAM, STREAM, free_row
+from gateway.bench.ports import DGRAM, STREAM, free_port, free_row
+
+__all__ = ["Program", "free_port", "free_sip_port"]
 
 MAX_OUTPUT = 2_000_000
 """Characters of output that are kept of one program: more than any of them prints in a test."""

@@ -18,20 +18,34 @@ SCENARIOS = Path(__file__).parent
 
 
 class Sipp(Program):
-    """One call of SIPp's, of `seconds`; transport is udp or tcp."""
+    """One call of SIPp's, of `seconds`; transport is udp or tcp. samples are its sound instead of the mark's.
 
-    def __init__(self, mark: marks.Mark, directory: Path, transport: str = "udp", seconds: float = 30.0) -> None:
+    events: it has telephone events.
+    """
+
+    def __init__(
+        self,
+        mark: marks.Mark,
+        directory: Path,
+        transport: str = "udp",
+        seconds: float = 30.0,
+        samples: Samples | None = None,
+        events: bool = True,
+    ) -> None:
         super().__init__(f"sipp {mark.name}")
-        self.mark, self.transport, self.seconds = mark, transport, seconds
+        self.mark, self.transport, self.seconds, self.events = mark, transport, seconds, events
         self.directory = directory / f"sipp-{mark.name}"
         self.directory.mkdir()
-        self.voice = Voice(mark)
+        self.voice = Voice(mark, samples)
 
     def _command(self, scenario: str, host: str, port: int, room: str, media: int) -> list[str]:
         kind = socket.SOCK_DGRAM if self.transport == "udp" else socket.SOCK_STREAM
         command = ["sipp", f"{host}:{port}", "-sf", str(SCENARIOS / scenario), "-s", room, "-m", "1", "-nostdin"]
         command += ["-i", "127.0.0.1", "-p", str(free_port(kind)), "-t", "u1" if self.transport == "udp" else "t1"]
         command += [
+            "-key",
+            "formats",
+            "0 101" if self.events else "0",
             "-key",
             "media",
             str(media),

@@ -2,12 +2,14 @@
 // is, tells of the keys that it receives, plays one WAV file and records what it hears in another. It needs no sound
 // hardware.
 //
-//     keypad323 [-f] [-T] [-u NAME] [-w KINDS] [-t TRACE] -i HOST:PORT -O SAID -I HEARD (-l | ADDRESS)
+//     keypad323 [-f] [-T] [-u NAME] [-w KINDS] [-t TRACE] [-g GATEKEEPER [-p PASSWORD] [-a PROOF]] [-F ADDRESS]
+//         -i HOST:PORT -O SAID -I HEARD (-l | ADDRESS)
 //
 // -f starts fast, -T has H.245 on a connection of its own, -w names what it says it takes of keys (string, signal,
-// rfc2833; all by default). SAID is 16-bit mono at 8,000 Hz, and is played again and again. Commands, one a line:
+// rfc2833; all by default). -g registers, -a leaves only one way to prove the password (CAT, MD5, H.235.1). -F sends calls
+// that come elsewhere. SAID is 16-bit mono at 8,000 Hz, and is played again and again. Commands, one a line:
 //
-//     q931 KEYS | string KEYS | signal KEYS | rfc2833 KEYS | quit
+//     q931 KEYS | string KEYS | signal KEYS | rfc2833 KEYS | transfer ADDRESS | quit
 //
 // It prints "ready", "established", "input WAY KEYS" for what it receives, "done" for each command, "by another way" where
 // it could not press a key as it was told to, and "cleared REASON".
@@ -92,6 +94,21 @@ class EndPoint : public H323EndPoint
 public:
   H323Connection * CreateConnection(unsigned reference);
 
+  PBoolean OnIncomingCall(H323Connection & connection, const H323SignalPDU &, H323SignalPDU &)
+  {
+    return m_elsewhere.IsEmpty() || !connection.ForwardCall(m_elsewhere);
+  }
+
+  // All that there are, but for those that are not wanted.
+  H235Authenticators CreateAuthenticators()
+  {
+    H235Authenticators all = H323EndPoint::CreateAuthenticators();
+    for (PINDEX i = all.GetSize(); i-- > 0;)
+      if (!m_proof.IsEmpty() && m_proof != all[i].GetName())
+        all.RemoveAt(i);
+    return all;
+  }
+
   H323Connection::AnswerCallResponse OnAnswerCall(
       H323Connection & connection, const PString &, const H323SignalPDU &, H323SignalPDU &)
   {
@@ -114,6 +131,8 @@ public:
   PBYTEArray m_said;
   PString m_heard;
   PString m_token;
+  PString m_elsewhere;
+  PString m_proof;
 };
 
 class Connection : public H323Connection
@@ -191,9 +210,17 @@ bool Keypad323::Begin(EndPoint & endpoint, PArgList & args)
     endpoint.SetCapability(0, 1, new H323_UserInputCapability(H323_UserInputCapability::SignalToneH245));
   if (kinds.Find("rfc2833") != P_MAX_INDEX)
     endpoint.SetCapability(0, 1, new H323_UserInputCapability(H323_UserInputCapability::SignalToneRFC2833));
+  endpoint.m_elsewhere = args.GetOptionString('F');
+  endpoint.m_proof = args.GetOptionString('a');
   PStringArray place = args.GetOptionString('i').Tokenise(":");
-  return place.GetSize() == 2
-      && endpoint.StartListener(new H323ListenerTCP(endpoint, place[0], static_cast<WORD>(place[1].AsUnsigned())));
+  if (place.GetSize() != 2
+      || !endpoint.StartListener(new H323ListenerTCP(endpoint, place[0], static_cast<WORD>(place[1].AsUnsigned()))))
+    return false;
+  if (!args.HasOption('g'))
+    return true;
+  if (args.HasOption('p'))
+    endpoint.SetGatekeeperPassword(args.GetOptionString('p'));
+  return endpoint.SetGatekeeper(args.GetOptionString('g'), new H323TransportUDP(endpoint, place[0]));
 }
 
 void Keypad323::Press(EndPoint & endpoint, const PString & way, const PString & keys)
@@ -218,7 +245,7 @@ void Keypad323::Press(EndPoint & endpoint, const PString & way, const PString & 
 void Keypad323::Main()
 {
   PArgList & args = GetArguments();
-  args.Parse("f-fast.T-separate.u-user:w-ways:t-trace:i-interface:O-said:I-heard:l-listen.");
+  args.Parse("f-fast.T-separate.u-user:w-ways:t-trace:g-gatekeeper:p-password:a-proof:F-forward:i-interface:O-said:I-heard:l-listen.");
   if (args.HasOption('t'))
     PTrace::Initialise(4, args.GetOptionString('t'), PTrace::DateAndTime | PTrace::TraceLevel);
   EndPoint endpoint;
@@ -233,7 +260,9 @@ void Keypad323::Main()
   std::string line;
   while (std::getline(std::cin, line) && line != "quit") {
     PStringArray words = PString(line).Tokenise(" ", false);
-    if (words.GetSize() == 2)
+    if (words.GetSize() == 2 && words[0] == "transfer")
+      endpoint.TransferCall(endpoint.m_token, words[1]);
+    else if (words.GetSize() == 2)
       Press(endpoint, words[0], words[1]);
     Tell("done");
   }
