@@ -65,11 +65,11 @@ class LineOwner(Protocol):
     async def drop_other(self, line: H323Line, who: str) -> None:
         """Drop another participant of the call's room. Raises Refused where the call's own may not."""
 
-    async def drop_all(self, line: H323Line) -> None:
-        """End the conference of the call's room. Raises Refused where the call's own may not."""
-
     def uses(self, line: H323Line, pictured: bool) -> None:
         """The call has pictures beside its sound, or none: its gatekeeper is to know."""
+
+    async def drop_all(self, line: H323Line) -> None:
+        """End the conference of the call's room. Raises Refused where the call's own may not."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""

@@ -69,7 +69,7 @@ class Sessions:
         self._address = address
         self._picture = picture
         self.bound: int | None = None
-        """What the gatekeeper leaves for each picture, in bit/s; None for no bound, 0 for no picture at all."""
+        """What the gatekeeper leaves for pictures each way, in bit/s; None for no bound, 0 for no picture at all."""
         self._sessions: dict[Key, Session] = {}
         self._peer: PeerAbilities | None = None
         self._whole: int | None = None
@@ -413,13 +413,13 @@ class Sessions:
 
     def _share(self, kind: Kind) -> int | None:
         """Return what the call leaves for a stream of ours in bit/s, 0 for nothing, None for no bound: pictures share
-        what a limit on all channels leaves beside the sound."""
+        what a limit on all channels leaves beside the sound, and what the gatekeeper does."""
         if kind is not Kind.VIDEO:
             return 0 if self._whole == 0 else None
-        bounds = [one for one in (self._picture, self.bound) if one is not None]
-        if self._whole is not None:
-            pictures = [one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO and one.sending]
-            bounds.append(max(self._whole - SOUND_RATE, 0) // max(len(pictures), 1))
+        sessions = [one for (kind, _), one in self._sessions.items() if kind is Kind.VIDEO and one.sending is not None]
+        left = (None if self._whole is None else max(self._whole - SOUND_RATE, 0), self.bound)
+        bounds = [one // max(len(sessions), 1) for one in left if one is not None]
+        bounds += [] if self._picture is None else [self._picture]
         return min(bounds, default=None)
 
     def _keys(self, kind: Kind) -> tuple[Format, ...]:

@@ -331,14 +331,29 @@ class Control:
         number = value["forwardLogicalChannelNumber"]
         channel = self._peer.get(number)
         if channel is None:
+            if self._conflicts(value):
+                self._reject(number, "openLogicalChannelReject", "masterSlaveConflict")
+                return
             if len(self._peer) >= MAX_CHANNELS:
                 self._reject(number, "openLogicalChannelReject")
                 return
             channel = self._peer[number] = PeerChannel(self, number)
         channel.feed("openLogicalChannel", value, now)
 
-    def _reject(self, number: int, name: str) -> None:
-        self.send(("response", (name, {"forwardLogicalChannelNumber": number, "cause": ("unspecified", None)})))
+    def _conflicts(self, value: Value) -> bool:
+        """Tell whether the peer opens what we, the master, are opening: both ways for the same data (§C.5.1.3)."""
+        if "reverseLogicalChannelParameters" not in value or not self.master:
+            return False
+        data = value["forwardLogicalChannelParameters"]["dataType"]
+        return any(
+            one.bidirectional
+            and one.state is ChannelState.OPENING
+            and one.request["forwardLogicalChannelParameters"]["dataType"] == data
+            for one in self._own.values()
+        )
+
+    def _reject(self, number: int, name: str, cause: str = "unspecified") -> None:
+        self.send(("response", (name, {"forwardLogicalChannelNumber": number, "cause": (cause, None)})))
 
     def _close_own(self, value: Value, now: float) -> None:
         number = value["forwardLogicalChannelNumber"]

@@ -207,6 +207,25 @@ def test_a_bidirectional_channel_counts_as_open_even_without_its_confirmation() 
     assert pair.b.reported(ChannelConfirmed) == [ChannelConfirmed(number)]
 
 
+def test_of_two_who_open_the_same_data_both_ways_at_once_the_master_goes_on() -> None:
+    pair = Pair(190, 50)
+    for side in (pair.a, pair.b):
+        side.control.start(ABILITIES, pair.now)
+    pair.settle()
+    ours, theirs = pair.a.control.open(DATA, pair.now), pair.b.control.open(DATA, pair.now)
+    sound = pair.b.control.open(SOUND, pair.now)
+    assert None not in (ours, theirs, sound)
+    pair.settle()
+    assert pair.b.reported(ChannelRefused) == [ChannelRefused(theirs or 0, "masterSlaveConflict")]
+    assert [one.number for one in pair.a.reported(ChannelOffered)] == [sound], "one way there is no conflict"
+    assert pair.b.control.accept(ours or 0, {}, pair.now)
+    pair.settle()
+    assert [one.number for one in pair.a.reported(ChannelAnswered)] == [ours]
+    again = pair.b.control.open(DATA, pair.now)  # what is open already is in nobody's way
+    pair.settle()
+    assert [one.number for one in pair.a.reported(ChannelOffered)] == [sound, again]
+
+
 def test_a_channel_is_refused_with_its_cause() -> None:
     pair = Pair()
     pair.start()

@@ -15,10 +15,10 @@ import pytest
 from peers import callgen
 from peers.callgen import Callgen
 from peers.ours import Terminal
-from peers.program import free_port
 from starting import StartGateway
 
 from gateway.bench import clip
+from gateway.bench.ports import free_port
 from gateway.bench.process import GatewayProcess
 from gateway.certificates import keep_certificate
 

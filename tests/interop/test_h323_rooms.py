@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from peers.chromium import Chromium
 from peers.ours import Terminal
 from peers.ours323 import Terminal323
+from peers.ours_registered import Registered
 from starting import LendGateway, StartGateway
 
 from gateway.bench import clip
@@ -29,8 +31,12 @@ LOOKING = 60.0
 async def test_h323_sip_and_chromium_hear_and_see_each_other(
     lend_gateway: LendGateway, tmp_path: Path, tunnelling: bool, fast: bool
 ) -> None:
-    gateway = await lend_gateway()
+    """Our terminal asks our gatekeeper for the room and calls where it is told."""
+    gateway = await lend_gateway(h323={"gatekeeper": "embedded", "ras": 0})
+    told = re.search(r'"ras": (\d+)', gateway.output)
+    assert told is not None
     async with AsyncExitStack() as stack:
+        registered = await stack.enter_async_context(Registered("Ann", "127.0.0.1", int(told[1])))
         hardware = Terminal323(marks.ANN, clip.encode(marks.ANN.code, 640, 360, marks.FRAME_RATE, 600_000))
         stack.push_async_callback(hardware.hang_up)
         terminal = Terminal(marks.BOB, clip.encode(marks.BOB.code, 640, 360, marks.FRAME_RATE, 600_000))
@@ -38,7 +44,9 @@ async def test_h323_sip_and_chromium_hear_and_see_each_other(
         browser = Chromium(marks.EVE, tmp_path)
         stack.push_async_callback(browser.stop)
         await browser.begin()
-        await hardware.dial("127.0.0.1", gateway.h323, "100", tunnelling, fast)
+        where = await registered.admitted("100")
+        assert where.port == gateway.h323
+        await hardware.dial(where.host, where.port, "100", tunnelling, fast)
         await terminal.dial("127.0.0.1", gateway.udp, "100")
         await browser.join(gateway.url, "100")
         await house.holds(gateway, 3)

@@ -12,8 +12,9 @@ import marks
 import pytest
 from peers import keypad
 from peers.keypad import PATIENCE, Keypad
-from peers.program import free_port
 from starting import StartGateway
+
+from gateway.bench.ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), keypad.needed]
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import hearing
 import marks
 import pytest
-from peers.program import Program, free_port
+from peers.program import Program
 
+from gateway.bench.ports import free_port
 from gateway.bench.sound import Samples
 
 needed = pytest.mark.skipif(shutil.which("keypad323") is None, reason="keypad323 (H323Plus) is not on the PATH")
