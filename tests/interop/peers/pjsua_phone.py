@@ -62,10 +62,6 @@ class Worker:
         self.phone.dial(target)
         return {"call": len(self.phone.calls) - 1}
 
-    def calls(self) -> Json:
-        """Tell how many calls there were."""
-        return {"count": len(self.phone.calls)}
-
     def state(self, call: int) -> Json:
         if call >= len(self.phone.calls):
             return {"there": False}
