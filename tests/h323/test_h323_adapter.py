@@ -152,7 +152,13 @@ async def test_what_the_house_does_not_speak_is_refused_and_the_call_goes_on(
 
 @pytest.mark.parametrize(
     ("dialled", "called", "pin"),
-    [("100", "100", None), ("100#4711", "100", "4711"), ("127.0.0.1##100#12", "100", "12"), ("100@house", "100", None)],
+    [
+        ("100", "100", None),
+        ("100#4711", "100", "4711"),
+        ("127.0.0.1##100#12", "100", "12"),
+        ("100@house", "100", None),
+        ("h323:100@house", "100", None),
+    ],
 )
 async def test_what_was_dialled(
     adapter: H323Adapter, desk: FakeDesk, peer: Peer, dialled: str, called: str, pin: str | None

@@ -35,6 +35,7 @@ async def _streams(gateway: GatewayProcess) -> dict[str, Any]:
         (128, 1024, "prefer", "AES-128-CBC"),
         (256, 2048, "require", "AES-256-CBC"),
         (128, 2048, "require", "AES-128-CBC"),
+        (256, 2048, "off", ""),
     ],
 )
 @pytest.mark.parametrize("called", [False, True], ids=["calls", "is called"])

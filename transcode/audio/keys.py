@@ -37,24 +37,24 @@ class _Press:
 
 
 class KeySender:
-    """The presses of one stream; ask `next` in each packet time what goes instead of sound."""
+    """The presses of one stream; ask `next` in each packet time what goes instead of sound.
+
+    busy tells whether `next` may have something.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, int]] = deque()
         self._press: _Press | None = None
         self._gap = 0
+        self.busy = False
 
     def press(self, digit: str, duration: int) -> bool:
         """Have a key pressed for so many ms; False for what is no key, or where too many wait."""
         if len(digit) != 1 or digit.upper() not in DIGITS or len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append((digit.upper(), max(LEAST, min(MOST, duration))))
+        self.busy = True
         return True
-
-    @property
-    def busy(self) -> bool:
-        """Whether `next` may have something."""
-        return self._press is not None or bool(self._waiting)
 
     def next(self, timestamp: int, ticks: int, clock_rate: int) -> tuple[bytes, int, bool] | None:
         """Return payload, RTP timestamp and marker of what goes instead of sound that begins at this timestamp.
@@ -78,4 +78,5 @@ class KeySender:
             press.ends += 1
             if press.ends >= END_PACKETS:
                 self._press, self._gap = None, GAP * clock_rate // 1000
+                self.busy = bool(self._waiting)
         return _EVENT.pack(press.event, (0x80 if over else 0) | _VOLUME, press.ticks), press.timestamp, begins

@@ -13,8 +13,9 @@ frequency of each group holds most of the energy is a candidate; those are few, 
 
 A press begins with two such windows in a row that tell the same key at the same level, so a tone of 40 ms, which holds
 two whole windows wherever it begins, is always long enough, and one of 23 ms never. It ends when four windows in a row
-fail: a break of 10 ms spoils three, a pause of 40 ms five. A press is told when it has ended. What is no tone, and what
-is too faint, costs one comparison of levels.
+fail: a break of 10 ms spoils three, a pause of 40 ms five. A press is told when it has ended. What is too faint costs
+one comparison of levels. Of two windows in a row one is a whole frame: where the eight frequencies together do not hold
+what a candidate has in two of them, no press begins in that frame, and nothing more is looked at.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ _HANN = np.hanning(FRAME + 1)[:-1]
 _NOMINAL = _turns(_FREQUENCIES, _HANN)
 _BELOW, _ABOVE = _turns(_FREQUENCIES - _BIN, _HANN), _turns(_FREQUENCIES + _BIN, _HANN)
 _DOUBLE = _turns(2 * _FREQUENCIES, _HANN)
+_ALL = np.ones(2 * len(_FREQUENCIES), np.float32)
 _WEIGHTS = np.asarray(_HANN / _HANN.sum() * 2, np.float32)
 
 
@@ -113,9 +115,7 @@ class ToneDetector:
 
     def __init__(self) -> None:
         self._watches: dict[int, _Watch] = {}
-        self._tails: Floats = np.zeros((0, FRAME // 2), np.float32)
-        self._brought = np.zeros(0, np.int64)
-        self._tick = 0
+        self._before: dict[int, Floats] = {}
 
     @property
     def watched(self) -> tuple[int, ...]:
@@ -125,6 +125,7 @@ class ToneDetector:
     def forget(self, slot: int) -> None:
         """A leg is gone, or its tones are of no interest any more: an unended press is not told."""
         self._watches.pop(slot, None)
+        self._before.pop(slot, None)
 
     def sounding(self, slot: int) -> bool:
         """Whether a key's tones are heard at present, so that others need not hear them."""
@@ -133,11 +134,13 @@ class ToneDetector:
     def update(self, slots: NDArray[np.intp], frames: NDArray[np.int16] | Floats) -> list[Press]:
         """Take a frame of 20 ms at 8 kHz of each of these slots, shape (slots, FRAME); return the presses that ended.
 
-        Frames are int16, or float32 in -1.0 to 1.0. A slot that is watched and brings no frame has fallen silent.
+        Frames are int16, or float32 in -1.0 to 1.0, and are kept until the next call.
+        A slot that is watched and brings no frame has fallen silent.
         """
-        self._tick += 1
-        scale = np.float32(1 / 32768 if frames.dtype == np.int16 else 1)
-        found = self._look_at(slots, frames.astype(np.float32) * scale) if len(slots) else {}
+        sound: Floats = frames.astype(np.float32, copy=False)
+        if frames.dtype == np.int16:
+            sound = sound * np.float32(1 / 32768)
+        found = self._look_at(slots.tolist(), sound)
         presses: list[Press] = []
         for slot in [*self._watches, *(slot for slot in found if slot not in self._watches)]:
             watch = self._watches.setdefault(slot, _Watch())
@@ -147,23 +150,27 @@ class ToneDetector:
                 del self._watches[slot]
         return presses
 
-    def _look_at(self, slots: NDArray[np.intp], frames: Floats) -> dict[int, list[tuple[str, float]]]:
+    def _look_at(self, slots: list[int], frames: Floats) -> dict[int, list[tuple[str, float]]]:
         """Return what the two windows of each slot show, of those that show anything."""
-        half = FRAME // 2
-        most = int(slots.max()) + 1
-        if most > len(self._tails):
-            more = 2 * most - len(self._tails)
-            self._tails = np.concatenate((self._tails, np.zeros((more, half), np.float32)))
-            self._brought = np.concatenate((self._brought, np.full(more, -1, np.int64)))
-        windows = np.zeros((2 * len(slots), FRAME), np.float32)
-        windows[::2, :half] = self._tails[slots] * (self._brought[slots] == self._tick - 1)[:, None]
-        windows[::2, half:] = frames[:, :half]
-        windows[1::2] = frames
-        self._tails[slots] = frames[:, half:]
-        self._brought[slots] = self._tick
+        before, self._before = self._before, dict(zip(slots, frames, strict=True))
         found: dict[int, list[tuple[str, float]]] = {}
+        if not slots:
+            return found
+        sums = np.dot(frames, _NOMINAL)
+        likely = np.dot(sums * sums, _ALL) > CANDIDATE * np.dot(frames * frames, _WEIGHTS)
+        worth = {slots[row] for row in likely.nonzero()[0]}
+        worth.update(slot for slot in self._watches if slot in self._before)
+        if not worth:
+            return found
+        half, ordered = FRAME // 2, sorted(worth)
+        windows = np.zeros((2 * len(ordered), FRAME), np.float32)
+        for index, slot in enumerate(ordered):
+            if slot in before:
+                windows[2 * index, :half] = before[slot][half:]
+            windows[2 * index, half:] = self._before[slot][:half]
+            windows[2 * index + 1] = self._before[slot]
         for index, key, level in find_keys(windows):
-            shown = found.setdefault(int(slots[index // 2]), [("", 0.0), ("", 0.0)])
+            shown = found.setdefault(ordered[index // 2], [("", 0.0), ("", 0.0)])
             shown[index % 2] = key, level
         return found
 
@@ -188,7 +195,7 @@ def find_keys(windows: Floats) -> list[tuple[int, str, float]]:
     windows are float32 in -1.0 to 1.0, shape (any, FRAME).
     """
     power = _power(windows, _NOMINAL)
-    weighted = (windows * windows) @ _WEIGHTS
+    weighted = np.dot(windows * windows, _WEIGHTS)
     lower, higher = power[:, :4].max(axis=1), power[:, 4:].max(axis=1)
     likely = (lower + higher > CANDIDATE * weighted) & (np.minimum(lower, higher) > WEAKER * weighted)
     likely = np.flatnonzero(likely & (weighted > _LEAST_POWER))

@@ -203,7 +203,7 @@ class RtpSession(Receiving):
             timestamp & 0xFFFFFFFF,
             self.ssrc,
         )
-        packet += naming + payload
+        packet += naming + payload if naming else payload
         ring = self._ring
         if ring is not None:
             ring[sequence & _MASK] = (sequence, now, packet)

@@ -29,6 +29,7 @@ class Terminal:
         self.voice = Voice(mark, samples)
         self.picture = RtpSocket()
         self.picture.keeping = True
+        self._eye = seeing.Watcher()
         self.video = VideoLeg(self.picture, picture, mark.code + 1000) if picture is not None else None
         self.phone: Phone | None = None
         self.call: PhoneCall | None = None
@@ -128,7 +129,8 @@ class Terminal:
         return watcher
 
     async def sees(self) -> set[int]:
-        """Return the codes of all that it has seen since the last time it was asked."""
-        codes = self.saw(every=3).codes()
+        """Return the codes of all that it has seen until now; the packets that were looked at are not kept."""
+        packets = [packet for packet in self.picture.kept if packet.data[1] & 0x7F == 96]
         self.picture.kept.clear()
-        return codes
+        await asyncio.to_thread(self._eye.watch, packets, 3)
+        return self._eye.codes()
