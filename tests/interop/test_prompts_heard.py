@@ -20,13 +20,13 @@ from gateway.bench.process import GatewayProcess
 from gateway.bench.sound import Samples
 from gateway.ivr.texts import LANGUAGES, shipped
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(900)]
 PARTS = 2
 """Callers that share the prompts of a language."""
 ROUNDS = 3
 """Times that a prompt is announced at most: one of which a busy machine lost a packet is asked for again."""
-PATIENCE = 120.0
-"""Seconds beyond their own length in which prompts are to be heard."""
+PATIENCE = 60.0
+"""Seconds for which anything is waited for, also for the next second of sound."""
 QUIET = 3.0
 """Seconds of silence behind the last prompt."""
 FAINT = 300
@@ -113,10 +113,13 @@ class Caller:
         wanted = {"prompts": [name.partition("/")[2] for name in names], "language": self.language}
         await house.ask(gateway, "POST", f"/rooms/{self.room}/announce", wanted)
         seconds = sum(len(samples) / rate for samples, rate in map(recorded, names))
-        async with asyncio.timeout(seconds + PATIENCE):
-            # The gateway reads each file when it is first asked for, so that all may take longer than they are long.
-            while self._seconds(before) < seconds + QUIET or not self._is_quiet():
-                await asyncio.sleep(1.0)
+        # The gateway reads each file when it is first asked for, and on a busy machine it mixes slower than time goes:
+        # what counts is how much sound has come, and that more comes.
+        while self._seconds(before) < seconds + QUIET or not self._is_quiet():
+            came = len(self.socket.kept)
+            async with asyncio.timeout(PATIENCE):
+                while len(self.socket.kept) < came + 50:
+                    await asyncio.sleep(0.5)
         samples = await asyncio.to_thread(decoded, self.socket.kept[before:], self.sort)
         known = [f"{self.language}/{name}" for name in shipped().language(self.language).prompts]
         found = await asyncio.to_thread(heard_prompts, (samples, self.sort.rate), known)
@@ -162,7 +165,7 @@ async def test_callers_recognise_each_prompt_of_six_languages(start_gateway: Sta
         ]
         options = ("-nr", "-inf", str(injected))
         calling = asyncio.get_running_loop().create_task(
-            play(steps, tmp_path, gateway.udp, calls=len(callers), options=options, seconds=420, trace=False)
+            play(steps, tmp_path, gateway.udp, calls=len(callers), options=options, seconds=840, trace=False)
         )
         try:
             for one in callers:
