@@ -8,6 +8,7 @@ gives out by itself. A process holds its share by the name of a socket, which en
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import socket
 from collections.abc import Sequence
@@ -22,7 +23,6 @@ SHARES = 14
 FIRST_MEDIA, LAST_MEDIA, MEDIA_STEP = 12_000, 31_000, 1_300
 DGRAM, STREAM = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
-_held: list[socket.socket] = []
 _place = 0
 
 
@@ -36,7 +36,7 @@ def share() -> int:
         except OSError:
             name.close()
             continue
-        _held.append(name)
+        atexit.register(name.close)
         return number
     return os.getpid() % SHARES
 
