@@ -176,7 +176,7 @@ def _inside(choice: Any, name: str) -> Value:
 def _read_data(kind: Kind | None, inner: Any, parameters: Value) -> tuple[Role, Format | None, int | None]:
     if kind is Kind.CAMERA:
         return Role.MAIN, _numbered(read_camera(inner), parameters.get("dynamicRTPPayloadType")), None
-    if not isinstance(inner, tuple) or inner[0] is None or kind not in (Kind.AUDIO, Kind.VIDEO):
+    if kind not in (Kind.AUDIO, Kind.VIDEO) or inner is None or inner[0] is None:  # of others it may be a sequence
         return Role.MAIN, None, None
     number = parameters.get("dynamicRTPPayloadType")
     if kind is Kind.AUDIO:

@@ -177,6 +177,22 @@ def test_a_channel_of_ours_is_read_as_it_was_meant() -> None:
     assert (facts.format.payload_type, facts.format.parameter("packetization-mode")) == (97, "1")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        ("nonStandard", {"nonStandardIdentifier": ("object", "1.2.3"), "data": b"x"}),
+        ("h235Control", {"nonStandardIdentifier": ("object", "1.2.3"), "data": b"x"}),
+    ],
+)
+def test_a_channel_of_data_that_nobody_here_knows_is_read_as_such(data: Any) -> None:
+    request = open_request(H264, Role.MAIN, 2, Address("192.0.2.1", 4003))
+    request["forwardLogicalChannelParameters"]["dataType"] = data
+    written = encode(Message.FAST_START, {"forwardLogicalChannelNumber": 5, **request})
+    facts = read_request(decode(Message.FAST_START, written))
+    assert (facts.number, facts.kind, facts.format) == (5, None, None)
+    assert fast_start.choose([decode(Message.FAST_START, written)], PLACES, lambda _: True, lambda _: True) == []
+
+
 def test_an_answer_of_ours_is_read_as_it_was_meant() -> None:
     media, control = Address("2001:db8::1", 4002), Address("2001:db8::1", 4003)
     assert read_answer(write_answer(2, media, control, 97)) == AnswerFacts(2, media, control, 97)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.names import client, dns, server
-from twisted.names.authority import FileAuthority
+from sip_name_server import Records, name_server
+from twisted.names import client, dns
 
 from sip.events import Flow, Send, Target, Transport
 from sip.locate import Address, Hop, Kind, Naptr, Query, Record, Srv
@@ -19,38 +19,22 @@ from sip.transport import Network, NetworkConfig
 from sip.uri import parse_uri
 
 UDP, TCP, TLS = Transport.UDP, Transport.TCP, Transport.TLS
-
-
-class Zone(FileAuthority):
-    """The zone "test", written down here and not in a file."""
-
-    def loadFile(self, filename: Any) -> None:  # noqa: N802 (Twisted's name)
-        self.soa, self.records = filename
-
-
-def zone() -> Zone:
-    records: dict[bytes, list[Any]] = {
-        b"example.test": [
-            dns.Record_NAPTR(10, 5, b"s", b"SIP+D2T", b"", b"_sip._tcp.example.test", ttl=300),
-            dns.Record_NAPTR(20, 5, b"s", b"SIP+D2U", b"", b"_sip._udp.example.test", ttl=300),
-        ],
-        b"_sip._tcp.example.test": [dns.Record_SRV(1, 0, 5070, b"localhost", ttl=60)],
-        b"_sip._udp.example.test": [dns.Record_SRV(1, 0, 5080, b"localhost", ttl=60)],
-    }
-    soa = (b"test", dns.Record_SOA(b"ns.test", b"root.test", 1, 60, 60, 60, 60))
-    records[soa[0]] = [soa[1]]
-    return Zone((soa, records))
+RECORDS: Records = {
+    b"example.test": [
+        dns.Record_NAPTR(10, 5, b"s", b"SIP+D2T", b"", b"_sip._tcp.example.test", ttl=300),
+        dns.Record_NAPTR(20, 5, b"s", b"SIP+D2U", b"", b"_sip._udp.example.test", ttl=300),
+    ],
+    b"_sip._tcp.example.test": [dns.Record_SRV(1, 0, 5070, b"localhost", ttl=60)],
+    b"_sip._udp.example.test": [dns.Record_SRV(1, 0, 5080, b"localhost", ttl=60)],
+}
 
 
 @pytest.fixture
 async def lookup(reactor: Any) -> AsyncIterator[SystemLookup]:
     """Return a lookup that asks a name server on loopback."""
     made = SystemLookup(reactor, ipv6=False)
-    protocol = dns.DNSDatagramProtocol(server.DNSServerFactory(authorities=[zone()]), reactor)
-    listener = reactor.listenUDP(0, protocol, "127.0.0.1")
-    made._names = client.Resolver(servers=[("127.0.0.1", listener.getHost().port)], timeout=(1, 1), reactor=reactor)
-    yield made
-    await listener.stopListening().asFuture(asyncio.get_running_loop())
+    async with name_server(reactor, RECORDS) as made._names:
+        yield made
 
 
 async def test_naptr_and_srv_are_asked_of_the_name_server(lookup: SystemLookup) -> None:
