@@ -280,6 +280,8 @@ class Sessions:
         """Judge a channel that the peer wants to open: the openLogicalChannelAck without number, or the cause."""
         if facts.kind is None or facts.format is None:
             return "unknownDataType" if facts.kind is None else "dataTypeNotSupported"
+        if not facts.rtp:
+            return "dataTypeALCombinationNotSupported"
         if facts.both:
             return "unsuitableReverseParameters"  # over RTP each side opens its own channel (H.323 Annex Q)
         session = self._sessions.get((facts.kind, facts.role))

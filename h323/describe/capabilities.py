@@ -8,8 +8,9 @@ from typing import Any
 
 from h323.describe.audio import read_audio, write_received
 from h323.describe.camera import read_camera, write_camera
-from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_parameters, read_video, write_video
+from h323.describe.video import NON_INTERLEAVED, SINGLE_NAL, bandwidth_of, read_video, write_video
 from h323.h235.capabilities import read_security
+from h323.h245.parameters import read_collapsed
 from transcode.media import Codec, Format, H235Cipher, Kind, MediaDescription, Role, StreamDescription
 
 Value = dict[str, Any]
@@ -261,8 +262,8 @@ def _presents(extension: Value) -> bool:
     """Tell whether an extension marks slides; one that names no role does."""
     if extension["capabilityIdentifier"] != ("standard", H239_VIDEO):
         return False
-    roles = read_parameters([*(extension.get("collapsing") or ()), *(extension.get("nonCollapsing") or ())]).get(ROLE)
-    return not isinstance(roles, int) or bool(roles & ROLE_PRESENTATION)
+    roles = read_collapsed(extension).get(ROLE)
+    return roles is None or bool(roles & ROLE_PRESENTATION)
 
 
 def read_packetization(multiplex: Any) -> frozenset[str]:

@@ -23,6 +23,8 @@ Value = dict[str, Any]
 SESSIONS = {Kind.AUDIO: 1, Kind.VIDEO: 2, Kind.CAMERA: 3}
 """The three primary sessions that every endpoint knows (H.225.0 §6.1); others are numbered by the master."""
 MAX_SESSION = 255
+RTP = "h2250LogicalChannelParameters"
+"""Multiplex parameters of a channel that is RTP (H.225.0)."""
 _KINDS = {"audioData": Kind.AUDIO, "videoData": Kind.VIDEO, "data": Kind.CAMERA}
 
 
@@ -34,7 +36,7 @@ class ChannelFacts:
     is where the proposer of a fast start takes packets of a channel that we are to send on, control where it takes
     RTCP. reverse says that the proposer offers to receive, both that one channel is to carry both directions. ciphers
     are those that it may be encrypted with, None for a clear channel; sync is the EncryptionSync that tells its key.
-    information is its genericInformation.
+    information is its genericInformation. rtp says that it is one of H.225.0, and not of another network.
     """
 
     number: int
@@ -50,6 +52,7 @@ class ChannelFacts:
     sync: Value | None = None
     information: tuple[Value, ...] = ()
     both: bool = False
+    rtp: bool = True
 
 
 def write_unicast(address: Address) -> Any:
@@ -133,7 +136,7 @@ def open_request(
         "forwardLogicalChannelParameters": {
             "dataType": data_type(format, role, bandwidth, capability),
             "multiplexParameters": (
-                "h2250LogicalChannelParameters",
+                RTP,
                 write_parameters(format, session, None, control),
             ),
         }
@@ -149,7 +152,8 @@ def read_request(request: Value) -> ChannelFacts:
     half: Value = reverse if backwards and reverse is not None else forward
     (name, inner), ciphers = unwrap(half["dataType"])
     kind = _KINDS.get(name)
-    parameters = _inside(half.get("multiplexParameters"), "h2250LogicalChannelParameters")
+    multiplex = half.get("multiplexParameters")
+    parameters = _inside(multiplex, RTP)
     role, format, rate = _read_data(kind, inner, parameters)
     return ChannelFacts(
         number,
@@ -165,6 +169,7 @@ def read_request(request: Value) -> ChannelFacts:
         request.get("encryptionSync"),
         tuple(request.get("genericInformation") or ()),
         reverse is not None and not backwards,
+        multiplex is not None and multiplex[0] == RTP,
     )
 
 

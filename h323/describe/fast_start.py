@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from h323.describe.channels import (
+    RTP,
     SESSIONS,
     ChannelFacts,
     data_type,
@@ -52,7 +53,7 @@ def choose(
     for proposal in proposals:
         facts = read_request(proposal)
         kind = facts.kind
-        if kind is None or facts.format is None or facts.role is not Role.MAIN or kind not in places:
+        if kind is None or facts.format is None or facts.role is not Role.MAIN or kind not in places or not facts.rtp:
             continue
         ours = facts.reverse
         if (kind, ours) in found or facts.both or not (sends if ours else receives)(facts.format):
@@ -96,8 +97,8 @@ def propose(formats: Sequence[tuple[Format, Kind]], places: dict[Kind, Place], b
             continue
         session = SESSIONS[kind]
         number += 1
-        sent = ("h2250LogicalChannelParameters", write_parameters(format, session, None, place.control))
-        taken = ("h2250LogicalChannelParameters", write_parameters(format, session, place.media, place.control))
+        sent = (RTP, write_parameters(format, session, None, place.control))
+        taken = (RTP, write_parameters(format, session, place.media, place.control))
         proposals.append(
             {
                 "forwardLogicalChannelNumber": number,

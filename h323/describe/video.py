@@ -6,9 +6,9 @@ house's `Format` the same stands in the names of RFC 6184. Bit rates are in 100 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
+from h323.h245.parameters import read_collapsed
 from transcode.media import Codec, Format
 from transcode.payload import h264_profile
 
@@ -126,17 +126,6 @@ def _parameter(number: int, kind: str, value: Any) -> dict[str, Any]:
     return {"parameterIdentifier": ("standard", number), "parameterValue": (kind, value)}
 
 
-def read_parameters(parameters: Iterable[Any]) -> dict[int, Any]:
-    """Return the standard parameters of a generic capability or message by number; what cannot be read is left out."""
-    found: dict[int, Any] = {}
-    for one in parameters or ():
-        kind, number = one["parameterIdentifier"]
-        value = one["parameterValue"]
-        if kind == "standard" and value is not None and value[0] is not None:
-            found[number] = value[1]
-    return found
-
-
 def read_video(capability: Capability, packetization: frozenset[str] = frozenset()) -> Format | None:
     """Return the format that a capability or a channel's data type means; None for one that is not spoken here.
 
@@ -160,7 +149,7 @@ def read_video(capability: Capability, packetization: frozenset[str] = frozenset
 
 
 def _read_h264(value: dict[str, Any], packetization: frozenset[str]) -> Format | None:
-    given = read_parameters([*(value.get("collapsing") or ()), *(value.get("nonCollapsing") or ())])
+    given = read_collapsed(value)
     bits = given.get(PROFILE, BASELINE)
     begin = next((text for bit, text in _PROFILES if bits & bit), None)
     if begin is None:

@@ -32,6 +32,7 @@ CAUSES = frozenset(
         "dataTypeNotSupported",
         "dataTypeNotAvailable",
         "unknownDataType",
+        "dataTypeALCombinationNotSupported",
         "insufficientBandwidth",
         "invalidSessionID",
         "masterSlaveConflict",

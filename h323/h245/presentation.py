@@ -19,6 +19,7 @@ from typing import Any
 
 from h323.h245.events import RateReleaseAsked, TokenAnswered, TokenAsked, TokenLost, TokenReleased, Value
 from h323.h245.machine import Machine, Outside, Table
+from h323.h245.parameters import read_numbers
 
 MESSAGE = ("standard", "0.0.8.239.2")
 """Identifies the generic messages of H.239 (§11)."""
@@ -164,7 +165,7 @@ class Presentation(Machine[State]):
         name = _NAMES.get((kind, value.get("subMessageIdentifier", -1)))
         if value["messageIdentifier"] != MESSAGE or name is None:
             return False
-        given = read_parameters(value.get("messageContent") or ())
+        given = read_numbers(value.get("messageContent"))
         if name == "rate release request":
             # We set no limits that could be lifted but the peer's own capabilities say so: it may send as it asks.
             channel = given.get(CHANNEL, 0)
@@ -274,20 +275,6 @@ class Presentation(Machine[State]):
 def _parameter(number: int, value: int | None) -> Value:
     said = ("logical", None) if value is None else ("unsignedMin", value)
     return {"parameterIdentifier": ("standard", number), "parameterValue": said}
-
-
-def read_parameters(content: Any) -> dict[int, int]:
-    """Return the numbers that a message gives, 1 for what is only there; what cannot be read is left out."""
-    found = {}
-    for one in content:
-        (kind, number), value = one["parameterIdentifier"], one.get("parameterValue")
-        if kind != "standard" or value is None:
-            continue
-        if value[0] in ("unsignedMin", "unsignedMax", "unsigned32Min", "unsigned32Max", "booleanArray"):
-            found[number] = int(value[1])
-        elif value[0] == "logical":
-            found[number] = 1
-    return found
 
 
 PRESENTATION_TABLE: Table[State] = {

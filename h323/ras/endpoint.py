@@ -35,6 +35,8 @@ EARLY = 20.0
 """Seconds before its end that a registration is refreshed: three tries of 3 s fit in, and alternates."""
 DEFAULT_TTL = 300
 MAX_ALTERNATES = 8
+MAX_PLACES = 32
+"""Gatekeepers that wait to be tried: each answer may name others."""
 MAX_SUMMONS = 64
 
 
@@ -459,7 +461,8 @@ class Endpoint:
         found = tuple(place for one in by_priority if (place := messages.address(one["rasAddress"])) is not None)
         if found:
             self._alternates = found
-            self._places.extend(one for one in found if one not in self._places and one != self.zone.address)
+            new = [one for one in found if one not in self._places and one != self.zone.address]
+            self._places.extend(new[: max(0, MAX_PLACES - len(self._places))])
 
 
 def _scheme(body: Value) -> Scheme | None:

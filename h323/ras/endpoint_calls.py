@@ -215,10 +215,12 @@ class EndpointCalls:
     # reports
 
     def tick(self, now: float) -> None:
-        """Send the reports that are due."""
+        """Send the reports that are due; one that is due while no gatekeeper has us falls out."""
         for call, (due, interval) in tuple(self.reports.items()):
-            if due <= now and self.endpoint.registered:
-                self.reports[call] = (now + interval, interval)
+            if due > now:
+                continue
+            self.reports[call] = (now + interval, interval)
+            if self.endpoint.registered:
                 body = self.report([self.going[call]], unsolicited=True)
                 tries = TRIES if body["needResponse"] else 1
                 answers = ("infoRequestAck", "infoRequestNak")

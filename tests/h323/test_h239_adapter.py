@@ -16,7 +16,8 @@ from gateway.calls import Floor
 from gateway.reasons import Reason, Refused
 from h323.adapter import H323Adapter, H323Config
 from h323.describe.video import write_video
-from h323.h245.presentation import MESSAGE, read_parameters
+from h323.h245.parameters import read_numbers
+from h323.h245.presentation import MESSAGE
 from h323.q931 import Type
 from transcode.media import Codec, Format, MediaDescription, Role, Wanted
 
@@ -103,7 +104,7 @@ async def test_h239_is_offered_and_a_terminal_that_asks_presents(desk: FakeDesk,
     assert [one[1][0] for one in offered if one[0] == "receiveVideoCapability"].count("extendedVideoCapability") >= 1
     peer.say(token("request", 3, label=0, channel=103, symmetry=6))
     answer = await peer.told("genericResponse")
-    assert (answer["subMessageIdentifier"], read_parameters(answer["messageContent"])) == (4, {126: 1, 44: 0, 42: 103})
+    assert (answer["subMessageIdentifier"], read_numbers(answer["messageContent"])) == (4, {126: 1, 44: 0, 42: 103})
     assert call.said.count("present") == 1
     peer.say(token("indication", 6, label=0, channel=103), open_channel(103, ("videoData", SLIDES), 0, 5009))
     ack = await peer.told("openLogicalChannelAck")
@@ -129,17 +130,17 @@ async def test_a_terminal_is_refused_while_somebody_else_presents(
     await connected(peer, desk)
     peer.say(token("request", 3, label=0, channel=103, symmetry=6))
     answer = await peer.told("genericResponse")
-    assert read_parameters(answer["messageContent"]) == {127: 1, 44: 0, 42: 103}
+    assert read_numbers(answer["messageContent"]) == {127: 1, 44: 0, 42: 103}
 
 
 async def test_slides_of_others_come_in_a_channel_of_their_own(desk: FakeDesk, peer: Peer) -> None:
     call = await connected(peer, desk)
     await call.line.floor(Floor.TAKEN)
     asked = await peer.told("genericRequest")
-    number = read_parameters(asked["messageContent"])[42]
+    number = read_numbers(asked["messageContent"])[42]
     peer.say(token("response", 4, acknowledge=1, label=0, channel=number))
     owner = await peer.told("genericIndication")
-    assert (owner["subMessageIdentifier"], read_parameters(owner["messageContent"])[42]) == (6, number)
+    assert (owner["subMessageIdentifier"], read_numbers(owner["messageContent"])[42]) == (6, number)
     opened = await peer.channel(6010)
     assert opened["forwardLogicalChannelNumber"] == number
     assert opened["forwardLogicalChannelParameters"]["dataType"] == ("videoData", SLIDES)

@@ -10,7 +10,8 @@ from h245_pair import Pair, Side
 from h323_samples import encodings
 
 from h323.h245.events import RateReleaseAsked, TokenAnswered, TokenAsked, TokenReleased, Told
-from h323.h245.presentation import MESSAGE, TOKEN_TIME, Presentation, State, read_parameters
+from h323.h245.parameters import read_numbers
+from h323.h245.presentation import MESSAGE, TOKEN_TIME, Presentation, State
 from h323.messages import Kind, decode, encode
 
 
@@ -51,7 +52,7 @@ def test_a_refused_one_has_no_token_and_the_owner_keeps_it() -> None:
     assert answers(pair.b) == [False]
     assert pair.a.control.presentation.state is State.OURS
     (reply,) = [body[1] for _, body in pair.a.sent if body[0] == "genericResponse"]
-    assert read_parameters(reply["messageContent"]) == {127: 1, 44: 0, 42: 9}
+    assert read_numbers(reply["messageContent"]) == {127: 1, 44: 0, 42: 9}
 
 
 def both_ask(pair: Pair, numbers: dict[Side, list[int]]) -> None:

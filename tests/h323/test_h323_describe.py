@@ -193,6 +193,34 @@ def test_a_channel_of_data_that_nobody_here_knows_is_read_as_such(data: Any) -> 
     assert fast_start.choose([decode(Message.FAST_START, written)], PLACES, lambda _: True, lambda _: True) == []
 
 
+def test_a_channel_without_the_parameters_of_rtp_is_refused_and_not_started_fast() -> None:
+    request = open_request(Format(Codec.PCMU, 0, 8000), Role.MAIN, 1, Address("192.0.2.1", 4001))
+    request["forwardLogicalChannelParameters"]["multiplexParameters"] = ("none", None)
+    proposal = {"forwardLogicalChannelNumber": 5, **request}
+    facts = read_request(decode(Message.FAST_START, encode(Message.FAST_START, proposal)))
+    assert facts.format is not None
+    assert not facts.rtp
+    assert fast_start.choose([proposal], PLACES, lambda _: True, lambda _: True) == []
+    assert Sessions(our_offer(), "192.0.2.1").offered(facts, True) == "dataTypeALCombinationNotSupported"
+
+
+@pytest.mark.parametrize("number", [video.PROFILE, video.LEVEL, video.MAX_MBPS, video.MAX_FS])
+@pytest.mark.parametrize(
+    "value",
+    [("octetString", b"\x40"), ("genericParameter", []), ("logical", None), (None, None)],
+    ids=lambda one: one[0],
+)
+def test_a_parameter_of_h264_that_is_no_number_is_passed_over(number: int, value: Any) -> None:
+    name, capability = video.write_video(H264, 2_000_000) or ("", {})
+    listed = [
+        {**one, "parameterValue": value} if one["parameterIdentifier"] == ("standard", number) else one
+        for one in capability["collapsing"]
+    ]
+    read = video.read_video((name, {**capability, "collapsing": listed}))
+    whole = value[0] == "logical" and number == video.PROFILE  # 1 is a profile that nobody knows
+    assert (read is None) == whole
+
+
 def test_an_answer_of_ours_is_read_as_it_was_meant() -> None:
     media, control = Address("2001:db8::1", 4002), Address("2001:db8::1", 4003)
     assert read_answer(write_answer(2, media, control, 97)) == AnswerFacts(2, media, control, 97)

@@ -12,6 +12,7 @@ from h323.describe import opus, video
 from h323.describe.capabilities import H239_VIDEO, ROLE, read_capabilities, write_capabilities
 from h323.describe.channels import read_answer, read_request
 from h323.describe.modes import read_mode
+from h323.h245.parameters import read_numbers
 from h323.messages import Kind as Message
 from h323.messages import decode, encode
 from h323.sessions import Sessions
@@ -140,7 +141,7 @@ def _profile(data: Any) -> int:
     name, value = data
     if name == "extendedVideoCapability":
         return _profile(value["videoCapability"][0])
-    return int(video.read_parameters(value["collapsing"])[video.PROFILE])
+    return int(read_numbers(value["collapsing"])[video.PROFILE])
 
 
 def data_type(request: Value) -> Any:

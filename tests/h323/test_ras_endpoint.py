@@ -9,8 +9,8 @@ import pytest
 from ras_zone import GATEKEEPER, NEIGHBOUR, WALL, Zone
 
 from h323.ras import messages
-from h323.ras.endpoint import LONGEST_WAIT, MULTICAST, Joined, NotJoined, State
-from h323.ras.endpoint_calls import Denied
+from h323.ras.endpoint import LONGEST_WAIT, MAX_PLACES, MULTICAST, Joined, NotJoined, State
+from h323.ras.endpoint_calls import Denied, Granted
 from h323.ras.guard import Policy
 from h323.signalling.aliases import write_address
 from h323.signalling.events import Address
@@ -181,3 +181,34 @@ def test_a_gatekeeper_that_answers_to_multicast_is_taken() -> None:
     zone.run()
     assert bob.core.registered
     assert bob.core.zone.address == GATEKEEPER
+
+
+def test_a_report_of_a_call_does_not_ring_without_end_while_no_gatekeeper_has_us() -> None:
+    zone = Zone()
+    bob = zone.station().start()
+    assert isinstance(bob.ask("100")[0], Granted)
+    due = bob.calls.next_timeout()
+    assert due is not None
+    zone.gatekeepers.clear()
+    zone.wait(3_000)
+    assert not bob.core.registered
+    again = bob.calls.next_timeout()
+    assert again is not None
+    assert again > zone.now
+
+
+def test_gatekeepers_that_an_answer_names_are_bounded() -> None:
+    zone = Zone()
+    bob = zone.station().start()
+    for number in range(20):
+        told = [
+            {
+                "rasAddress": write_address(Address(f"198.51.{number}.{at}", 1719)),
+                "gatekeeperIdentifier": "Other",
+                "needToRegister": True,
+                "priority": 1,
+            }
+            for at in range(1, 9)
+        ]
+        bob.core._learn_alternates({"alternateGatekeeper": told})
+    assert len(bob.core._places) == MAX_PLACES
