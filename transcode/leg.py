@@ -130,6 +130,8 @@ class Leg:
                 ways.carriers[id] = self._way(remote, chosen, id, ways)
             for id, carrier in ways.carriers.items():
                 carrier.check(transport_of(remote, chosen, id), self.abilities)
+                if chosen[id].sctp_port is not None:
+                    carrier.check_channels()
             for id, carrier in ways.carriers.items():
                 ways.local[id] = await carrier.answer(transport_of(remote, chosen, id), self.abilities)
                 self._check_open()
@@ -143,11 +145,11 @@ class Leg:
         together = remote.bundle if id in remote.bundle else (id,)
         transport = transport_of(remote, chosen, id).transport
         kinds = {chosen[other].stream.kind for other in together if other in chosen}
-        for id in together:
-            if id in ways.carriers:
-                return ways.carriers[id]
-        for id in together:
-            known = self._carrier_of(id)
+        for other in together:
+            if other in ways.carriers:
+                return ways.carriers[other]
+        for other in together:
+            known = self._carrier_of(other)
             if known is not None and self._carriers.suits(known, self.abilities, transport):
                 return known
         kind = Kind.VIDEO if Kind.VIDEO in kinds else chosen[id].stream.kind
@@ -189,7 +191,9 @@ class Leg:
                 wanted = replace(wanted, text=True)  # what the peer brought in stays
             if any(stream.role is Role.SLIDES for stream in self.streams.values()):
                 wanted = replace(wanted, slides=True)
-            streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
+            streams: list[StreamDescription] = []
+            for stream in offered_streams(wanted, self.abilities):
+                streams.append(self._renewed(stream, {one.id for one in streams}))
             ways = Ways({}, {}, [])
             try:
                 for stream in streams:
@@ -230,7 +234,7 @@ class Leg:
             chosen: dict[str, Chosen] = {}
             for ours in offered.streams:
                 theirs = remote.stream(ours.id)
-                if theirs is None or theirs.refused:
+                if theirs is None or theirs.refused or theirs.kind is not ours.kind:
                     continue
                 theirs = replace(theirs, role=ours.role, mid=agreed_mid(ours.mid, theirs.mid))
                 one = choose_answered(ours, theirs, self.abilities)
@@ -267,14 +271,15 @@ class Leg:
         if self.failed:
             raise Refused(Reason.INTERNAL, "this leg has failed")
 
-    def _renewed(self, stream: StreamDescription) -> StreamDescription:
-        """Give an offered stream the name and payload types that the leg's stream of its kind and role has already."""
+    def _renewed(self, stream: StreamDescription, given: set[str]) -> StreamDescription:
+        """Give an offered stream the name and payload types that the leg's stream of its kind and role has already, or
+        a name that nobody has; given are those of this offer."""
         same = (one for one in self.streams.values() if (one.kind, one.role) == (stream.kind, stream.role))
         known = next(same, None)
         if known is not None:
             stream = replace(stream, id=known.id)
             return stream if known.chosen is None else keep_numbers(stream, known.chosen.described)
-        taken = {*self.streams, *self._data}
+        taken = {*self.streams, *self._data, *given}
         free = next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
         return stream if stream.id not in taken else replace(stream, id=free)
 

@@ -71,7 +71,7 @@ def keep_numbers(stream: StreamDescription, known: tuple[Format, ...]) -> Stream
     A number once given to a format stays with it for the whole call (RFC 3264 §8.3.2).
     """
     used = {_identity(one): one.payload_type for one in known}
-    taken = set(used.values())
+    taken = {one.payload_type for one in known}
     free = (number for number in range(96, 128) if number not in taken)
     reserved = {one.payload_type for one in stream.receive} - taken
     spare = [number for number in free if number not in reserved]
