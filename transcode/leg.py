@@ -22,7 +22,7 @@ import structlog
 from gateway.reasons import Reason, Refused
 from transcode.audio.key_sounds import key_sound
 from transcode.audio.player import Voice
-from transcode.bundle import agreed_mid, rides_along, sharing, transport_of
+from transcode.bundle import sharing, transport_of
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers, Ways
 from transcode.conference import Conference
@@ -50,8 +50,8 @@ from transcode.media import (
     Transport,
     Wanted,
 )
-from transcode.negotiate import Chosen, choose, choose_answered
-from transcode.offers import keep_numbers, offered_streams
+from transcode.negotiate import Chosen, choose
+from transcode.offers import choose_answers, keep_numbers, offered_streams
 from transcode.stream import Owner, Stream
 from transcode.stream_audio import AudioStream
 from transcode.stream_camera import CameraStream
@@ -62,6 +62,9 @@ log = structlog.get_logger()
 
 SILENCE_STEP = 5.0
 """Seconds between two events that tell how long a leg has been silent."""
+FORMATS_STEP = 0.5
+"""Seconds between two events that tell what a stream carries: everybody in the room hears of it, and a picture may
+change its size with each frame."""
 MID_EXTENSION = 1
 """Id of the header extension that names streams, in our own offers; we offer no other."""
 MAX_EARLY_CANDIDATES = 64
@@ -96,7 +99,7 @@ class Leg:
         self._lock = asyncio.Lock()
         self._offered: MediaDescription | None = None
         self._early: list[tuple[str, Candidate | None]] = []
-        self._told: dict[str, FormatsChanged] = {}
+        self._told: dict[str, tuple[FormatsChanged, float]] = {}
         self._past: dict[str, int] = {}
         self._opened = now
         self._connected = False
@@ -231,15 +234,8 @@ class Leg:
             if self._offered is None:
                 raise Refused(Reason.BAD_DESCRIPTION, "an answer without an offer")
             offered, self._offered = self._offered, None
-            chosen: dict[str, Chosen] = {}
-            for ours in offered.streams:
-                theirs = remote.stream(ours.id)
-                if theirs is None or theirs.refused or theirs.kind is not ours.kind:
-                    continue
-                theirs = replace(theirs, role=ours.role, mid=agreed_mid(ours.mid, theirs.mid))
-                one = choose_answered(ours, theirs, self.abilities)
-                if one is not None and ours.id in self.streams and rides_along(offered, remote, ours.id):
-                    chosen[ours.id] = one
+            answered = choose_answers(offered, remote, self.abilities)
+            chosen = {id: one for id, one in answered.items() if id in self.streams}
             for id in chosen:
                 self.streams[id].carrier.check_accepted(transport_of(remote, chosen, id).transport, self.abilities)
             if not chosen:
@@ -326,6 +322,7 @@ class Leg:
             kept = chosen.get(id)
             if kept is None or (kept.stream.kind, kept.stream.role) != (stream.kind, stream.role):
                 self._end(self.streams.pop(id))
+                self._told.pop(id, None)
         for id in [id for id in self._data if id not in chosen]:
             del self._data[id]
 
@@ -396,9 +393,9 @@ class Leg:
                 if not self._connected:
                     self._connected = True
                     self._emit(Connected(self.id, stream.id))
-            formats = stream.formats()
-            if formats is not None and self._told.get(stream.id) != formats:
-                self._told[stream.id] = formats
+            formats, told = stream.formats(), self._told.get(stream.id)
+            if formats is not None and (told is None or (told[0] != formats and now - told[1] >= FORMATS_STEP)):
+                self._told[stream.id] = formats, now
                 self._emit(formats)
         if now - heard < SILENCE_STEP:
             self._silence_told = now

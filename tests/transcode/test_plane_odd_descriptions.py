@@ -3,6 +3,7 @@ that lead nowhere."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from media_strangers import KEYS, NOISE, NOWHERE, PICTURES, PLAIN, SOUND
 from plane_peer import ANN, ROOM
 
 from gateway.reasons import Reason, Refused
+from transcode.events import FormatsChanged, MediaEvent
+from transcode.leg import FORMATS_STEP
 from transcode.media import (
     Abilities,
     Format,
@@ -28,7 +31,7 @@ from transcode.media import (
     Traversal,
     Wanted,
 )
-from transcode.plane import Plane
+from transcode.plane import TICK, Plane
 from transcode.settings import PlaneSettings
 
 PCMU, H264 = SOUND[0], PICTURES[0]
@@ -114,3 +117,28 @@ async def test_data_channels_without_a_browsers_transport_are_refused_before_any
     assert refusal.value.reason is Reason.UNSUPPORTED
     assert [one.id for one in (await plane.statistics(browser)).streams] == ["0"]
     await plane.close(browser, Reason.NORMAL)
+
+
+async def test_a_picture_that_changes_its_size_with_each_frame_is_told_of_now_and_then(plane: Plane) -> None:
+    await plane.answer(ANN, MediaDescription((line("0", Kind.VIDEO, H264),)))
+    leg, now = plane._legs[ANN], time.monotonic() + 60.0
+    (stream,) = leg.streams.values()
+    while not plane._events.empty():
+        plane._events.get_nowait()
+    told: list[MediaEvent] = []
+    leg._emit = told.append
+    for number in range(100):
+        stream._size_in = (16 * number, 16)  # type: ignore[attr-defined]
+        leg.poll(now + number * TICK)
+    sizes = [event.width_in for event in told if isinstance(event, FormatsChanged)]
+    assert 3 <= len(sizes) <= 1 + 100 * TICK / FORMATS_STEP
+    leg.poll(now + 100 * TICK + FORMATS_STEP)
+    last = [event for event in told if isinstance(event, FormatsChanged)][-1]
+    assert last.width_in == 16 * 99
+
+
+async def test_streams_of_ever_new_names_leave_nothing_behind(plane: Plane) -> None:
+    for number in range(20):
+        await plane.answer(ANN, MediaDescription((line(str(number), Kind.AUDIO, PCMU),)))
+        plane._legs[ANN].poll(time.monotonic())
+    assert len(plane._legs[ANN]._told) == 1
