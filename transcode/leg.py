@@ -57,6 +57,7 @@ from transcode.stream_audio import AudioStream
 from transcode.stream_camera import CameraStream
 from transcode.stream_text import TextStream
 from transcode.stream_video import VideoStream
+from transcode.telling import Telling
 
 log = structlog.get_logger()
 
@@ -90,10 +91,11 @@ class Leg:
         self.closed = False
         self.failed = False
         self._carriers = carriers
-        self._emit = emit
+        self._telling = Telling(emit, lambda: self.conference.clock())
+        self._emit = self._telling.tell
         rng = random.Random(secrets.randbits(64))
         self._voice = Voice(conference.sounds)
-        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), emit, self.fail, self._voice)
+        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), self._emit, self.fail, self._voice)
         self._data: dict[str, Carrier] = {}
         self._closing: list[Carrier] = []
         self._lock = asyncio.Lock()
@@ -461,7 +463,7 @@ class Leg:
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped or counted on this leg since it began, by name."""
-        total = dict(self._past)
+        total = {**self._past, "events_dropped": self._telling.dropped}
         counted = [stream.counters() for stream in self.streams.values()]
         counted += [carrier.counters() for carrier in self._riding()]
         for counts in counted:
