@@ -11,6 +11,7 @@ import numpy as np
 from media_grafts import Grafts
 from packet_grafts import Packets
 
+from gateway.bench.ports import DGRAM, free_row
 from gateway.reasons import Reason, Refused
 from transcode.audio import g711
 from transcode.events import Failed
@@ -102,7 +103,8 @@ class House:
 @asynccontextmanager
 async def house() -> AsyncIterator[House]:
     """Open one, and look that nothing is left of it."""
-    plane = Plane(PlaneSettings(address="127.0.0.1", low=43_000, high=43_999, multiplex_port=44_100))
+    shared = free_row((DGRAM,), (DGRAM,))
+    plane = Plane(PlaneSettings(address="127.0.0.1", low=43_000, high=43_999, multiplex_port=shared))
     await plane.start()
     assert plane._ticking is not None
     plane._ticking.cancel()
