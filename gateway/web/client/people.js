@@ -61,7 +61,7 @@ export class People {
   spotlight(id) {
     this.#lit = id;
     for (const [each, {lit, light}] of this.#rows) {
-      lit.hidden = each !== id;
+      lit.hidden = each !== id || !light.hidden; // for hosts the button says it
       light.setAttribute("aria-pressed", String(each === id));
       light.title = each === id ? "As before: who speaks is large" : "Show large for everybody";
     }
