@@ -171,7 +171,8 @@ class Request(_Common):
             raise BadValue("CSeq names another method")
         _ = (self.via, self.from_, self.to, self.call_id, self.contacts, self.max_forwards)
         for value in self.routes:  # they would come back as our Route
-            parse_address(value)
+            if not parse_address(value).uri.is_sip:
+                raise BadValue("Record-Route names no proxy")
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""
