@@ -74,6 +74,15 @@ class StrangePair(Pair):
         """How many messages both have sent."""
         return sum(len(side.sent) for side in self.sides)
 
+    def kept(self) -> list[object]:
+        """Return what the stacks have not forgotten."""
+        found: list[object] = []
+        for side in self.sides:
+            subscriptions = side.stack._uas.subscriptions
+            tables = (subscriptions._by_dialog, subscriptions._refers, side.stack._layer._merged)
+            found += [side.stack.sizes(), *tables, side.stack._layer._by_way]
+        return [one for one in found if one and (not isinstance(one, dict) or any(one.values()))]
+
     def end(self) -> None:
         """Let both hang up and react to nothing any more, and the network change nothing."""
         self.changing, self.stubborn = 0.0, False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import selectors
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -18,9 +20,8 @@ from sip_phone import FACTS
 from sip_strange_pair import REFUSED
 from sip_wild import Wild
 
-from gateway.calls import Floor
+from gateway.calls import Call, Floor, Order, Place
 from gateway.reasons import Reason, Refused
-from gateway.rooms.model import RoomSettings
 from sip import adapter as adapter_module
 from sip.accounts import Account
 from sip.adapter import METHODS, SipAdapter, SipConfig
@@ -78,7 +79,7 @@ class Air:
 
     def __init__(self, config: Any, user: SipAdapter, reactor: Any, resolver: Any) -> None:
         self.ports = dict(config.ports)
-        self.held = 0
+        self.held: Counter[Flow] = Counter()
         self.sent = 0
         self.heard: Any = None
         self.transport = Transport.UDP
@@ -108,10 +109,10 @@ class Air:
         return frozenset()
 
     def hold(self, flow: Flow) -> None:
-        self.held += 1
+        self.held[flow] += 1
 
     def release(self, flow: Flow) -> None:
-        self.held -= 1
+        self.held[flow] -= 1
 
     async def open(self, target: Target) -> Flow:
         await asyncio.sleep(DELAY)
@@ -152,7 +153,7 @@ class _Watch:
     """A house whose one room somebody from the stranger's address is in."""
 
     def __init__(self) -> None:
-        self.settings = RoomSettings("100", "Room") if False else SimpleNamespace(apart=False, title="R", locked=False)
+        self.settings = SimpleNamespace(apart=False, title="R", locked=False)
         self.participants: tuple[Any, ...] = ()
 
     def room(self, id: str) -> Any:
@@ -164,6 +165,19 @@ class _Watch:
         while True:
             await asyncio.sleep(5)
             yield SimpleNamespace(room="100")
+
+
+class _Referrals:
+    """A house that lets everybody refer everybody."""
+
+    def may_refer(self, call: Call, target: str) -> bool:
+        return True
+
+    async def refer(self, call: Call, target: str, dial: Place) -> Call:
+        return await dial(Order(target), FACTS)
+
+    async def join(self, call: Call, other: Call) -> None:
+        await call.line.transfer("", other.line)  # type: ignore[attr-defined]
 
 
 class StrangeCall(FakeCall):
@@ -188,7 +202,7 @@ class Strangers:
         self.desk = FakeDesk()
         self.desk.prepare = self._prepare
         transport = chance.choice([Transport.UDP, Transport.UDP, Transport.TCP, Transport.WS])
-        referrals = None
+        referrals = _Referrals() if chance.random() < 0.5 else None
         self.adapter = SipAdapter(
             SipConfig(
                 address="0.0.0.0",
@@ -220,7 +234,7 @@ class Strangers:
         chance = self.chance
         if transport.web or chance.random() < 0.5:
             return ()
-        rules = (Rule.parse(r"^\+(\d+)$", r"\1"),) if hasattr(Rule, "parse") else ()
+        rules = (Rule(re.compile(r"\+?(\d+)"), r"\1"),)
         return (
             Trunk(
                 "carrier",
@@ -231,6 +245,7 @@ class Strangers:
                 register=chance.random() < 0.7,
                 trusted=chance.random() < 0.7,
                 rewrite_in=rules,
+                rewrite_caller_in=rules,
                 max_calls=3,
                 options_interval=chance.choice([0.0, 600.0]),
             ),
