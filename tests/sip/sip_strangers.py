@@ -9,6 +9,7 @@ import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,8 +21,9 @@ from sip_phone import FACTS
 from sip_strange_pair import REFUSED
 from sip_wild import Wild
 
-from gateway.calls import Call, Floor, Order, Place
+from gateway.calls import Call, CallId, CallProtocol, Floor, Order, Place
 from gateway.reasons import Reason, Refused
+from gateway.rooms.model import Participant, ParticipantId, Rank
 from sip import adapter as adapter_module
 from sip.accounts import Account
 from sip.adapter import METHODS, SipAdapter, SipConfig
@@ -37,7 +39,7 @@ from sip.rewriting import Rule
 from sip.sdp import parse as parse_description
 from sip.stack import Stack
 from sip.trunk import Trunk
-from transcode.media import MediaDescription, Wanted
+from transcode.media import LegId, MediaDescription, Wanted
 
 OURS, THEIRS = "192.0.2.1", "192.0.2.7"
 MOST_TURNS = 20_000
@@ -154,7 +156,11 @@ class _Watch:
 
     def __init__(self) -> None:
         self.settings = SimpleNamespace(apart=False, title="R", locked=False)
-        self.participants: tuple[Any, ...] = ()
+        facts = replace(FACTS, protocol=CallProtocol.SIP, source=f"{THEIRS}:5060", caller="sip:\ufffd@x")
+        self.participants = tuple(
+            Participant(ParticipantId(name), CallId("c"), LegId("l"), name, facts.protocol, Rank.GUEST, facts, 0.0)
+            for name in ("ann", "b\u00f6b")
+        )
 
     def room(self, id: str) -> Any:
         if id != "100":
@@ -206,6 +212,7 @@ class Strangers:
         self.adapter = SipAdapter(
             SipConfig(
                 address="0.0.0.0",
+                domain=chance.choice([None, OURS]),
                 accounts=(Account("bob", "secret"), Account("carol", "secret")),
                 authenticate=chance.choice(list(Policy)),
                 digests=chance.choice([(Algorithm.MD5,), (Algorithm.SHA_256, Algorithm.MD5)]),
@@ -323,6 +330,7 @@ class Strangers:
 
     async def turn(self) -> None:
         """Let something happen."""
+        self.adapter.registrations(), self.adapter.trunk_states(), self.adapter.counters()
         chance, now = self.chance, self.loop.time()
         choice = chance.random()
         if choice < 0.6:

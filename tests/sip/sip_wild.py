@@ -20,6 +20,7 @@ from sip.subscriptions import FRAGMENT, fragment
 
 OUTSIDE = ("OPTIONS", "MESSAGE", "SUBSCRIBE", "REGISTER", "REFER", "PUBLISH", "NOTIFY", "INFO", "BYE")
 WITHIN = ("INFO", "MESSAGE", "OPTIONS", "SUBSCRIBE", "REFER", "NOTIFY", "PRACK", "UPDATE", "PUBLISH", "REGISTER")
+MULTIPART = b"--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x\r\nContent-Type: application/sdp\r\n\r\n%b\r\n--x--\r\n"
 OWN = frozenset({"Contact", "Content-Type", "Max-Forwards", "Record-Route", "Route", "Via"})
 """Header fields that its stack writes itself; the network may change them."""
 REFUSALS = (300, 301, 302, 305, 380, 400, 401, 403, 404, 407, 408, 415, 420, 422, 423, 480, 481, 486, 488, 491, 500)
@@ -180,19 +181,33 @@ class Wild:
         method = self.chance.choice(WITHIN)
         extra = self.headers()
         if method == "REFER":
-            extra.append(("Refer-To", f"<{self.chance.choice(URIS)}>"))
+            extra.append(("Refer-To", self._elsewhere()))
+        elif method == "SUBSCRIBE":
+            extra += [("Event", "conference"), ("Expires", self.chance.choice(("600", "0", *NUMBERS)))]
         self.stack._uac.ask_in(dialog, self.login, method, body, kind or "text/plain", extra, lambda *_: None, now)
+
+    def _elsewhere(self) -> str:
+        """Return a Refer-To, at times one that names another call of ours."""
+        named = self.stack.replaces(self.chance.choice(self.live)) if self.live else None
+        if named is None or self.chance.random() < 0.5:
+            return f"<{self.chance.choice(URIS)}>"
+        return f"<{self.theirs}?Replaces={named.escaped()}>"
+
+    def _invite(self, now: float) -> None:
+        headers = self.headers()
+        named = self.stack.replaces(self.chance.choice(self.live)) if self.live else None
+        if named is not None and self.chance.random() < 0.4:
+            headers.append(("Replaces", str(named)))
+        body, kind = self.body() if self.chance.random() < 0.8 else b"", "application/sdp"
+        if body and self.chance.random() < 0.1:
+            kind, body = "multipart/mixed;boundary=x", MULTIPART % body
+        self.live.append(
+            self.stack.invite(self.way(), self.theirs, self.ours, now, body, kind, headers=headers, login=self.login)
+        )
 
     def _begin(self, now: float) -> None:
         if self.chance.random() < 0.55:
-            headers = self.headers()
-            named = self.stack.replaces(self.chance.choice(self.live)) if self.live else None
-            if named is not None and self.chance.random() < 0.4:
-                headers.append(("Replaces", str(named)))
-            body = self.body() if self.chance.random() < 0.8 else b""
-            self.live.append(
-                self.stack.invite(self.way(), self.theirs, self.ours, now, body, headers=headers, login=self.login)
-            )
+            self._invite(now)
             return
         method = self.chance.choice(OUTSIDE)
         headers = self.headers()
