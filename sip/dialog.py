@@ -62,7 +62,7 @@ class Dialog:
             raise BadValue("Contact is missing or no SIP address")
         return cls(
             call_id=request.call_id,
-            local=f"{request.headers.get('To')};tag={local_tag}",
+            local=request.tagged_to(local_tag),
             local_tag=local_tag,
             remote=request.headers.get("From") or "",
             remote_tag=request.from_.tag,

@@ -174,6 +174,10 @@ class Request(_Common):
             if not parse_address(value).uri.is_sip:
                 raise BadValue("Record-Route names no proxy")
 
+    def tagged_to(self, tag: str) -> str:
+        """Return To as it came, with a tag that it has not; one that is empty gives way to it."""
+        return str(self.to.with_tag(tag)) if "tag" in self.to.parameters else f"{self.headers.get('To')};tag={tag}"
+
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""
         return self._head(f"{self.method} {self.target} SIP/2.0")

@@ -11,10 +11,22 @@ from sip_wild import Wild
 from gateway.reasons import Reason
 from sip.adapter import METHODS
 from sip.events import Send, Transport
+from sip.message import Message, Request
 from sip.parser import parse
+from sip.values import parse_address
 
 REFUSED = (b"SIP/2.0 400 ", b"SIP/2.0 416 ")
 """Answers to what cannot be read, of which they repeat parts."""
+
+
+def read_back(data: bytes) -> Message | None:
+    """Read what one of our stacks says, as its peers must be able to; None for what repeats parts of the unreadable."""
+    if data.startswith(REFUSED):
+        return None
+    message = parse(data)
+    assert all(parse_address(value).uri.is_sip for value in message.headers.values("Route"))
+    assert isinstance(message, Request) or message.status == 100 or message.to.tag
+    return message
 
 
 class StrangePair(Pair):
@@ -44,8 +56,7 @@ class StrangePair(Pair):
         return made
 
     def _put(self, side: Side, send: Send) -> None:
-        if not send.data.startswith(REFUSED):
-            parse(send.data)  # what we say can be read
+        read_back(send.data)
         if self.stubborn and send.data.startswith(b"SIP/2.0 200 ") and b" UPDATE\r\n" in send.data:
             refused = send.data.replace(b"SIP/2.0 200 OK\r\n", b"SIP/2.0 503 No\r\nRetry-After: 0\r\n", 1)
             send = Send(refused, send.target)

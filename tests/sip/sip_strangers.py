@@ -18,7 +18,7 @@ from sip_fake_house import FakeCall, FakeDesk, our_answer, our_offer
 from sip_grafts import Grafts
 from sip_odd_values import URIS
 from sip_phone import FACTS
-from sip_strange_pair import REFUSED
+from sip_strange_pair import read_back
 from sip_wild import Wild
 
 from gateway.calls import Call, CallId, CallProtocol, Floor, Order, Place
@@ -34,7 +34,6 @@ from sip.digest import Algorithm, Qop
 from sip.events import Flow, Send, Target, Transport
 from sip.gate import Policy
 from sip.locate import Address, Kind, Query, Record
-from sip.parser import parse
 from sip.rewriting import Rule
 from sip.sdp import parse as parse_description
 from sip.stack import Stack
@@ -126,8 +125,9 @@ class Air:
         self.sent += 1
         if not send.data.strip():
             return
-        if not send.data.startswith(REFUSED):
-            message = parse(send.data)  # what we say can be read
+        message = read_back(send.data)
+        if message is not None:
+            assert all(one.uri.is_sip for one in message.contacts)
             if message.body and message.content_type == "application/sdp":
                 parse_description(message.body)
         lost = (isinstance(send.target, Target) and not send.target.host) or send.target.transport.web != self.web

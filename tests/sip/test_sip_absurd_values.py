@@ -15,7 +15,7 @@ from test_sip_registrar import PHONE, Bench
 from sip.adapter import SipAdapter, SipConfig
 from sip.describe_exchange import Exchange
 from sip.digest_client import MAX_ANSWERS, Login
-from sip.events import RequestAnswered
+from sip.events import InviteReceived, RequestAnswered
 from sip.message import Request
 from sip.replaces import Replaces, read_replaces
 from sip.sdp import parse as parse_description
@@ -40,6 +40,20 @@ def test_a_new_offer_that_leaves_out_a_bundled_line_is_answered() -> None:
     answer = parse_description(exchange.local_answer(our_answer(exchange.remote_offer(bundle + AUDIO))))
     assert [media.kind for media in answer.media] == ["audio"]
     assert answer.all("group") == ["BUNDLE a"]
+
+
+@pytest.mark.parametrize("empty", [";tag", ";tag=", ';x=y;tag=""'])
+def test_an_empty_tag_gives_way_to_ours(empty: str) -> None:
+    peer = Peer()
+    peer.request("INVITE", body=OFFER)
+    invite = peer.stack._core.sessions[peer.event(InviteReceived).session].incoming
+    assert invite is not None
+    peer = Peer()
+    peer.stack.receive(invite.request.to_bytes().replace(b"\r\nCall-ID", empty.encode() + b"\r\nCall-ID"), peer.flow, 0)
+    assert peer.stack.accept(peer.event(InviteReceived).session, ANSWER, peer.now)
+    answer = peer.drain()[-1]
+    peer.request("ACK", to_tag=answer.to.tag)
+    assert "AckReceived" in peer.kinds()
 
 
 @pytest.mark.parametrize("contact", ["<tel:+4930>", "<mailto:ann@x.example>", "<urn:service:sos>"])

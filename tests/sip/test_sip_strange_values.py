@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sip_strange_pair import StrangePair
+from sip_strange_registers import StrangePhones
 from sip_strangers import Strangers, VirtualLoop, strange_air
 
 from sip.adapter import SipAdapter
@@ -22,12 +23,21 @@ MOST = 4
 """Messages a second in them."""
 
 
-@pytest.mark.parametrize("kind", ["stacks", "adapter"])
+@pytest.mark.parametrize("kind", ["stacks", "adapter", "registrar"])
 def test_strange_values_are_no_fault(kind: str) -> None:
     first = random.SystemRandom().randrange(1 << 32)
     for seed in range(first, first + WORLDS):
         print(f"seed {seed}")
-        (two_stacks if kind == "stacks" else one_adapter)(seed)
+        {"stacks": two_stacks, "adapter": one_adapter, "registrar": one_registrar}[kind](seed)
+
+
+def one_registrar(seed: int) -> None:
+    """Let phones register for some hours."""
+    phones = StrangePhones(random.Random(seed))
+    for _ in range(3 * TURNS):
+        phones.turn()
+    assert phones.taken
+    phones.end()
 
 
 def two_stacks(seed: int) -> None:
