@@ -16,11 +16,18 @@ FLOWS = (
     *(replace(TLS, connection=8), replace(TLS, transport=Transport.WSS, connection=9)),
 )
 CONTACTS = (
-    *("sip:ann@198.51.100.7:5060", "sip:Ann@198.51.100.7", "sip:ann@198.51.100.7", "sip:%61nn@198.51.100.7"),
-    *("sips:ann@h.example", "sip:ann@H.EXAMPLE"),
+    *["sip:ann@198.51.100.7:5060"] * 8,
+    *(
+        "sip:Ann@198.51.100.7",
+        "sip:ann@198.51.100.7",
+        "sip:%61nn@198.51.100.7",
+        "sips:ann@h.example",
+        "sip:ann@H.EXAMPLE",
+    ),
 )
 MORE = (
-    *(";x=1", ";x=2", ";y=1", ";transport=tcp", ";transport=TCP", ";ob", ";user=phone", ";maddr=192.0.2.4", "?a=b"),
+    *[";x=1", ";x=2", ";y=1", ";y=2"] * 3,
+    *(";transport=tcp", ";transport=TCP", ";ob", ";user=phone", ";maddr=192.0.2.4", "?a=b"),
 )
 
 
@@ -61,7 +68,7 @@ class StrangePhones(Bench):
     def _contact(self) -> str:
         chance = self.chance
         uri = chance.choice([*CONTACTS, chance.choice(URIS)])
-        uri += "".join(chance.choice(MORE) for _ in range(chance.choice([0, 0, 1, 2])))
+        uri += "".join(chance.choice(MORE) for _ in range(chance.choice([0, 1, 1, 2])))
         instance = f';+sip.instance="<urn:uuid:{chance.randrange(2)}>";reg-id={chance.choice(["1", "2", *NUMBERS[:4]])}'
         number = f";expires={chance.choice(NUMBERS)}"
         more = ("", ";expires=0", ";expires=60", ";expires=100", ";q=0.3", number, instance)
