@@ -175,8 +175,11 @@ class Request(_Common):
                 raise BadValue("Record-Route names no proxy")
 
     def tagged_to(self, tag: str) -> str:
-        """Return To as it came, with a tag that it has not; one that is empty gives way to it."""
-        return str(self.to.with_tag(tag)) if "tag" in self.to.parameters else f"{self.headers.get('To')};tag={tag}"
+        """Return To as it came, with a tag that it has not; spelled anew where that would not be read behind it."""
+        value = self.headers.get("To") or ""
+        if "tag" in self.to.parameters or value.count('"') % 2:
+            return str(self.to.with_tag(tag))
+        return f"{value};tag={tag}"
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""

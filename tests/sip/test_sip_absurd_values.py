@@ -42,8 +42,8 @@ def test_a_new_offer_that_leaves_out_a_bundled_line_is_answered() -> None:
     assert answer.all("group") == ["BUNDLE a"]
 
 
-@pytest.mark.parametrize("empty", [";tag", ";tag=", ';x=y;tag=""'])
-def test_an_empty_tag_gives_way_to_ours(empty: str) -> None:
+@pytest.mark.parametrize("empty", [";tag", ";tag=", ';x=y;tag=""', ';text="x'])
+def test_an_empty_tag_or_an_open_quote_does_not_hide_ours(empty: str) -> None:
     peer = Peer()
     peer.request("INVITE", body=OFFER)
     invite = peer.stack._core.sessions[peer.event(InviteReceived).session].incoming
