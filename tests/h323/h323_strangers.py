@@ -282,6 +282,8 @@ def _usual() -> tuple[Any, ...]:
         ("terminalListRequest", None),
         ("requestAllTerminalIDs", None),
         ("dropTerminal", {"mcuNumber": 0, "terminalNumber": 1}),
+        ("makeTerminalBroadcaster", {"mcuNumber": 0, "terminalNumber": 2}),
+        ("broadcastMyLogicalChannel", 7),
     ]
     misc = ["videoFastUpdatePicture", "videoFreezePicture"]
     return (
