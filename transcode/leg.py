@@ -143,11 +143,11 @@ class Leg:
         together = remote.bundle if id in remote.bundle else (id,)
         transport = transport_of(remote, chosen, id).transport
         kinds = {chosen[other].stream.kind for other in together if other in chosen}
-        for id in together:
-            if id in ways.carriers:
-                return ways.carriers[id]
-        for id in together:
-            known = self._carrier_of(id)
+        for other in together:
+            if other in ways.carriers:
+                return ways.carriers[other]
+        for other in together:
+            known = self._carrier_of(other)
             if known is not None and self._carriers.suits(known, self.abilities, transport):
                 return known
         kind = Kind.VIDEO if Kind.VIDEO in kinds else chosen[id].stream.kind

@@ -133,14 +133,16 @@ class FrontDesk:
         await self.set_room(replace(self.room(id).settings, locked=locked))
 
     async def close_room(self, id: RoomId) -> None:
-        """End everybody's call and forget the room."""
+        """Forget the room and end all calls that are in it or on their way into it."""
         room = self.room(id)
         id = room.settings.id
         del self.rooms[id]
         self._forget_aliases(id)
-        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
+        # All of this before anybody waits: another room of this id may be made while calls end.
         self._directing.end(id)
         self.publish([RoomDeleted(id)])
+        calls = [call for call in self.calls.values() if call.room is room]
+        await asyncio.gather(*(self._shut(call, Reason.ROOM_CLOSED) for call in calls))
 
     def room(self, id: str) -> Room:
         """Return a room by its id or an alias of it. Raises `Refused` with NO_SUCH_ROOM."""
@@ -314,6 +316,10 @@ class FrontDesk:
         except BaseException:
             self.forget(call)
             raise
+        if call.over or not self.has(room):  # it was ended, or its room deleted, while its media were opened
+            self.forget(call)
+            await self.plane.close(call.leg, Reason.CANCELLED)
+            raise Refused(Reason.CANCELLED if self.has(room) else Reason.ROOM_CLOSED)
         self._resumable[call.resume_token] = call
         if decision.seconds is not None:
             limit = asyncio.get_running_loop().call_later(decision.seconds, self._too_long, call)
@@ -364,12 +370,12 @@ class FrontDesk:
     async def close(self) -> None:
         """End every call, for the house shuts."""
         await self.dial_out.close()
-        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+        await asyncio.gather(*(self._shut(call, Reason.SHUTDOWN) for call in list(self.calls.values())))
 
     @staticmethod
-    async def _shut(call: RoomCall) -> None:
+    async def _shut(call: RoomCall, reason: Reason) -> None:
         with suppress(Refused):
-            await call.hang_up(Reason.SHUTDOWN)
+            await call.hang_up(reason)
 
     # Events
 

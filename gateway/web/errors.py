@@ -64,8 +64,9 @@ def tell_errors(app: FastAPI) -> None:
     @app.exception_handler(CalleeRefused)
     async def callee_refused(request: Request, error: CalleeRefused) -> JSONResponse:
         status = status_of(error.reason)
-        # That the callee wants credentials must not read as if the token were wrong.
-        return problem(request.app.state.office, error.reason, str(error), 409 if status in (401, 403) else status)
+        # That the callee wants credentials must not read as if the token were wrong, nor its fault as one of ours.
+        status = {401: 409, 403: 409, 500: 502}.get(status, status)
+        return problem(request.app.state.office, error.reason, str(error), status)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -386,6 +386,67 @@ async def test_closing_a_room_ends_its_calls() -> None:
         house.desk.room("100")
 
 
+async def test_closing_a_room_ends_calls_on_their_way_into_it_too() -> None:
+    house = House()
+    line = RecordingLine()
+    call = await house.desk.arrive(facts(), line)
+    await house.desk.close_room(RoomId("100"))
+    assert (line.asked, call.over) == ([Reason.ROOM_CLOSED], True)
+    await call.connected()
+    assert not call.room.participants
+    assert not house.desk.calls
+
+
+class Opening(RecordingPlane):
+    """A media plane that opens a leg when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opens = asyncio.Event()
+
+    async def open(self, leg: LegId, room: RoomId, abilities: Abilities) -> None:
+        await self.opens.wait()
+        await super().open(leg, room, abilities)
+
+
+@pytest.mark.parametrize("what", ["it is ended", "its room is closed"])
+async def test_a_call_that_is_over_before_its_media_are_open_leaves_nothing(what: str) -> None:
+    house = House()
+    plane = house.desk.plane = Opening()
+    arriving = asyncio.create_task(house.desk.arrive(facts(), RecordingLine()))
+    await asyncio.sleep(0)
+    (call,) = house.desk.calls.values()
+    if what == "it is ended":
+        await call.hang_up(Reason.HUNG_UP_BY_HOST)
+    else:
+        await house.desk.close_room(RoomId("100"))
+    plane.opens.set()
+    with pytest.raises(Refused):
+        await arriving
+    assert plane.closed[-1][0] == call.leg
+    assert not house.desk.calls
+    assert not house.desk._resumable
+    assert not house.desk._calls_of
+
+
+async def test_a_room_that_is_made_while_another_of_its_id_closes_is_a_whole_one() -> None:
+    class Slow(RecordingLine):
+        async def hang_up(self, reason: Reason) -> None:
+            await leave.wait()
+
+    leave = asyncio.Event()
+    house = House()
+    call = await house.desk.arrive(facts(), Slow())
+    await call.connected()
+    closing = asyncio.create_task(house.desk.close_room(RoomId("100")))
+    await asyncio.sleep(0)
+    house.desk.open_room(RoomSettings(RoomId("100"), "The next one"))
+    leave.set()
+    await closing
+    await (await house.desk.arrive(facts(), RecordingLine())).connected()
+    assert (house.plane.plans[-1].title, len(house.plane.plans[-1].legs)) == ("The next one", 1)
+
+
 async def test_a_room_is_reached_by_its_aliases_for_as_long_as_it_has_them() -> None:
     house = House(aliases=("200", "all"))
     call = await house.desk.arrive(facts("200"), RecordingLine())

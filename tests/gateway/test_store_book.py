@@ -160,6 +160,49 @@ async def test_what_waits_for_the_database_is_bounded(tmp_path: Path, monkeypatc
     await book.store.close()
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [("PATCH", {"locked": True}), ("PATCH", {"name": "B"})],
+        [("DELETE", None), ("PATCH", {"locked": True})],
+        [("PATCH", {"locked": True}), ("DELETE", None)],
+    ],
+    ids=["two changes", "deleted, then changed", "changed, then deleted"],
+)
+async def test_what_is_asked_of_a_room_at_once_happens_one_after_the_other(
+    tmp_path: Path, wanted: list[tuple[str, object]]
+) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        await client.post("/api/v1/rooms", json={"id": "200", "name": "A"})
+        await asyncio.gather(*(client.request(method, "/api/v1/rooms/200", json=body) for method, body in wanted))
+        kept = {room.id: (room.locked, room.name) for room in await store.rooms()}
+        there = {id: (one.settings.locked, one.settings.name) for id, one in house.desk.rooms.items() if id == "200"}
+        assert kept == there == ({} if ("DELETE", None) in wanted else {"200": (True, "B")})
+    await store.close()
+
+
+async def test_of_two_rooms_of_one_id_that_are_made_at_once_one_is_refused(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        made = await asyncio.gather(*(client.post("/api/v1/rooms", json={"id": "200", "name": one}) for one in "AB"))
+        assert sorted(answer.status_code for answer in made) == [201, 409]
+        (kept,) = await store.rooms()
+        assert kept.name == house.desk.room("200").settings.name
+    await store.close()
+
+
+async def test_a_number_that_no_record_can_have_is_refused(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        assert (await client.get(f"/api/v1/records?before={2**63 - 1}")).status_code == 200
+        assert (await client.get(f"/api/v1/records?before={2**63}")).status_code == 400
+    await store.close()
+
+
 async def test_the_api_makes_rooms_that_last_and_tells_what_was(tmp_path: Path) -> None:
     store = Store("sqlite:///api.db", tmp_path)
     await store.open()

@@ -243,7 +243,13 @@ async def test_somebody_is_called_into_a_room() -> None:
 
 @pytest.mark.parametrize(
     ("why", "status"),
-    [(Reason.BUSY, 409), (Reason.NO_ANSWER, 504), (Reason.AUTHENTICATION_NEEDED, 409), (Reason.NO_COMMON_FORMAT, 422)],
+    [
+        (Reason.BUSY, 409),
+        (Reason.NO_ANSWER, 504),
+        (Reason.AUTHENTICATION_NEEDED, 409),
+        (Reason.NO_COMMON_FORMAT, 422),
+        (Reason.INTERNAL, 502),
+    ],
 )
 async def test_what_the_callee_answers_is_told(why: Reason, status: int) -> None:
     async with web_house(listening=False) as house, house.client(CALLS) as client:
