@@ -313,8 +313,10 @@ class FrontDesk:
         try:
             with self.load.one():
                 await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
-        except BaseException:
+        except BaseException as error:
             self.forget(call)
+            if not isinstance(error, Refused):  # the caller gave up on the way, and the leg may be open or open yet
+                self._errands.run(self.plane.close(call.leg, Reason.CANCELLED))
             raise
         if call.over or not self.has(room):  # it was ended, or its room deleted, while its media were opened
             self.forget(call)
@@ -428,13 +430,19 @@ class FrontDesk:
         await self.direct(call.room.settings.id)
 
     async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
-        """A call is over: media is closed, the table forgets it, the others are told."""
+        """A call is over: the tables forget it, the others are told, and media is closed."""
         self.forget(call)
         self.outcomes[call.facts.protocol, reason] += 1
-        await self.plane.close(call.leg, reason)
         self.publish(gone)
-        if any(isinstance(event, Left) for event in gone):
+        left = any(isinstance(event, Left) for event in gone)
+        if left:
             self.presenting.tell(call.room)
+        # Whoever says that the call is over may be cancelled on this very way, as one that is dialled is.
+        await asyncio.shield(asyncio.ensure_future(self._close_media(call, reason, left)))
+
+    async def _close_media(self, call: RoomCall, reason: Reason, left: bool) -> None:
+        await self.plane.close(call.leg, reason)
+        if left:
             await self.direct(call.room.settings.id)
 
     def pressed(self, call: RoomCall, digit: str) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 Path = tuple[Any, ...]
@@ -144,6 +145,58 @@ def written(value: Any) -> str:
 
 def _other(value: Any) -> Any:
     return 0 if isinstance(value, str) else "0"
+
+
+class Shapes:
+    """Makes values that fit a JSON schema, as far as it is told; texts are taken from words that fit."""
+
+    def __init__(self, chance: random.Random, schemas: dict[str, Any], words: Sequence[str]) -> None:
+        self._chance = chance
+        self._schemas = schemas
+        self._words = words
+
+    def value(self, schema: dict[str, Any], depth: int = 6) -> Any:
+        """Return a value."""
+        chance = self._chance
+        if "$ref" in schema:
+            return self.value(self._schemas[schema["$ref"].rpartition("/")[2]], depth)
+        if "anyOf" in schema:
+            return self.value(chance.choice(schema["anyOf"]), depth)
+        if "enum" in schema:
+            return chance.choice(schema["enum"])
+        if "const" in schema:
+            return schema["const"]
+        match schema.get("type"):
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                least = schema.get("minItems", 0)
+                if "prefixItems" in schema:
+                    return [self.value(one, depth - 1) for one in schema["prefixItems"]]
+                return [self.value(schema["items"], depth - 1) for _ in range(chance.randrange(least, least + 3))]
+            case "integer" | "number":
+                low, high = int(schema.get("minimum", -5)), int(schema.get("maximum", 1_000_000))
+                return chance.choice([low, high, chance.randint(low, high)])
+            case "boolean":
+                return chance.random() < 0.5
+            case "null":
+                return None
+        return self.text(schema)
+
+    def _object(self, schema: dict[str, Any], depth: int) -> Any:
+        needed = schema.get("required", ())
+        return {
+            name: self.value(inner, depth - 1)
+            for name, inner in schema.get("properties", {}).items()
+            if name in needed or self._chance.random() < 0.4
+        }
+
+    def text(self, schema: dict[str, Any]) -> str:
+        """Return a text that fits."""
+        pattern, longest = schema.get("pattern"), schema.get("maxLength", 1_000_000)
+        pool = [*self._words, *TEXTS] if pattern is None else self._words
+        fits = [one for one in pool if len(one) <= longest and (pattern is None or re.search(pattern, one))]
+        return self._chance.choice(fits or [""])
 
 
 class _Gone:

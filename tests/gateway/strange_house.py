@@ -48,11 +48,15 @@ class StrangePlane(RecordingPlane):
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
         self.legs: dict[LegId, RoomId] = {}
+        self.fails = 0.0
+        """How often it does not answer."""
         self._chance = chance
 
     async def _turns(self) -> None:
         for _ in range(self._chance.choice([0, 0, 0, 1, 1, 2, 5])):
             await asyncio.sleep(0)
+        if self.fails and self._chance.random() < self.fails:
+            raise Refused(Reason.INTERNAL, "the media process does not answer")
 
     async def _known(self, leg: LegId) -> None:
         await self._turns()
@@ -116,8 +120,8 @@ class StrangePlane(RecordingPlane):
         return self._chance.random() < 0.5
 
     async def close(self, leg: LegId, reason: Reason) -> None:
-        await self._turns()
         self.legs.pop(leg, None)
+        await self._turns()
 
 
 class StrangeLine(RecordingLine):

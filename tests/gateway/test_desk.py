@@ -429,6 +429,41 @@ async def test_a_call_that_is_over_before_its_media_are_open_leaves_nothing(what
     assert not house.desk._calls_of
 
 
+async def test_media_that_were_being_opened_for_a_call_that_is_given_up_are_closed() -> None:
+    house = House()
+    plane = house.desk.plane = Opening()
+    arriving = asyncio.create_task(house.desk.arrive(facts(), RecordingLine()))
+    await asyncio.sleep(0)
+    (call,) = house.desk.calls.values()
+    arriving.cancel()
+    await asyncio.gather(arriving, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert plane.closed == [(call.leg, Reason.CANCELLED)]
+    assert not house.desk.calls
+
+
+async def test_the_others_are_told_of_a_call_whose_end_is_cancelled_on_its_way() -> None:
+    class Slow(RecordingPlane):
+        async def close(self, leg: LegId, reason: Reason) -> None:
+            await closes.wait()
+            await super().close(leg, reason)
+
+    closes = asyncio.Event()
+    house = House()
+    plane = house.desk.plane = Slow()
+    call = await house.desk.arrive(facts(), RecordingLine())
+    await call.connected()
+    ending = asyncio.create_task(call.ended(Reason.NORMAL))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.gather(ending, return_exceptions=True)
+    assert isinstance(house.events[-1], Left)
+    closes.set()
+    async with asyncio.timeout(30):
+        while not plane.closed or plane.plans[-1].legs:
+            await asyncio.sleep(0)
+
+
 async def test_a_room_that_is_made_while_another_of_its_id_closes_is_a_whole_one() -> None:
     class Slow(RecordingLine):
         async def hang_up(self, reason: Reason) -> None:

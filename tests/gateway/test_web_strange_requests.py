@@ -7,7 +7,7 @@ import random
 from typing import Any
 from urllib.parse import urlencode
 
-from json_grafts import TEXTS, Grafts, written
+from json_grafts import Grafts, Shapes, written
 from strange_house import SITES, StrangeHouse, StrangeLine, facts, strange_house
 from web_house import ADMIN, CALLS, READ, ROOMS
 
@@ -16,66 +16,29 @@ from gateway.store.store import Store
 
 REQUESTS = 300
 """Requests of one run; some hundred thousand were made by hand."""
-WORDS = ("100", "200", "300", "400", "everyone", "x", "nowhere", "0", "a-b.c_d", "5", "12", "en", "sip:a@b.example")
-ADDRESSES = ("sip:a@b.example", "tel:+4930", "h323:100@127.0.0.1", "user:bob", "sips:x@us.example;a=b", "user:nobody")
+WORDS = (
+    *("100", "200", "300", "400", "everyone", "x", "nowhere", "0", "a-b.c_d", "5", "12", "34", "1" * 16, "en", "welcome"),
+    *("sip:a@b.example", "tel:+4930", "h323:100@127.0.0.1", "user:bob", "sips:x@us.example;a=b", "user:nobody"),
+)
+"""What stands where a text is wanted: rooms, PINs, languages, prompts, addresses."""
 
 
-class Wishes:
+class Wishes(Shapes):
     """Makes requests of the description."""
 
     def __init__(self, house: StrangeHouse, chance: random.Random, description: dict[str, Any]) -> None:
+        super().__init__(chance, description["components"]["schemas"], WORDS)
         self._house = house
-        self._chance = chance
         self._grafts = Grafts(chance)
-        self._schemas = description["components"]["schemas"]
         self.routes = [
             (method, path, operation)
             for path, operations in description["paths"].items()
             for method, operation in operations.items()
         ]
 
-    def value(self, schema: dict[str, Any]) -> Any:
-        """Return a value that fits a schema, as far as it is told."""
-        chance = self._chance
-        if "$ref" in schema:
-            return self.value(self._schemas[schema["$ref"].rpartition("/")[2]])
-        if "anyOf" in schema:
-            return self.value(chance.choice(schema["anyOf"]))
-        if "enum" in schema:
-            return chance.choice(schema["enum"])
-        if "const" in schema:
-            return schema["const"]
-        if schema.get("title") == "Prompts" and chance.random() < 0.7:
-            return ["welcome", "goodbye"]
-        match schema.get("type"):
-            case "object":
-                needed = schema.get("required", ())
-                return {
-                    name: self.value(inner)
-                    for name, inner in schema.get("properties", {}).items()
-                    if name in needed or chance.random() < 0.4
-                }
-            case "array":
-                return [self.value(schema["items"]) for _ in range(chance.randrange(schema.get("minItems", 0), 4))]
-            case "integer" | "number":
-                low, high = int(schema.get("minimum", -5)), int(schema.get("maximum", 1_000_000))
-                return chance.choice([low, high, chance.randint(low, high)])
-            case "boolean":
-                return chance.random() < 0.5
-            case "null":
-                return None
-        return self.text(schema)
-
     def text(self, schema: dict[str, Any]) -> str:
-        """Return a text; one with a pattern is an address, a PIN, an id or a word."""
-        pattern = schema.get("pattern", "")
-        if "sips" in pattern:
-            return self._chance.choice(ADDRESSES)
-        if "0-9a-f" in pattern:
-            return self.id()
-        if pattern.startswith("^[0-9]"):
-            return self._chance.choice(["12", "34", "0", "1" * 16])
-        return self._chance.choice([*WORDS, *TEXTS] if not pattern else WORDS)
+        """Return a text; where ids are wanted, the id of somebody."""
+        return self.id() if "0-9a-f" in schema.get("pattern", "") else super().text(schema)
 
     def id(self) -> str:
         """Return the id of somebody or something that may be there."""

@@ -209,6 +209,7 @@ async def run(seed: int, acts: int = ACTS) -> StrangeHouse:
     """Let pages and callers do so many things, let all of them go, and return the house as it is then."""
     chance = random.Random(seed)
     async with strange_house(chance) as house:
+        house.plane.fails = chance.choice([0.0, 0.0, 0.02, 0.2])
         following = asyncio.ensure_future(house.office.board.follow())
         await asyncio.sleep(0)
         pages = Pages(house, chance)
@@ -216,6 +217,7 @@ async def run(seed: int, acts: int = ACTS) -> StrangeHouse:
             await pages.act()
             if chance.random() < 0.02:
                 await asyncio.sleep(0.1)  # the board shows lists at most so often
+        house.plane.fails = 0.0
         for one in pages.sockets:
             one.close()
         await house.settled(100)
