@@ -49,13 +49,17 @@ MAX_CERTIFICATES = 100
 """Names that one machine is reached by; each handshake looks through them."""
 MAX_PLACE = 200
 """Characters of a key's place that are told; one that is not known may be of any length."""
+MAX_SAID = 500
+"""Characters of what is told of one key, for the same reason."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
 
 MAX_ALIASES = 16
 """Other names of one room: a short number, a long one, and a few words."""
-RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ROOM_NAME = r"^[A-Za-z0-9._-]{1,64}$"
+"""What the id of a room consists of."""
+RoomName = Annotated[str, Field(pattern=ROOM_NAME)]
 ECHO_NUMBER = "9196"
 """What phones dial for the echo room: the number that FreeSWITCH's example dial plan gave it."""
 
@@ -449,4 +453,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _line(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "file"
-    return f"{where[:MAX_PLACE]}: {fault['msg']}"
+    return printable(f"{where[:MAX_PLACE]}: {fault['msg'][:MAX_SAID]}")
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, whatever was written into a file."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

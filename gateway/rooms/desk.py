@@ -209,7 +209,8 @@ class FrontDesk:
         """Bring a participant into another room of ours, without a word to its peer. No PIN and no lock keeps it out.
 
         It is a guest there: whose host somebody is was proved to one room.
-        Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room.
+        Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room, GLARE for who is
+        on its way already.
         """
         call = self.call_of(room, id)
         if call.facts.protocol is CallProtocol.WEBRTC:
@@ -218,7 +219,8 @@ class FrontDesk:
             return
         if len(to.participants) >= to.settings.max_participants:
             raise Refused(Reason.ROOM_FULL)
-        await self.plane.move(call.leg, to.settings.id)
+        with call.on_its_way():
+            await self.plane.move(call.leg, to.settings.id)
         one = room.participant(id)
         if one is None or call.over:
             raise Refused(Reason.NO_SUCH_USER, id)

@@ -48,7 +48,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     409: {"model": Problem, "description": "It does not go together with how things stand"},
     413: {"model": Problem, "description": "The request, or a text in it, is too long"},
     500: {"model": Problem, "description": "Something went wrong inside the service"},
-    503: {"model": Problem, "description": "The service is at its limit, or is shutting down"},
+    503: {
+        "model": Problem,
+        "description": "The service is at its limit or shutting down, or its database fails",
+    },
 }
 """Answers that any route may give; all refusals look the same."""
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from json_grafts import TEXTS
 from structlog.testing import capture_logs
 from test_desk import RecordingLine, RecordingPlane
 from web_house import TOKENS
@@ -26,8 +27,10 @@ from gateway.reasons import Reason, Refused
 from gateway.records import RecordBook
 from gateway.rooms.call import RoomCall
 from gateway.rooms.desk import FrontDesk, HouseRules
+from gateway.rooms.dial_plan import Destination
 from gateway.rooms.model import Greeting, HostLeaves, RoomMode, RoomSettings, WhenLocked
 from gateway.rooms.outbound import Outbound, OutboundRule, Role
+from gateway.rooms.policy import NOTHING_SAID, Decision, question, read_answer
 from gateway.store.store import Store
 from gateway.web.server import WebServer, WebSettings
 from transcode.media import Abilities, LegId, MediaDescription, RoomId, Sound, ViewPlan
@@ -93,7 +96,7 @@ class StrangePlane(RecordingPlane):
     async def move(self, leg: LegId, room: RoomId) -> None:
         await self._known(leg)
         self.legs[leg] = room
-        await self._turns()
+        await asyncio.sleep(0)
 
     async def press(self, leg: LegId, digit: str, duration: int, by_tone: bool = False) -> bool:
         await self._known(leg)
@@ -218,6 +221,7 @@ class StrangeHouse:
         self.desk.entrance.leader = menu(self.desk.entrance, self.desk.voice)
         board = self.desk.switchboard
         self.dialler = board.dialler = StrangeDialler(self.desk, self.chance)
+        board.policy = StrangePolicy(self.chance)
         board.is_user = ("bob", "cleo").__contains__
         board.outbound = Outbound([OutboundRule(roles=frozenset({Role.API, Role.HOST}))], max_calls=3)
         for settings in SITES:
@@ -431,13 +435,56 @@ class Socket:
 
 
 def facts(chance: random.Random, called: str, pin: str | None = None) -> CallFacts:
-    """Return facts of a call as an adapter might give them."""
+    """Return facts of a call as an adapter might give them, now and then with texts of which none makes sense."""
+
+    def text(usual: str) -> str:
+        return usual if chance.random() < 0.8 else chance.choice(TEXTS)
+
     return CallFacts(
         chance.choice([CallProtocol.SIP, CallProtocol.H323]),
         Direction.INCOMING,
-        "192.0.2.9:5060",
-        "sip:ann@example",
-        "Ann",
-        called,
-        pin,
+        text("192.0.2.9:5060"),
+        text("sip:ann@example"),
+        text("Ann"),
+        called if chance.random() < 0.95 else chance.choice(TEXTS),
+        pin if chance.random() < 0.95 else chance.choice(TEXTS),
+        secure=chance.random() < 0.5,
+        agent=text("Terminal"),
+        peer_call_id=text("1@x"),
+        resume=chance.choice([None, None, None, *TEXTS]),
+        trunk=chance.choice(["", "", text("carrier")]),
+        account=chance.choice(["", "", text("ann")]),
+        diverted_from=text(""),
+        video=chance.random() < 0.8,
+        hops=chance.choice([70, 70, 70, 1, 0, -1, 10**9]),
+        keys=chance.random() < 0.9,
     )
+
+
+class StrangePolicy:
+    """Decides on calls as no sensible program would; its answers are those that `policy.read_answer` lets through."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+
+    async def decide(self, facts: CallFacts, destination: Destination) -> Decision:
+        chance = self._chance
+        question(facts, destination)
+        if chance.random() < 0.7:
+            return NOTHING_SAID
+        if chance.random() < 0.1:
+            raise Refused(Reason.OVERLOAD)
+        answer = {
+            "action": chance.choice(["continue", "continue", "continue", "refuse"]),
+            "reason": chance.choice(["", "busy", "no-host", "internal"]),
+            "room": chance.choice(["", "100", "300", "600", *TEXTS]),
+            "call": chance.choice(["", "", "", "user:bob", "sip:x@y.example", *TEXTS]),
+            "role": chance.choice(["", "host", "guest"]),
+            "pin": chance.choice(["", "12", *TEXTS]),
+            "name": chance.choice(["", "Somebody", *TEXTS]),
+            "limits": {"participants": 1, "bandwidth": 1, "seconds": chance.choice([1, 1_000_000])},
+        }
+        try:
+            return read_answer(json.dumps(answer).encode())
+        except ValueError:
+            return NOTHING_SAID

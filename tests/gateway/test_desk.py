@@ -464,6 +464,26 @@ async def test_the_others_are_told_of_a_call_whose_end_is_cancelled_on_its_way()
             await asyncio.sleep(0)
 
 
+async def test_who_is_on_the_way_to_another_room_is_moved_nowhere_else() -> None:
+    class Slow(RecordingPlane):
+        async def move(self, leg: LegId, room: RoomId) -> None:
+            await super().move(leg, room)
+            await asyncio.sleep(0)
+
+    house = House()
+    house.plane = house.desk.plane = Slow()
+    rooms = [house.desk.room("100")]
+    for id in ("200", "300"):
+        house.desk.open_room(RoomSettings(RoomId(id)))
+        rooms.append(house.desk.room(id))
+    call = await house.desk.arrive(facts(), RecordingLine())
+    await call.connected()
+    who = call.participant_id
+    done = await asyncio.gather(*(house.desk.move(rooms[0], who, to) for to in rooms[1:]), return_exceptions=True)
+    assert [one.reason if isinstance(one, Refused) else one for one in done] == [None, Reason.GLARE]
+    assert house.plane.moved == [(call.leg, call.room_id)] == [(call.leg, RoomId("200"))]
+
+
 async def test_a_room_that_is_made_while_another_of_its_id_closes_is_a_whole_one() -> None:
     class Slow(RecordingLine):
         async def hang_up(self, reason: Reason) -> None:

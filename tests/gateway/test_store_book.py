@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from test_desk import RecordingLine, RecordingPlane, facts
 from web_house import web_house
 
@@ -191,6 +193,39 @@ async def test_of_two_rooms_of_one_id_that_are_made_at_once_one_is_refused(tmp_p
         assert sorted(answer.status_code for answer in made) == [201, 409]
         (kept,) = await store.rooms()
         assert kept.name == house.desk.room("200").settings.name
+    await store.close()
+
+
+async def test_rooms_that_are_kept_with_values_that_are_none_are_opened_as_well_as_can_be(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    for room in (
+        StoredRoom("200", layout="round", max_participants=-5, idle_timeout=-1, lone_timeout=2**62, commands="{"),
+        StoredRoom("door:1", "no id of a room"),
+    ):
+        await store.keep_room(room)
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        assert sorted(house.desk.rooms) == ["100", "200"]
+        told = (await client.get("/api/v1/rooms/200")).json()
+        assert (told["layout"], told["max_participants"], told["idle_timeout"]) == ("auto", 1, 0)
+        assert told["lone_timeout"] == 86_400
+        await house.enter("Ann", "200")
+    assert len(await store.rooms()) == 2
+    await store.close()
+
+
+async def test_a_database_that_fails_is_told_of_as_such(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        with sqlite3.connect(tmp_path / "api.db") as connection:
+            connection.execute("DROP TABLE rooms")
+        connection.close()
+        with capture_logs() as logged:
+            answer = await client.post("/api/v1/rooms", json={"id": "200"})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "internal")
+        assert [one["event"] for one in logged] == ["storage_failed"]
+        assert not house.desk.knows("200")
     await store.close()
 
 

@@ -17,8 +17,9 @@ from gateway.store.store import Store
 REQUESTS = 300
 """Requests of one run; some hundred thousand were made by hand."""
 WORDS = (
-    *("100", "200", "300", "400", "everyone", "x", "nowhere", "0", "a-b.c_d", "5", "12", "34", "1" * 16, "en", "welcome"),
+    *("100", "200", "300", "400", "everyone", "x", "nowhere", "0", "a-b.c_d", "5", "12", "34", "1" * 16),
     *("sip:a@b.example", "tel:+4930", "h323:100@127.0.0.1", "user:bob", "sips:x@us.example;a=b", "user:nobody"),
+    *("en", "welcome", "goodbye"),
 )
 """What stands where a text is wanted: rooms, PINs, languages, prompts, addresses."""
 
