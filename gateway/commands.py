@@ -348,6 +348,20 @@ def unmute(client: Client, room: Room, participant: Somebody) -> None:
     client.done("Unmuted.", client.ask("PATCH", "rooms", room, "participants", participant, body={"muted": False}))
 
 
+@participants.command("spotlight")
+@speaks
+def spotlight(
+    client: Client,
+    room: Room,
+    participant: Somebody,
+    off: Annotated[bool, typer.Option("--off", help="As before: large is who speaks.")] = False,
+) -> None:
+    """Have everybody see a participant large, whoever speaks."""
+    said = "Nobody stands out now." if off else "Everybody sees it large."
+    body = {"spotlight": not off}
+    client.done(said, client.ask("PATCH", "rooms", room, "participants", participant, body=body))
+
+
 @participants.command("move")
 @speaks
 def move(

@@ -82,7 +82,7 @@ class H323Adapter:
         self._legs: dict[H323Line, Leg] = {}
         self._calls: dict[tuple[Connection, int, bool], Leg] = {}
         self._listeners: list[Any] = []
-        self._conferences = Conferences(watch, lambda: [leg.line for leg in self._legs.values()])
+        self.conferences = Conferences(watch, lambda: [leg.line for leg in self._legs.values()])
         self._network: Network
         self._h245: ControlConnections
         self._loop: asyncio.AbstractEventLoop
@@ -125,7 +125,7 @@ class H323Adapter:
         if ras is not None:
             self.ports["ras"] = ras
         self._running = True
-        self._conferences.start()
+        self.conferences.start()
         log.info("h323_listening", address=config.address, **self.ports)
 
     async def stop(self) -> None:
@@ -140,7 +140,7 @@ class H323Adapter:
                 await asyncio.wait_for(self._idle.wait(), STOP_TIME)
         await self.ras.stop()
         await self.doors.stop()
-        await self._conferences.stop()
+        await self.conferences.stop()
         for listener in self._listeners:
             await listener.stopListening().asFuture(self._loop)
         self._running = False
@@ -328,14 +328,6 @@ class H323Adapter:
         if connection is None:
             return facts
         return await self.ras.screen(facts, line.core.facts, line.core.reference, connection.peer)
-
-    async def drop_other(self, line: H323Line, who: str) -> None:
-        """Drop another participant of a call's room. Raises Refused."""
-        await self._conferences.drop(line, who)
-
-    async def drop_all(self, line: H323Line) -> None:
-        """End the conference of a call's room. Raises Refused."""
-        await self._conferences.drop_all(line)
 
     def _drop_call(self, call: bytes) -> None:
         """End a call because the gatekeeper wants it."""

@@ -18,12 +18,15 @@ import structlog
 from gateway.calls import Call, CallFacts, Desk, Floor, KeyWay
 from gateway.jobs import Job, Jobs
 from gateway.reasons import Reason, Refused
+from h323.adapter_chair import ChairWishes
+from h323.adapter_conference import Conferences
 from h323.adapter_control import KEY_TIME, ControlEvents
 from h323.adapter_facts import picture_limit, picture_share, source
 from h323.adapter_security import answer_keys, offer_keys
-from h323.conference import NO_DROP, ConferenceView
+from h323.conference import ConferenceView
 from h323.describe.capabilities import write_capabilities
 from h323.describe.fast_start import read_chosen
+from h323.h245.events import Pdu
 from h323.h450 import decline
 from h323.h460.call import Role as TraversalRole
 from h323.h460.media import MediaWays
@@ -43,6 +46,7 @@ class LineOwner(Protocol):
     """What a call needs of its adapter."""
 
     desk: Desk
+    conferences: Conferences
 
     def now(self) -> float:
         """Return the loop's time in seconds."""
@@ -62,14 +66,8 @@ class LineOwner(Protocol):
     def peer_host(self, line: H323Line) -> str:
         """Return the IP literal that the call's signalling comes from."""
 
-    async def drop_other(self, line: H323Line, who: str) -> None:
-        """Drop another participant of the call's room. Raises Refused where the call's own may not."""
-
     def uses(self, line: H323Line, pictured: bool) -> None:
         """The call has pictures beside its sound, or none: its gatekeeper is to know."""
-
-    async def drop_all(self, line: H323Line) -> None:
-        """End the conference of the call's room. Raises Refused where the call's own may not."""
 
     def over(self, line: H323Line) -> None:
         """The call has done its last job."""
@@ -95,6 +93,7 @@ class H323Line:
         self.view: ConferenceView | None = None
         self.slides: Slides | None = None
         self.jobs = Jobs(self._failed)
+        self.chair = ChairWishes(self, owner.conferences)
         self._owner = owner
         self._wanted = Wanted(separate=True, camera=True, slides=True)
         self._admission: asyncio.Task[None] | None = None
@@ -115,9 +114,9 @@ class H323Line:
             case events.ControlReported(event):
                 self._control.take(event)
             case events.CallConnected():
-                self._do(self._picked_up)
+                self.do(self._picked_up)
             case events.Ringing():
-                self._do(self._rings)
+                self.do(self._rings)
             case events.FastStartAnswered(channels):
                 self._fast_started(channels)
             case events.KeypadPressed(keys):
@@ -144,28 +143,10 @@ class H323Line:
         """The room and the id of the call, None before it is connected."""
         return (self.call.room_id, self.call.id) if self.call is not None and self._connected else None
 
-    def drop_other(self, who: str | None) -> None:
-        """Drop another participant of the room, as the chair wants it; None: refuse that."""
-        self._do(lambda: self._drop_other(who))
-
-    def drop_all(self) -> None:
-        """End the conference, as its chair wants it (dropConference, to which there is no answer)."""
-        self._do(self._drop_all)
-
-    async def _drop_all(self) -> None:
-        try:
-            await self._owner.drop_all(self)
-        except Refused as refused:
-            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
-
-    async def _drop_other(self, who: str | None) -> None:
-        try:
-            if who is None:
-                raise Refused(Reason.NOT_ALLOWED, "only the chair may drop somebody")
-            await self._owner.drop_other(self, who)
-        except Refused as refused:
-            self._log().info("h323_drop_refused", reason=refused.reason.value, detail=refused.detail)
-            self.core.control.send(NO_DROP)
+    def tell(self, pdu: Pdu) -> None:
+        """Send an H.245 message, if the call is not over."""
+        if self._over is None:
+            self.core.control.send(pdu)
             self.core.flush()
             self._owner.pump(self)
 
@@ -184,7 +165,7 @@ class H323Line:
     def arrived(self, facts: CallFacts) -> None:
         """A SETUP came: ask the house."""
         self.facts = facts
-        self._do(lambda: self._arrive(facts))
+        self.do(lambda: self._arrive(facts))
 
     async def _arrive(self, facts: CallFacts) -> None:
         facts = self.facts = await self._owner.screen(self, facts)
@@ -203,7 +184,7 @@ class H323Line:
         except Exception as error:
             self._failed(error)
         else:
-            self._do(self._answer)
+            self.do(self._answer)
 
     async def _answer(self) -> None:
         if self.call is None or self._over is not None:
@@ -309,7 +290,7 @@ class H323Line:
         """Tell the media plane, once for all changes that come together."""
         if not self._changed:
             self._changed = True
-            self._do(self._tell_plane)
+            self.do(self._tell_plane)
 
     async def _tell_plane(self) -> None:
         self._changed = False
@@ -337,7 +318,7 @@ class H323Line:
         """Bring keys to the house, one after the other; duration in ms, way how they came."""
         for key in keys:
             if key != "!":  # a hook flash means nothing to a room
-                self._do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]
+                self.do(lambda key=key: self._press(key, duration, way))  # type: ignore[misc]
 
     async def _press(self, key: str, duration: int, way: KeyWay) -> None:
         if self.call is not None:
@@ -345,7 +326,7 @@ class H323Line:
 
     def send_key_frame(self, role: Role | None) -> None:
         """Have the house send a whole picture; None: all that it sends."""
-        self._do(lambda: self._send_key_frame(role))
+        self.do(lambda: self._send_key_frame(role))
 
     async def _send_key_frame(self, role: Role | None) -> None:
         if self.call is not None:
@@ -353,7 +334,7 @@ class H323Line:
 
     def ask_floor(self, wanted: bool) -> None:
         """The peer asks for the presentation token, or gives it back: ask the room (`Slides`)."""
-        self._do(lambda: self._ask_floor(wanted))
+        self.do(lambda: self._ask_floor(wanted))
 
     async def _ask_floor(self, wanted: bool) -> None:
         call, slides = self.call, self.slides
@@ -413,7 +394,7 @@ class H323Line:
         if self.call is None or self._over is not None:
             return
         self._wanted = replace(wanted, separate=True, camera=True, slides=wanted.video)
-        self._do(self._offer_anew)
+        self.do(self._offer_anew)
 
     async def _offer_anew(self) -> None:
         sessions = self.sessions
@@ -463,7 +444,8 @@ class H323Line:
 
     # jobs
 
-    def _do(self, job: Job) -> None:
+    def do(self, job: Job) -> None:
+        """Do a job after those that wait; a peer that makes too many ends its call."""
         if self._over is None and not self.jobs.add(job):
             self._log().warning("h323_call_too_busy", reason=Reason.OVERLOAD.value)
             self.drop(Reason.OVERLOAD)

@@ -30,10 +30,13 @@ class RoomWatch(Protocol):
     """Who knows the rooms: the front desk."""
 
     def room(self, id: str) -> Any:
-        """Return a room with settings, participants and speaker. Raises Refused where there is none."""
+        """Return a room with settings, participants, speaker, spotlight, and who of these is shown. Raises Refused."""
 
     async def remove(self, room: Any, id: Any) -> None:
         """Hang up on a participant. Raises Refused where there is none."""
+
+    async def spotlight(self, room: Any, id: Any, by: str) -> None:
+        """Have everybody in a room see a participant large, None: nobody. Raises Refused."""
 
     def subscribe(self) -> AsyncIterator[Any]:
         """Iterate over all that happens in the house. Raises Refused where too many do."""
@@ -90,6 +93,27 @@ class Conferences:
             raise Refused(Reason.NOT_ALLOWED, "only the chair may end the conference")
         await asyncio.gather(*(watch.remove(room, one.id) for one in present.values()))
 
+    async def show(self, terminal: Terminal, who: str) -> None:
+        """Have everybody in its room see a participant large, as a host there wants it. Raises Refused."""
+        watch, room, present = self._led_by(terminal)
+        if who not in present:
+            raise Refused(Reason.NO_SUCH_USER, "who is to be seen has gone")
+        await watch.spotlight(room, present[who].id, self._name(terminal, present))
+
+    async def show_nobody(self, terminal: Terminal, itself: bool) -> None:
+        """Have nobody seen large any more, as a chair wants it that is a host; itself: only itself. Raises Refused."""
+        watch, room, present = self._led_by(terminal)
+        view = terminal.view
+        if view is None or not (view.chairs or itself):
+            raise Refused(Reason.NOT_ALLOWED, "only the chair may choose whom all see")
+        if not itself or str(room.spotlight) == view.me:
+            await watch.spotlight(room, None, self._name(terminal, present))
+
+    @staticmethod
+    def _name(terminal: Terminal, present: dict[str, Any]) -> str:
+        me = present.get(terminal.view.me) if terminal.view is not None else None
+        return "" if me is None else str(me.name)
+
     def _led_by(self, terminal: Terminal) -> tuple[RoomWatch, Any, dict[str, Any]]:
         """Return a terminal's room and those in it, if the terminal is a host there. Raises Refused."""
         where, view = terminal.whereabouts, terminal.view
@@ -99,7 +123,7 @@ class Conferences:
         present = {str(one.id): one for one in room.participants}
         me = present.get(view.me)
         if me is None or me.rank.value != HOST:
-            raise Refused(Reason.NOT_ALLOWED, "the chair is no host of the room")
+            raise Refused(Reason.NOT_ALLOWED, "it is no host of the room")
         return self._watch, room, present
 
     async def _follow(self, watch: RoomWatch) -> None:
@@ -148,5 +172,6 @@ class Conferences:
                 continue
             if terminal.view is None or terminal.view.me != me or not terminal.view.counts_by(numbers):
                 terminal.view = ConferenceView(numbers, me)
-            done = terminal.tell_room(people, room.speaker) and done
+            seen = room.speaker if room.shown == me else room.shown
+            done = terminal.tell_room(people, seen) and done
         return done

@@ -13,6 +13,7 @@ import structlog
 
 from gateway.calls import KeyWay
 from gateway.reasons import Reason
+from h323.adapter_chair import ChairWishes
 from h323.adapter_security import renew_key
 from h323.conference import ConferenceView, read_label
 from h323.describe.capabilities import read_capabilities, write_capabilities
@@ -38,6 +39,7 @@ class ControlledLine(Protocol):
     sessions: Sessions | None
     slides: Slides | None
     view: ConferenceView | None
+    chair: ChairWishes
 
     def update(self) -> None:
         """Tell the media plane what has changed."""
@@ -50,12 +52,6 @@ class ControlledLine(Protocol):
 
     def drop(self, reason: Reason, detail: str = "") -> None:
         """End the call."""
-
-    def drop_other(self, who: str | None) -> None:
-        """Drop another participant of the room, as the chair wants it; None: refuse that."""
-
-    def drop_all(self) -> None:
-        """End the conference, if the peer is its chair and may."""
 
 
 class ControlEvents:
@@ -182,13 +178,9 @@ class ControlEvents:
         view = self._line.view
         if name == "conferenceIndication" and value[0] == "terminalNumberAssign":
             self._core.control.presentation.label = read_label(value[1])
-        if name == "conferenceCommand" and value[0] == "dropConference" and view is not None:
-            self._line.drop_all()
+        if name in ("conferenceRequest", "conferenceCommand") and self._line.chair.take(kind, *value):
             return
         if name == "conferenceRequest" and view is not None:
-            if value[0] == "dropTerminal":
-                self._line.drop_other(view.to_drop(value[1]))
-                return
             answers = view.answer(*value)
             if answers is not None:
                 for answer in answers:

@@ -17,18 +17,9 @@ from h323.adapter_facts import source as source_of
 from h323.adapter_ras import Pump, RegistrationInfo, Route, denied
 from h323.h460.incoming import WaitingCall
 from h323.h460.tunnel import TunnelAddress
-from h323.ras.endpoint import (
-    MULTICAST,
-    DropCall,
-    Endpoint,
-    EndpointConfig,
-    Joined,
-    LimitCall,
-    NotJoined,
-    State,
-    Summoned,
-)
+from h323.ras.endpoint import MULTICAST, Endpoint, EndpointConfig, State
 from h323.ras.endpoint_calls import Asked, Denied, EndpointCalls, Granted
+from h323.ras.endpoint_events import DropCall, Joined, LimitCall, NotJoined, Summoned
 from h323.ras.events import SendRas
 from h323.ras.transport import RasSocket
 from h323.signalling.events import Address, SetupFacts

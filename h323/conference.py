@@ -4,8 +4,8 @@ Participants of a room are numbered from 1 as they come; a number is free again 
 told its own number, who comes and goes, whom it sees largest, and that it is seen.
 
 The chair's token goes to the first that asks, until it gives it back or leaves. It names who leads, and gives no rights
-that its owner has not got in the room anyhow: a chair that is a host may drop terminals, and end the conference. What
-nobody can do here, for the room shows everybody the same picture and has no chosen speaker, is denied.
+that its owner has not got in the room anyhow: a chair that is a host may drop terminals, end the conference, and choose
+whom all see large (`adapter_chair`). What nobody can do here, for the room shows everybody the same picture, is denied.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ MAX_ID = 128
 """Octets of a terminal's id."""
 NO_DROP: Pdu = ("response", ("conferenceResponse", ("terminalDropReject", None)))
 _DENIED = {
-    "broadcastMyLogicalChannel": ("broadcastMyLogicalChannelResponse", ("deniedBroadcastMyLogicalChannel", None)),
-    "makeTerminalBroadcaster": ("makeTerminalBroadcasterResponse", ("deniedMakeTerminalBroadcaster", None)),
     "sendThisSource": ("sendThisSourceResponse", ("deniedSendThisSource", None)),
     "remoteMCRequest": ("remoteMCResponse", ("reject", ("functionNotSupported", None))),
     "requestTerminalCertificate": ("terminalCertificateResponse", {}),
 }
 """Requests that get one answer always. An empty certificate response says that there is none."""
+
+
+def broadcast_response(name: str, granted: bool) -> Pdu:
+    """Return the answer to makeTerminalBroadcaster or broadcastMyLogicalChannel."""
+    word = ("granted" if granted else "denied") + name[0].upper() + name[1:]
+    return ("response", ("conferenceResponse", (f"{name}Response", (word, None))))
 
 
 class TerminalNumbers:
@@ -149,8 +153,8 @@ class ConferenceView:
     def _known(self) -> list[tuple[int, str]]:
         return sorted((number, who) for who in self._names if (number := self._numbers.get(who)) is not None)
 
-    def to_drop(self, label: Value) -> str | None:
-        """Return whom the chair wants to drop (dropTerminal); None if we are not the chair, or nobody is meant."""
+    def meant(self, label: Value) -> str | None:
+        """Return whom the chair means by a label; None if we are not the chair, or nobody is meant."""
         who = self._numbers.owner(label["terminalNumber"]) if label["mcuNumber"] == MCU else None
         return who if self.chairs and who in self._names else None
 

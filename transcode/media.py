@@ -457,8 +457,9 @@ class ViewPlan:
     """Who hears whom and who sees what in one room. A leg that is not named here neither hears nor is heard.
 
     echo: each leg hears and sees itself alone, a second later, with the slate's text under its picture. presenter is
-    the leg whose slides the others see: by their second video, else large in the picture of people. background is
-    what everybody hears over and over beside the others: music, a ring tone.
+    the leg whose slides the others see: by their second video, else large in the picture of people. spotlight is the
+    leg that everybody sees large, whoever speaks. background is what everybody hears over and over beside the others:
+    music, a ring tone.
 
     slate is what stands on the picture of somebody who sees nobody else, in lines; entry what was typed there so far,
     drawn large below, None where nothing is asked for.
@@ -472,6 +473,7 @@ class ViewPlan:
     slate: str = ""
     echo: bool = False
     presenter: LegId | None = None
+    spotlight: LegId | None = None
     background: tuple[Sound, ...] = ()
     entry: str | None = None
     forward: bool = False

@@ -113,7 +113,11 @@ class H323Phone:
 
     def press(self, key: str) -> None:
         """Press a key by H.245."""
-        self.core.control.send(("indication", ("userInput", ("signal", {"signalType": key, "duration": 150}))))
+        self.tell(("indication", ("userInput", ("signal", {"signalType": key, "duration": 150}))))
+
+    def tell(self, pdu: control.Pdu) -> None:
+        """Send an H.245 message."""
+        self.core.control.send(pdu)
         self.core.flush()
         self._pump()
 

@@ -29,6 +29,7 @@ from gateway.rooms.dial_out import DialOut
 from gateway.rooms.directing import Directing
 from gateway.rooms.entrance import Entrance
 from gateway.rooms.errands import Errands
+from gateway.rooms.hosting import spotlight
 from gateway.rooms.hosts import Hosts
 from gateway.rooms.load import Load
 from gateway.rooms.lobby import Lobby
@@ -196,6 +197,10 @@ class FrontDesk:
     async def remove(self, room: Room, id: ParticipantId, reason: Reason = Reason.HUNG_UP_BY_HOST) -> None:
         """End a participant's call. Raises `Refused` with NO_SUCH_USER if nobody has this id."""
         await self.call_of(room, id).hang_up(reason)
+
+    async def spotlight(self, room: Room, id: ParticipantId | None, by: str) -> None:
+        """Have everybody in a room see a participant large: see `hosting.spotlight`."""
+        await spotlight(self, room, id, by)
 
     def call_of(self, room: Room, id: ParticipantId) -> RoomCall:
         """Return a participant's call. Raises `Refused` with NO_SUCH_USER if nobody has this id."""

@@ -1,4 +1,4 @@
-"""What a host wants of calls: somebody called into the room, that given up, a participant sent elsewhere."""
+"""What a host wants: somebody called into the room, that given up, a participant sent elsewhere or seen large."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.reasons import Reason, Refused
 from gateway.rooms.dial_out import DialWish
+from gateway.rooms.hosting import spotlight
 from gateway.rooms.model import ParticipantId, Rank
 from gateway.rooms.outbound import Asker, Role
 
@@ -46,7 +47,14 @@ class WantsTransferred:
     target: str
 
 
-HostWish = WantsCalled | WantsCancelled | WantsMoved | WantsTransferred
+@dataclass(frozen=True, slots=True)
+class WantsSpotlight:
+    """Have everybody see a participant large, whoever speaks; None: nobody."""
+
+    participant: str | None
+
+
+HostWish = WantsCalled | WantsCancelled | WantsMoved | WantsTransferred | WantsSpotlight
 
 
 async def fulfil(desk: FrontDesk, call: RoomCall, wish: HostWish) -> None:
@@ -72,5 +80,7 @@ async def fulfil(desk: FrontDesk, call: RoomCall, wish: HostWish) -> None:
             if to.settings.guest_pin is not None or to.holds_back(Rank.GUEST) is not None:
                 raise Refused(Reason.NOT_ALLOWED, "that room does not take everybody")
             await desk.move(room, ParticipantId(participant), to)
+        case WantsSpotlight(participant):
+            await spotlight(desk, room, None if participant is None else ParticipantId(participant), one.name)
         case WantsTransferred(participant, target):
             await desk.transfer(desk.call_of(room, ParticipantId(participant)), asker, target)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.reasons import Reason
-from gateway.rooms.model import Rank
+import structlog
+
+from gateway.reasons import Reason, Refused
+from gateway.rooms.model import ParticipantId, Rank
 from gateway.rooms.room import Room
 
 if TYPE_CHECKING:
     from gateway.rooms.desk import FrontDesk
+
+log = structlog.get_logger()
 
 
 async def mute_guests(desk: FrontDesk, room: Room, muted: bool) -> None:
@@ -18,6 +22,22 @@ async def mute_guests(desk: FrontDesk, room: Room, muted: bool) -> None:
         if one.rank is Rank.GUEST:
             desk.publish(room.change(one.id, muted_by_host=muted, **({"talking": False} if muted else {})))
     await desk.direct(room.settings.id)
+
+
+async def spotlight(desk: FrontDesk, room: Room, id: ParticipantId | None, by: str) -> None:
+    """Have everybody in a room see a participant large, whoever speaks; None: as before. by is who wants it.
+
+    Raises `Refused`: NO_SUCH_USER, NOT_ALLOWED in a room where nobody sees anybody else.
+    """
+    if id is not None and room.participant(id) is None:
+        raise Refused(Reason.NO_SUCH_USER, id)
+    if id is not None and (room.settings.apart or room.private):
+        raise Refused(Reason.NOT_ALLOWED, "nobody is seen large in this room")
+    events = room.light(id, by)
+    if events:
+        log.info("spotlight_changed", room=room.settings.id, participant=id, by=by)
+        desk.publish(events)
+        await desk.direct(room.settings.id)
 
 
 async def end_meeting(desk: FrontDesk, room: Room) -> None:

@@ -234,6 +234,15 @@ class PresenterChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotlightChanged:
+    """Somebody else is seen large by everybody now, or nobody is. by is who wanted that, empty: who was so has left."""
+
+    room: RoomId
+    participant: ParticipantId | None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomChanged:
     """A room was made or its settings changed."""
 
@@ -457,6 +466,7 @@ RoomEvent = (
     | Left
     | SpeakerChanged
     | PresenterChanged
+    | SpotlightChanged
     | RoomChanged
     | RoomDeleted
     | CallRefused

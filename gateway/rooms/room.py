@@ -21,6 +21,7 @@ from gateway.rooms.model import (
     RoomEvent,
     RoomSettings,
     SpeakerChanged,
+    SpotlightChanged,
     Stage,
     WhenLocked,
 )
@@ -43,6 +44,8 @@ class Room:
         self.settings = settings
         self.private = private
         self.speaker: ParticipantId | None = None
+        self.spotlight: ParticipantId | None = None
+        """Whom everybody sees large, whoever speaks."""
         self.notice = ""
         """What those read who may let others in."""
         self.chat = Chat(settings.id)
@@ -144,6 +147,8 @@ class Room:
         if self.speaker == id:
             self.speaker = None
             events.append(SpeakerChanged(self.settings.id, None))
+        if self.spotlight == id:
+            events += self.light(None, "")
         return events + self.release_floor(id)
 
     def take_floor(self, id: ParticipantId, rank: Rank, implicit: bool = False) -> list[RoomEvent]:
@@ -155,6 +160,13 @@ class Room:
     def release_floor(self, id: ParticipantId, implicit: bool = False) -> list[RoomEvent]:
         """Let a participant present no more; implicit: only if it presented by sending slides."""
         return [PresenterChanged(self.settings.id, None)] if self.floor.release(id, implicit) else []
+
+    def light(self, id: ParticipantId | None, by: str) -> list[RoomEvent]:
+        """Have everybody see somebody large, or nobody; by is who wants it."""
+        if id == self.spotlight:
+            return []
+        self.spotlight = id
+        return [SpotlightChanged(self.settings.id, id, by)]
 
     def change(self, id: ParticipantId, **changes: object) -> list[RoomEvent]:
         """Change fields of a participant; nothing happens if they are so already."""
@@ -182,10 +194,18 @@ class Room:
         return [SpeakerChanged(self.settings.id, id)]
 
     def seen_by(self, leg: LegId) -> LegId | None:
-        """Return the leg whose picture another one sees largest: the speaker's, or that of the only other one."""
-        others = [one for one in self._participants.values() if one.leg != leg]
-        speaking = next((one.leg for one in others if one.id == self.speaker), None)
-        return others[0].leg if speaking is None and len(others) == 1 else speaking
+        """Return the leg whose picture another one sees largest: of the spotlight, of the speaker, or of the only other
+        one."""
+        others = {one.id: one for one in self._participants.values() if one.leg != leg}
+        for id in (self.spotlight, self.speaker):
+            if id in others:
+                return others[id].leg
+        return next(iter(others.values())).leg if len(others) == 1 else None
+
+    @property
+    def shown(self) -> ParticipantId | None:
+        """Who is seen largest, as far as that is one for all: who stands in the spotlight, or speaks."""
+        return self.spotlight if self.spotlight is not None else self.speaker
 
     def formats(self, event: FormatsChanged) -> list[RoomEvent]:
         """Note what a leg's stream carries."""
@@ -229,6 +249,8 @@ class Room:
         )
         holder = self.participant(self.floor.holder) if self.floor.holder is not None else None
         presenter = None if holder is None else holder.leg
+        lit = self.participant(self.spotlight) if self.spotlight is not None else None
+        spotlight = None if lit is None else lit.leg
         if self.private:
             return ViewPlan(legs=legs, layout=self.settings.layout, presenter=presenter, forward=True)
         echo = self.settings.apart
@@ -237,7 +259,14 @@ class Room:
         slate = ECHO_CAPTION if echo else dial
         layout, title = self.settings.layout, self.settings.title
         return ViewPlan(
-            legs=legs, layout=layout, title=title, slate=slate, echo=echo, presenter=presenter, background=background
+            legs=legs,
+            layout=layout,
+            title=title,
+            slate=slate,
+            echo=echo,
+            presenter=presenter,
+            spotlight=spotlight,
+            background=background,
         )
 
 

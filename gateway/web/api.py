@@ -8,6 +8,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 
 from gateway.reasons import Reason, Refused
+from gateway.rooms.hosting import spotlight
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
 from gateway.rooms.room import Room
 from gateway.web.access import CALLS, PEERS, READ, REFUSALS, ROOMS, UNSUPPORTED, InOffice, RoomKey, SomebodyKey
@@ -125,7 +126,8 @@ async def show_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -> 
 async def change_participant(
     office: InOffice, room: RoomKey, id: SomebodyKey, asked: ParticipantChange
 ) -> ParticipantDetail:
-    """Mute a participant for all, lift that again, show it under another name, or make a host or guest of it."""
+    """Mute a participant for all, lift that again, show it under another name or large for everybody, or make a host or
+    guest of it."""
     found = office.desk.room(room)
     one = _somebody(found, id)
     if asked.muted is not None:
@@ -134,6 +136,10 @@ async def change_participant(
         await office.desk.rename(found, one.id, asked.name)
     if asked.rank is not None:
         await office.desk.hosts.set_rank(found, one.id, asked.rank)
+    if asked.spotlight:
+        await spotlight(office.desk, found, one.id, "api")
+    elif asked.spotlight is False and found.spotlight == one.id:
+        await spotlight(office.desk, found, None, "api")
     return await detail(office, _somebody(found, id))
 
 

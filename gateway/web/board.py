@@ -37,6 +37,7 @@ from gateway.rooms.model import (
     RoomEvent,
     Said,
     SpeakerChanged,
+    SpotlightChanged,
     StandsOutside,
     TransferGoes,
 )
@@ -223,6 +224,7 @@ class Board:
         viewer.show(shared_list(room, me if room.settings.apart else None))
         viewer.say(json.dumps({"type": "speaker", "participant": room.speaker}))
         viewer.say(json.dumps({"type": "presenter", "participant": room.floor.holder}))
+        viewer.say(json.dumps({"type": "spotlight", "participant": room.spotlight}))
         readable = (said for said in room.chat.recent if not room.settings.apart or said.participant == me)
         recent = [told_message(said) for said in readable]
         viewer.say(json.dumps({"type": "chat", "history": True, "messages": recent}))
@@ -315,6 +317,8 @@ def _short(event: RoomEvent) -> str | None:
             return json.dumps({"type": "speaker", "participant": event.participant})
         case PresenterChanged():
             return json.dumps({"type": "presenter", "participant": event.participant})
+        case SpotlightChanged():
+            return json.dumps({"type": "spotlight", "participant": event.participant})
         case Joined():
             who = event.participant
             return json.dumps({"type": "notice", "kind": "joined", "participant": who.id, "name": who.name})

@@ -34,6 +34,7 @@ from gateway.rooms.model import (
     RoomEvent,
     Said,
     SpeakerChanged,
+    SpotlightChanged,
     StandsOutside,
     TransferGoes,
 )
@@ -64,10 +65,10 @@ async def stream_events(
 ) -> StreamingResponse:
     """Stream what happens, in the whole house or in one room.
 
-    Events: joined, changed, left, speaker, presenter, room-changed, room-deleted, call-refused, locked-out, ringing,
-    outside, admitted, not-admitted, call-failed, dialled, outbound-refused, room-ending, announced, transfer, said,
-    key-pressed, command. The data of each is a JSON object with "room". A stream that is read too slowly loses the
-    oldest events.
+    Events: joined, changed, left, speaker, presenter, spotlight, room-changed, room-deleted, call-refused, locked-out,
+    ringing, outside, admitted, not-admitted, call-failed, dialled, outbound-refused, room-ending, announced, transfer,
+    said, key-pressed, command. The data of each is a JSON object with "room". A stream that is read too slowly loses
+    the oldest events.
     """
     if room is not None and room not in office.desk.rooms:
         raise Refused(Reason.NO_SUCH_ROOM, room)
@@ -122,6 +123,8 @@ def told(event: RoomEvent) -> tuple[str, dict[str, Any]]:
             return "speaker", {"participant": event.participant}
         case PresenterChanged():
             return "presenter", {"participant": event.participant}
+        case SpotlightChanged():
+            return "spotlight", {"participant": event.participant, "by": event.by}
         case RoomChanged():
             settings = event.settings
             about = {"name": settings.name, "layout": settings.layout.value, "locked": settings.locked}

@@ -96,6 +96,7 @@ class RoomShape(Shape):
     waiting: int
     speaker: str | None
     presenter: str | None
+    spotlight: str | None
     source: Literal["configuration", "api"]
 
 
@@ -281,11 +282,13 @@ class ParticipantDetail(ParticipantShape):
 class ParticipantChange(Asked):
     """What is to be different of a participant; what is left out stays.
 
-    muted mutes it for all, whatever it wants; rank makes a host or a guest of it.
+    muted mutes it for all, whatever it wants; rank makes a host or a guest of it; spotlight has everybody see it large,
+    whoever speaks.
     """
 
     muted: bool | None = None
     rank: Rank | None = None
+    spotlight: bool | None = None
     name: Called | None = None
 
 
@@ -413,6 +416,7 @@ def room_shape(room: Room, source: Literal["configuration", "api"], waiting: int
         waiting=waiting,
         speaker=room.speaker,
         presenter=room.floor.holder,
+        spotlight=room.spotlight,
         source=source,
     )
 

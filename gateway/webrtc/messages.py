@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.reasons import Reason, Refused
-from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
+from gateway.rooms.host_wishes import (
+    HostWish,
+    WantsCalled,
+    WantsCancelled,
+    WantsMoved,
+    WantsSpotlight,
+    WantsTransferred,
+)
 from gateway.text import clean
 from gateway.webrtc.describe import MAX_CANDIDATE, MAX_MID, parse_candidate
 from gateway.webrtc.sdp import MAX_SIZE
@@ -225,6 +232,9 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "cancel": lambda message: Wish("cancel", WantsCancelled(_text(message, "id", MAX_ID))),
     "move": lambda message: Wish(
         "move", WantsMoved(_text(message, "participant", MAX_ID), _text(message, "room", MAX_ROOM).strip())
+    ),
+    "spotlight": lambda message: Wish(
+        "spotlight", WantsSpotlight(_optional_text(message, "participant", MAX_ID) or None)
     ),
     "transfer": lambda message: Wish(
         "transfer", WantsTransferred(_text(message, "participant", MAX_ID), _address(message))

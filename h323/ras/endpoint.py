@@ -15,9 +15,10 @@ from random import Random
 from typing import Any
 
 from h323.h460.features import SIGNALLING, find, told, write_feature, write_supported
-from h323.h460.incoming import WaitingCall, read_waiting
+from h323.h460.incoming import read_waiting
 from h323.messages import EncodeError
 from h323.ras import messages
+from h323.ras.endpoint_events import DropCall, Joined, LimitCall, NotJoined, Summoned
 from h323.ras.events import SendRas
 from h323.ras.exchange import TRIES, Answer, Requests, Write
 from h323.ras.messages import PROTOCOL, BadRas, Message, Value
@@ -70,45 +71,6 @@ class EndpointConfig:
     traversal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """We are registered."""
-
-    gatekeeper: str
-    address: Address
-    endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotJoined:
-    """We are not registered, or no more; reason is H.225.0's own, or "silent"."""
-
-    reason: str
-    was: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DropCall:
-    """The gatekeeper wants this call ended (DRQ)."""
-
-    call: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LimitCall:
-    """The gatekeeper wants this call to take no more than so many bit/s (BRQ)."""
-
-    call: bytes
-    bandwidth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Summoned:
-    """A call waits at the gatekeeper's, who wants us to connect there (H.460.18)."""
-
-    waiting: WaitingCall
-
-
 Handler = Callable[[Message, Address, float], None]
 EndpointItem = SendRas | Joined | NotJoined | DropCall | LimitCall | Summoned
 
@@ -151,6 +113,8 @@ class Endpoint:
             "serviceControlIndication": self._summoned,
         }
         """What answers the gatekeeper's requests; `endpoint_calls` adds those of calls."""
+        self.settled: Callable[[bool], None] = lambda joined: None
+        """Called when a search for a gatekeeper has ended: whether one serves us now; `endpoint_calls` waits for it."""
         self._rng = rng
         self._wall = wall
         self._out: deque[EndpointItem] = deque()
@@ -167,6 +131,16 @@ class Endpoint:
     def registered(self) -> bool:
         """Whether the gatekeeper serves us now."""
         return self.state in (State.REGISTERED, State.REFRESHING)
+
+    @property
+    def now(self) -> float:
+        """The time of what happens now."""
+        return self._now
+
+    @property
+    def searches(self) -> bool:
+        """Whether another gatekeeper is being found and joined."""
+        return self.state in (State.DISCOVERING, State.REGISTERING)
 
     # what goes out
 
@@ -265,10 +239,12 @@ class Endpoint:
 
     def start(self, now: float) -> None:
         """Look for the gatekeeper."""
+        self._now = now
         self._event("start", None, now)
 
     def stop(self, now: float) -> None:
         """Leave it (URQ)."""
+        self._now = now
         self._event("stop", None, now)
 
     def tick(self, now: float) -> None:
@@ -284,10 +260,15 @@ class Endpoint:
         due = (self.requests.next_timeout(), self._due)
         return min((one for one in due if one is not None), default=None)
 
-    def doubt(self, now: float) -> None:
-        """The gatekeeper was silent to a request: see at once whether it is there still, and else find another."""
-        if self.state is State.REGISTERED:
-            self._due = now
+    def doubt(self) -> None:
+        """The gatekeeper was silent to a request. Where it has named alternates one of them is taken at once (H.323
+        §7.2.6); else we see at once whether it is there still."""
+        if self.state is not State.REGISTERED:
+            return
+        if any(one != self.zone.address for one in self._alternates):
+            self._event("lost", None, self._now)
+        else:
+            self._due = self._now
 
     def event(self, name: str, message: Message | None, now: float) -> None:
         """Take an event that is no answer: `lost`, the gatekeeper has unregistered us."""
@@ -411,6 +392,7 @@ class Endpoint:
         self._due = now + max(zone.ttl - EARLY, zone.ttl / 2)
         if fresh:
             self.tell(Joined(zone.name, zone.address, zone.endpoint))
+            self.settled(True)
 
     def _refused(self, message: Message | None, now: float) -> None:
         assert message is not None
@@ -439,6 +421,7 @@ class Endpoint:
         self._wait = min(self._wait * 2, LONGEST_WAIT)
         self.tell(NotJoined(self._why if reason == "silent" and self._why else reason, False))
         self._why = ""
+        self.settled(False)
 
     def _leave(self, message: Message | None, now: float) -> None:
         self.state = State.LEAVING
@@ -454,6 +437,7 @@ class Endpoint:
     def _end(self, message: Message | None, now: float) -> None:
         self.state = State.GONE
         self._due = None
+        self.settled(False)
 
     def _learn_alternates(self, body: Value) -> None:
         told: Sequence[Any] = body.get("alternateGatekeeper") or ()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from h323.ras import messages
-from h323.ras.endpoint import DropCall, Endpoint, LimitCall
-from h323.ras.exchange import TRIES
+from h323.ras.endpoint import Endpoint
+from h323.ras.endpoint_events import DropCall, LimitCall
+from h323.ras.exchange import TRIES, Answer
 from h323.ras.messages import BITS, Message, Value
 from h323.signalling.aliases import write_address
 from h323.signalling.events import Address
@@ -16,6 +18,11 @@ from h323.signalling.messages import endpoint_type
 
 MAX_REPORTED = 32
 """Calls in one IRR: a datagram holds no more in safety."""
+ALTERNATE_TIME = 9.0
+"""Seconds that a call waits for an alternate gatekeeper: as long as it has waited for the first one already (three
+tries of 3 s); the house gives both 20 s."""
+MAX_STRANDED = 256
+"""Calls that wait so at once; more are refused at once."""
 DEFAULT_BANDWIDTH = 2_000_000
 """Bit/s asked for a call, both directions together, where nobody said another."""
 
@@ -54,6 +61,15 @@ class Denied:
 Outcome = Callable[[Granted | Denied], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Stranded:
+    """A call to whose request the gatekeeper was silent; it waits for another one until then."""
+
+    asked: Asked
+    outcome: Outcome
+    until: float
+
+
 class EndpointCalls:
     """The calls that our gatekeeper knows of."""
 
@@ -62,6 +78,8 @@ class EndpointCalls:
         self.going: dict[bytes, Asked] = {}
         self.reports: dict[bytes, tuple[float, int]] = {}
         """When the next unsolicited IRR of a call is due, and the seconds between two."""
+        self._stranded: list[_Stranded] = []
+        endpoint.settled = self._settled
         endpoint.handlers |= {
             "infoRequest": self._inform,
             "disengageRequest": self._drop,
@@ -83,11 +101,36 @@ class EndpointCalls:
             return
 
         def answer(message: Message | None) -> None:
-            outcome(self._heard(asked, message, now))
+            if message is None:
+                self._silent(asked, outcome)
+            else:
+                outcome(self._heard(asked, message, self.endpoint.now))
 
-        self.endpoint.ask(
-            "admissionRequest", self._request(asked), answer, now, ("admissionConfirm", "admissionReject")
-        )
+        self._ask(asked, answer, now)
+
+    def _ask(self, asked: Asked, answer: Answer, now: float) -> None:
+        expected = ("admissionConfirm", "admissionReject")
+        self.endpoint.ask("admissionRequest", self._request(asked), answer, now, expected)
+
+    def _silent(self, asked: Asked, outcome: Outcome) -> None:
+        """The gatekeeper does not answer: the call waits a while for the alternate that takes its place."""
+        self.endpoint.doubt()
+        if self.endpoint.searches and len(self._stranded) < MAX_STRANDED:
+            self._stranded.append(_Stranded(asked, outcome, self.endpoint.now + ALTERNATE_TIME))
+        else:
+            outcome(Denied("silent"))
+
+    def _settled(self, joined: bool) -> None:
+        """A search for a gatekeeper has ended: ask it for the calls that the last one was silent to, once."""
+        stranded, self._stranded = self._stranded, []
+        for one in stranded:
+            if joined:
+                self._ask(one.asked, partial(self._last, one), self.endpoint.now)
+            else:
+                one.outcome(Denied("silent"))
+
+    def _last(self, one: _Stranded, message: Message | None) -> None:
+        one.outcome(Denied("silent") if message is None else self._heard(one.asked, message, self.endpoint.now))
 
     def _request(self, asked: Asked) -> Value:
         body = self._call(asked)
@@ -118,10 +161,7 @@ class EndpointCalls:
             body["gatekeeperIdentifier"] = self.endpoint.zone.name
         return body
 
-    def _heard(self, asked: Asked, message: Message | None, now: float) -> Granted | Denied:
-        if message is None:
-            self.endpoint.doubt(now)
-            return Denied("silent")
+    def _heard(self, asked: Asked, message: Message, now: float) -> Granted | Denied:
         body = message.body
         if message.name == "admissionReject":
             reason = str(body["rejectReason"][0])
@@ -215,7 +255,11 @@ class EndpointCalls:
     # reports
 
     def tick(self, now: float) -> None:
-        """Send the reports that are due; one that is due while no gatekeeper has us falls out."""
+        """Give up calls that have waited long enough, and send reports; one that nobody takes now falls out."""
+        late = [one for one in self._stranded if one.until <= now]
+        self._stranded = [one for one in self._stranded if one.until > now]
+        for one in late:
+            one.outcome(Denied("silent"))
         for call, (due, interval) in tuple(self.reports.items()):
             if due > now:
                 continue
@@ -228,7 +272,8 @@ class EndpointCalls:
 
     def next_timeout(self) -> float | None:
         """Return when `tick` is wanted."""
-        return min((due for due, _ in self.reports.values()), default=None)
+        reports = (due for due, _ in self.reports.values())
+        return min((*reports, *(one.until for one in self._stranded)), default=None)
 
     def report(self, calls: list[Asked], unsolicited: bool = False) -> Value:
         """Return the content of an IRR about these calls."""

@@ -146,6 +146,8 @@ def run(*words: str) -> tuple[int, str]:
         ("participants list 100", "GET", "/rooms/100/participants", None),
         ("participants mute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": True}),
         ("participants unmute 100 p1", "PATCH", "/rooms/100/participants/p1", {"muted": False}),
+        ("participants spotlight 100 p1", "PATCH", "/rooms/100/participants/p1", {"spotlight": True}),
+        ("participants spotlight 100 p1 --off", "PATCH", "/rooms/100/participants/p1", {"spotlight": False}),
         ("participants move 100 p1 200", "POST", "/rooms/100/participants/p1/move", {"room": "200"}),
         ("participants transfer 100 p1 sip:b@c", "POST", "/rooms/100/participants/p1/transfer", {"target": "sip:b@c"}),
         ("participants transfer 100 p1 p2", "POST", "/rooms/100/participants/p1/transfer", {"participant": "p2"}),

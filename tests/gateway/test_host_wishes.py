@@ -15,8 +15,15 @@ from web_house import WebHouse, hear, say, web_house
 from gateway.calls import KeyWay
 from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
-from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
-from gateway.rooms.model import Dialled, Rank, RoomSettings
+from gateway.rooms.host_wishes import (
+    HostWish,
+    WantsCalled,
+    WantsCancelled,
+    WantsMoved,
+    WantsSpotlight,
+    WantsTransferred,
+)
+from gateway.rooms.model import Dialled, Rank, RoomMode, RoomSettings, SpotlightChanged
 from gateway.rooms.outbound import Outbound, OutboundRule, Role
 from transcode.media import RoomId
 
@@ -65,9 +72,37 @@ async def test_a_guest_may_do_nothing_of_it() -> None:
         WantsCancelled("x"),
         WantsMoved(other.participant_id, "100"),
         WantsTransferred(other.participant_id, "user:bob"),
+        WantsSpotlight(other.participant_id),
     ):
         assert await refusal(guest, wish) is Reason.NOT_ALLOWED
     assert house.told() == []
+
+
+async def test_a_host_has_somebody_seen_large_until_that_one_leaves() -> None:
+    house = Hosted()
+    host, guest = await house.enter(host=True), await house.enter()
+    room = house.desk.room("100")
+    await host.fulfil(WantsSpotlight(guest.participant_id))
+    assert house.plane.plans[-1].spotlight == guest.leg
+    assert (room.shown, room.seen_by(host.leg)) == (guest.participant_id, guest.leg)
+    assert await refusal(host, WantsSpotlight("nobody")) is Reason.NO_SUCH_USER
+    await host.fulfil(WantsSpotlight(None))
+    assert house.plane.plans[-1].spotlight is None
+    await host.fulfil(WantsSpotlight(guest.participant_id))
+    await guest.ended(Reason.NORMAL)
+    assert (room.spotlight, house.plane.plans[-1].spotlight) == (None, None)
+    told = [(one.participant, bool(one.by)) for one in house.events if isinstance(one, SpotlightChanged)]
+    lit = guest.participant_id
+    assert told == [(lit, True), (None, True), (lit, True), (None, False)]
+    await house.desk.close()
+
+
+async def test_nobody_is_seen_large_in_an_echo_room() -> None:
+    house = Hosted()
+    house.desk.open_room(RoomSettings(RoomId("100"), mode=RoomMode.ECHO, host_pin=PIN))
+    host = await house.enter(host=True)
+    assert await refusal(host, WantsSpotlight(host.participant_id)) is Reason.NOT_ALLOWED
+    await house.desk.close()
 
 
 async def test_a_host_s_calls_outside_need_a_rule_for_hosts_of_that_room() -> None:

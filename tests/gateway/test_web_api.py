@@ -107,6 +107,7 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
             "waiting": 0,
             "speaker": None,
             "presenter": None,
+            "spotlight": None,
             "source": "api",
         }
         assert (await client.post("/api/v1/rooms", json={"id": "200"})).status_code == 409
@@ -194,6 +195,22 @@ async def test_a_participant_is_muted_renamed_and_removed() -> None:
         assert line.asked == [Reason.HUNG_UP_BY_HOST]
         for answer in (await client.delete(path), await client.get(path), await client.patch(path, json={})):
             assert (answer.status_code, reason(answer)) == (404, "no-such-user")
+
+
+async def test_a_participant_is_put_into_the_spotlight_and_out_of_it() -> None:
+    async with web_house(listening=False) as house, house.client(ROOMS) as client:
+        ann, _ = await house.enter("Ann")
+        bob, _ = await house.enter("Bob")
+        paths = [f"/api/v1/rooms/100/participants/{one.participant_id}" for one in (ann, bob)]
+        assert (await client.patch(paths[0], json={"spotlight": True})).status_code == 200
+        assert (await client.get("/api/v1/rooms/100")).json()["spotlight"] == ann.participant_id
+        assert house.plane.plans[-1].spotlight == ann.leg
+        assert (await client.patch(paths[1], json={"spotlight": False})).status_code == 200
+        assert house.plane.plans[-1].spotlight == ann.leg, "it is not Bob's to take away"
+        assert (await client.patch(paths[1], json={"spotlight": True})).status_code == 200
+        assert house.plane.plans[-1].spotlight == bob.leg
+        assert (await client.patch(paths[1], json={"spotlight": False})).status_code == 200
+        assert house.plane.plans[-1].spotlight is None
 
 
 async def test_calls_are_listed_and_ended_even_before_they_are_inside() -> None:

@@ -51,21 +51,24 @@ async def test_everything_that_happens_is_told_in_order() -> None:
         await house.desk.mute(house.desk.room("200"), call.participant_id, True)
         await house.desk._media_event(Speaker(RoomId("200"), call.leg))
         await call.present(True)
+        await house.desk.spotlight(house.desk.room("200"), call.participant_id, "api")
         await house.desk._media_event(Dtmf(call.leg, "5", 100))
         with pytest.raises(Refused):
             await house.desk.arrive(facts("999"), RecordingLine())
         await house.desk.close_room(RoomId("200"))
-        told = await events(lines, 11)
+        told = await events(lines, 13)
         assert [name for name, _ in told] == [
             "room-changed",
             "joined",
             "changed",
             "speaker",
             "presenter",
+            "spotlight",
             "key-pressed",
             "call-refused",
             "left",
             "speaker",
+            "spotlight",
             "presenter",
             "room-deleted",
         ]
@@ -80,6 +83,7 @@ async def test_everything_that_happens_is_told_in_order() -> None:
         assert by_name["joined"]["participant"]["name"] == "Ann"
         assert by_name["joined"]["participant"]["audio"] == {"in": "", "out": ""}
         assert by_name["changed"]["participant"]["muted"] is True
+        assert by_name["spotlight"] == {"room": "200", "participant": None, "by": ""}
         assert by_name["key-pressed"] == {"room": "200", "participant": call.participant_id, "digit": "5"}
         assert (by_name["call-refused"]["room"], by_name["call-refused"]["reason"]) == ("999", "no-such-room")
         assert by_name["left"]["reason"] == "room-closed"

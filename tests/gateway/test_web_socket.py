@@ -70,6 +70,7 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
         }
         assert await hear(one, "speaker") == {"type": "speaker", "participant": None}
         assert await hear(one, "presenter") == {"type": "presenter", "participant": None}
+        assert await hear(one, "spotlight") == {"type": "spotlight", "participant": None}
         await connected(house, joined["participant"])
         you = joined["participant"]
         assert await hear(one, "notice") == {"type": "notice", "kind": "joined", "participant": you, "name": "Web"}
@@ -80,6 +81,8 @@ async def test_a_browser_that_joined_reads_its_room_at_once_and_after_each_chang
         assert (await hear(one, "room"))["participants"][0]["talking"] is True
         await terminal.present(True)
         assert await hear(one, "presenter") == {"type": "presenter", "participant": terminal.participant_id}
+        await house.desk.spotlight(house.desk.room("100"), terminal.participant_id, "api")
+        assert await hear(one, "spotlight") == {"type": "spotlight", "participant": terminal.participant_id}
         await house.desk.set_room(RoomSettings(RoomId("100"), "All hands", Layout.GRID, locked=True))
         room = (await hear(one, "room"))["room"]
         assert room == {"id": "100", "name": "All hands", "locked": True, "layout": "grid"}

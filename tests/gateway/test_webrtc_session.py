@@ -13,7 +13,14 @@ import pytest
 
 from gateway.calls import CallFacts, CallId, CallProtocol, KeyWay, Line
 from gateway.reasons import Reason, Refused
-from gateway.rooms.host_wishes import HostWish, WantsCalled, WantsCancelled, WantsMoved, WantsTransferred
+from gateway.rooms.host_wishes import (
+    HostWish,
+    WantsCalled,
+    WantsCancelled,
+    WantsMoved,
+    WantsSpotlight,
+    WantsTransferred,
+)
 from gateway.webrtc import session as module
 from gateway.webrtc.describe import read
 from gateway.webrtc.messages import clean_name
@@ -278,6 +285,8 @@ async def test_keys_mutes_and_pings_are_passed_on() -> None:
         ({"type": "call", "target": "sip:a@b"}, WantsCalled("sip:a@b")),
         ({"type": "cancel", "id": "d1"}, WantsCancelled("d1")),
         ({"type": "move", "participant": "p2", "room": "200"}, WantsMoved("p2", "200")),
+        ({"type": "spotlight", "participant": "p2"}, WantsSpotlight("p2")),
+        ({"type": "spotlight", "participant": None}, WantsSpotlight(None)),
         ({"type": "transfer", "participant": "p2", "target": "sip:a@b"}, WantsTransferred("p2", "sip:a@b")),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import h323_peer
@@ -11,8 +13,8 @@ from h323_house import FACTS, ULAW_SOUND, Start, codec, connected, heard, settle
 from h323_peer import G711, KEYS, Peer, capabilities, open_channel
 from sip_fake_house import FakeDesk
 
-from gateway.reasons import Reason
-from h323.adapter import H323Adapter
+from gateway.reasons import Reason, Refused
+from h323.adapter import H323Adapter, H323Config
 from h323.q931 import Type
 from transcode.media import Codec
 
@@ -105,6 +107,64 @@ async def test_who_is_no_chair_cannot_end_a_conference(adapter: H323Adapter, des
     refused = await peer.told("functionNotUnderstood")
     assert refused[0] == "command"
     assert call.reason is None
+
+
+class Meeting:
+    """A house that knows one room, in which a call's peer is a host and Bob a guest."""
+
+    def __init__(self) -> None:
+        self.lit: list[str | None] = []
+
+    def room(self, id: str) -> Any:
+        people = [
+            SimpleNamespace(id="ann", name="Ann", call="call-1", rank=SimpleNamespace(value="host")),
+            SimpleNamespace(id="bob", name="Bob", call="call-2", rank=SimpleNamespace(value="guest")),
+        ]
+        settings = SimpleNamespace(apart=False)
+        return SimpleNamespace(settings=settings, participants=people, speaker=None, shown=None, spotlight=None)
+
+    async def remove(self, room: Any, id: Any) -> None:
+        raise Refused(Reason.NO_SUCH_USER)
+
+    async def spotlight(self, room: Any, id: Any, by: str) -> None:
+        self.lit.append(id)
+
+    async def subscribe(self) -> AsyncIterator[Any]:
+        while True:
+            yield SimpleNamespace(room="100")
+            await asyncio.sleep(0.05)
+
+
+async def test_a_chair_chooses_whom_all_see(reactor: Any, desk: FakeDesk) -> None:
+    meeting = Meeting()
+    adapter = H323Adapter(H323Config(address="127.0.0.1", signalling=0), desk, reactor, watch=meeting)
+    await adapter.start()
+    peer = await Peer.connect(adapter.ports["signalling"])
+    try:
+        await connected(peer, desk)
+        while (await peer.told("conferenceIndication", WITHIN))[0] != "terminalNumberAssign":
+            pass
+        bob = {"mcuNumber": 0, "terminalNumber": 2}
+
+        async def asks(request: str, value: Any) -> Any:
+            peer.say(("request", ("conferenceRequest", (request, value))))
+            return (await peer.told("conferenceResponse", WITHIN))[1][0]
+
+        assert await asks("makeTerminalBroadcaster", bob) == "deniedMakeTerminalBroadcaster"
+        assert await asks("broadcastMyLogicalChannel", 7) == "grantedBroadcastMyLogicalChannel"
+        assert await asks("makeMeChair", None) == "grantedChairToken"
+        assert await asks("makeTerminalBroadcaster", bob) == "grantedMakeTerminalBroadcaster"
+        assert await asks("makeTerminalBroadcaster", {**bob, "terminalNumber": 9}) == "deniedMakeTerminalBroadcaster"
+        peer.say(("command", ("conferenceCommand", ("cancelMakeTerminalBroadcaster", None))))
+        assert await asks("sendThisSource", bob) == "deniedSendThisSource"
+        async with asyncio.timeout(WITHIN):
+            while len(meeting.lit) < 3:
+                await asyncio.sleep(0.01)
+        assert meeting.lit == ["ann", "bob", None]
+    finally:
+        await peer.close()
+        await adapter.stop()
+    assert adapter.counters().get("internal_errors", 0) == 0
 
 
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])

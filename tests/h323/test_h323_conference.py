@@ -118,9 +118,7 @@ def test_a_terminal_learns_who_the_others_are() -> None:
     [
         ("requestTerminalCertificate", {}, ("terminalCertificateResponse", {})),
         ("remoteMCRequest", ("masterActivate", None), ("remoteMCResponse", ("reject", ("functionNotSupported", None)))),
-        ("makeTerminalBroadcaster", label(2), None),
         ("sendThisSource", label(2), None),
-        ("broadcastMyLogicalChannel", 1, None),
     ],
 )
 def test_what_nobody_can_do_here_is_denied(name: str, value: Any, response: Any) -> None:
@@ -151,14 +149,14 @@ def test_the_chairs_token_goes_to_who_asks_first_until_it_is_given_back_or_its_o
     assert asked(room, "makeMeChair") == granted
 
 
-def test_only_the_chair_may_want_somebody_dropped() -> None:
+def test_only_the_chair_may_mean_somebody() -> None:
     room = Room()
     room.now("ann", "bob")
-    assert room.view.to_drop(label(2)) is None
+    assert room.view.meant(label(2)) is None
     asked(room, "makeMeChair")
-    assert room.view.to_drop(label(2)) == "bob"
-    assert room.view.to_drop(label(9)) is None
-    assert room.view.to_drop(label(2, mcu=1)) is None
+    assert room.view.meant(label(2)) == "bob"
+    assert room.view.meant(label(9)) is None
+    assert room.view.meant(label(2, mcu=1)) is None
 
 
 @pytest.mark.parametrize(
@@ -185,25 +183,32 @@ class Terminal:
 class Watch:
     def __init__(self, apart: bool = False) -> None:
         self.events: asyncio.Queue[Any] = asyncio.Queue()
-        self.settings = SimpleNamespace(apart=apart)
-        self.participants: list[Any] = []
-        self.speaker: str | None = None
+        self.meeting = SimpleNamespace(
+            settings=SimpleNamespace(apart=apart), participants=[], speaker=None, spotlight=None, shown=None
+        )
+        self.spotlit: list[tuple[str | None, str]] = []
         self.removed: list[str] = []
 
     def room(self, id: str) -> Any:
         if id != "100":
             raise Refused(Reason.NO_SUCH_ROOM)
-        return self
+        return self.meeting
 
     def enter(self, *names: str) -> None:
         ranks = {one: SimpleNamespace(value="host" if one == "ann" else "guest") for one in names}
-        self.participants = [
+        self.meeting.participants = [
             SimpleNamespace(id=one, name=one.title(), call=f"call-{one}", rank=ranks[one]) for one in names
         ]
         self.events.put_nowait(SimpleNamespace(room="100"))
 
     async def remove(self, room: Any, id: str) -> None:
+        assert room is self.meeting
         self.removed.append(id)
+
+    async def spotlight(self, room: Any, id: str | None, by: str) -> None:
+        assert room is self.meeting
+        room.spotlight = id
+        self.spotlit.append((id, by))
 
     async def subscribe(self) -> AsyncIterator[Any]:
         while True:
@@ -274,5 +279,49 @@ async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
         bob.view.answer("makeMeChair", None)  # type: ignore[union-attr]
         with pytest.raises(Refused):
             await conferences.drop_all(bob)  # the chair, but no host
+    finally:
+        await conferences.stop()
+
+
+async def test_a_host_has_itself_seen_by_all_and_as_the_chair_others_too() -> None:
+    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
+    conferences = Conferences(watch, lambda: [ann, bob])
+    conferences.start()
+    try:
+        watch.enter("ann", "bob", "sip")
+        async with asyncio.timeout(10):
+            while not (ann.told and bob.told):
+                await asyncio.sleep(GATHER / 5)
+        await conferences.show(ann, "ann")
+        with pytest.raises(Refused):
+            await conferences.show_nobody(ann, False)  # a host, but not the chair
+        await conferences.show_nobody(ann, True)
+        await conferences.show_nobody(ann, True)
+        assert watch.spotlit == [("ann", "Ann"), (None, "Ann")]
+        for terminal, who in ((bob, "bob"), (ann, "nobody")):
+            with pytest.raises(Refused):
+                await conferences.show(terminal, who)
+        assert ann.view is not None
+        ann.view.answer("makeMeChair", None)
+        await conferences.show(ann, "sip")
+        await conferences.show_nobody(ann, True)
+        await conferences.show_nobody(ann, False)
+        assert watch.spotlit[2:] == [("sip", "Ann"), (None, "Ann")]
+    finally:
+        await conferences.stop()
+
+
+async def test_terminals_are_told_whom_they_see_large_in_the_spotlight() -> None:
+    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
+    conferences = Conferences(watch, lambda: [ann, bob])
+    conferences.start()
+    try:
+        watch.meeting.speaker, watch.meeting.shown = "sip", "bob"
+        watch.enter("ann", "bob", "sip")
+        async with asyncio.timeout(10):
+            while not (ann.told and bob.told):
+                await asyncio.sleep(GATHER / 5)
+        assert ann.told[-1] == ("terminalYouAreSeeing", 2)
+        assert bob.told[-1] == ("terminalYouAreSeeing", 3)
     finally:
         await conferences.stop()

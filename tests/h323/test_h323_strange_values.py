@@ -38,6 +38,6 @@ async def test_strange_values_are_no_fault(
         heard += sum(len(call.said) for call in desk.calls)
         assert adapter.counters().get("internal_errors", 0) == 0, f"seed {seed}"
         assert not unread, f"seed {seed}"  # what the codec has read is read by us
-    assert heard > 3 * CALLS  # they come far enough to be heard of in the house
+    assert heard > CALLS  # they come far enough to be heard of in the house
     assert not adapter._calls
     assert not adapter._legs

@@ -16,8 +16,8 @@ from h323.h460.incoming import INDICATION, WaitingCall
 from h323.h460.tunnel import TunnelAddress
 from h323.messages import Kind, decode
 from h323.q931 import Type
-from h323.ras.endpoint import Summoned
 from h323.ras.endpoint_calls import Granted
+from h323.ras.endpoint_events import Summoned
 from h323.ras.events import Unregistered
 from h323.ras.gatekeeper_traversal import REFRESH_TIME, summon
 from h323.signalling.events import Address, CallEnded

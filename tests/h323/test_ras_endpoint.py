@@ -9,8 +9,9 @@ import pytest
 from ras_zone import GATEKEEPER, NEIGHBOUR, WALL, Zone
 
 from h323.ras import messages
-from h323.ras.endpoint import LONGEST_WAIT, MAX_PLACES, MULTICAST, Joined, NotJoined, State
+from h323.ras.endpoint import LONGEST_WAIT, MAX_PLACES, MULTICAST, State
 from h323.ras.endpoint_calls import Denied, Granted
+from h323.ras.endpoint_events import Joined, NotJoined
 from h323.ras.guard import Policy
 from h323.signalling.aliases import write_address
 from h323.signalling.events import Address
@@ -76,7 +77,7 @@ def test_an_alternate_takes_over_when_the_gatekeeper_falls_silent() -> None:
     assert NotJoined("silent", True) in bob.told
 
 
-def test_a_call_that_the_gatekeeper_is_silent_to_has_an_alternate_found_at_once() -> None:
+def test_a_call_that_the_gatekeeper_is_silent_to_is_asked_for_at_an_alternate() -> None:
     zone = Zone(ttl=300)
     zone.gatekeepers[NEIGHBOUR] = zone.make(None, Policy.OFF, "Far")
     bob = zone.station().start()
@@ -85,9 +86,26 @@ def test_a_call_that_the_gatekeeper_is_silent_to_has_an_alternate_found_at_once(
     )
     del zone.gatekeepers[GATEKEEPER]
     outcome = bob.ask("100")
-    zone.wait(25)
-    assert outcome == [Denied("silent")]
+    zone.wait(10)
+    (granted,) = outcome
+    assert isinstance(granted, Granted)
     assert (bob.core.registered, bob.core.zone.name) == (True, "Far")
+    assert zone.gatekeepers[NEIGHBOUR].admissions.calls == 1
+
+
+def test_a_call_waits_for_an_alternate_no_longer_than_a_caller_does() -> None:
+    zone = Zone(ttl=300)
+    bob = zone.station().start()
+    places = [SILENT, Address("192.0.2.98", 1719)]
+    told = [{"rasAddress": write_address(one), "needToRegister": True, "priority": 1} for one in places]
+    bob.core._learn_alternates({"alternateGatekeeper": told})
+    zone.gatekeepers.clear()
+    outcome = bob.ask("100")
+    zone.wait(17)
+    assert outcome == []
+    zone.wait(2)
+    assert outcome == [Denied("silent")]
+    assert not bob.calls.going
 
 
 def test_it_registers_anew_when_the_gatekeeper_has_forgotten_it() -> None:

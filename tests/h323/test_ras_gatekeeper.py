@@ -11,8 +11,9 @@ from ras_zone import GATEKEEPER, NEIGHBOUR, WALL, FakeHouse, Zone
 
 from h323.ras import messages
 from h323.ras.admissions import ASKED, STALE, Admissions
-from h323.ras.endpoint import DropCall, Joined, NotJoined, State
+from h323.ras.endpoint import State
 from h323.ras.endpoint_calls import Denied, Granted
+from h323.ras.endpoint_events import DropCall, Joined, NotJoined
 from h323.ras.events import AdmissionRefused, Admitted, Registered, RegistrationRefused, SendRas, Unregistered
 from h323.ras.guard import Policy
 from h323.ras.registry import GRACE, Registration

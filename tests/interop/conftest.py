@@ -12,6 +12,7 @@ from typing import Any
 import house
 import pytest
 import pytest_asyncio
+from peers.lan import Lan
 from peers.translator import Translator
 from starting import LendGateway, StartGateway
 
@@ -42,7 +43,7 @@ async def start_gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Async
     """
     started: list[GatewayProcess] = []
 
-    async def start(behind: Translator | None = None, **changes: Any) -> GatewayProcess:
+    async def start(behind: Translator | Lan | None = None, **changes: Any) -> GatewayProcess:
         place = tmp_path / f"gateway-{len(started)}"
         place.mkdir()
         where = (behind.behind, behind.inside) if behind is not None else ()

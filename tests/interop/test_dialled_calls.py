@@ -194,6 +194,12 @@ async def test_a_host_calls_somebody_from_the_page_and_sends_it_elsewhere(
             if status == 486:
                 await expect(page.locator("#alerts")).to_contain_text("cleo: busy")
         await expect(page.get_by_role("complementary", name="People 2")).to_be_visible()
+        star = page.get_by_role("button", name="Show cleo large for everybody")
+        for lit in (True, False):
+            await star.click()
+            await expect(star).to_have_attribute("aria-pressed", str(lit).lower())
+            assert bool((await house.ask(gateway, "GET", "/rooms/100"))["spotlight"]) is lit
+            await shoot(page, f"spotlight-{lit}")
         await page.get_by_role("button", name="Send cleo elsewhere").click()
         dialog = page.get_by_role("dialog", name="Send cleo elsewhere")
         await dialog.get_by_role("textbox").fill("sip:premium@192.0.2.1")

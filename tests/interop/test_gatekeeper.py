@@ -241,6 +241,29 @@ async def test_it_proves_itself_to_gnugk_by_cat_calls_without_asking_and_goes_to
 
 @callgen.needed
 @gnugk_needed
+async def test_a_call_goes_on_by_the_alternate_while_gnugk_is_silent(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        second = GnuGk(tmp_path, {}, name="Second")
+        more = {"Gatekeeper::Main": [f"AlternateGKs=127.0.0.1;{second.ras};true;1;Second"]}
+        first = GnuGk(tmp_path, {}, name="First", more=more)
+        for keeper in (first, second):
+            stack.push_async_callback(keeper.stop)
+            await keeper.run()
+        far = await start(start_gateway, gatekeeper=first.address, aliases=["bridge"], outbound=OUTBOUND)
+        await first.traces("RCF.*bridge", WAIT)
+        bob = Callgen(marks.BOB, tmp_path, gatekeeper=second.address)
+        stack.push_async_callback(bob.hang_up)
+        await bob.listen()
+        first.freeze()
+        await house.call(far.gateway, "h323:Bob", "Bob")
+        await house.holds(far.gateway, 1)
+        await second.traces("RCF.*bridge", WAIT)
+
+
+@callgen.needed
+@gnugk_needed
 async def test_gnugk_and_our_gatekeeper_find_each_others_endpoints(start_gateway: StartGateway, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         port = free_port(socket.SOCK_DGRAM)

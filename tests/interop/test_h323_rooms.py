@@ -101,6 +101,58 @@ async def test_a_lost_key_frame_is_asked_for_and_sent_again(lend_gateway: LendGa
         await _sees(terminal, marks.ANN)
 
 
+async def test_a_host_s_terminal_chooses_whom_all_see(start_gateway: StartGateway) -> None:
+    """The room shows one person at a time, and all three make sound: without a spotlight anybody's picture comes."""
+    room = {"id": "700", "layout": "speaker", "host_pin": "4711"}
+    gateway = await start_gateway(rooms=[room])
+    async with AsyncExitStack() as stack:
+
+        def made(mark: marks.Mark) -> clip.Clip:
+            return clip.encode(mark.code, 640, 360, marks.FRAME_RATE, 600_000)
+
+        hardware = Terminal323(marks.ANN, made(marks.ANN))
+        bob, cleo = (Terminal(mark, made(mark)) for mark in (marks.BOB, marks.CLEO))
+        for one in (hardware, bob, cleo):
+            stack.push_async_callback(one.hang_up)
+        await hardware.dial("127.0.0.1", gateway.h323, "700#4711")
+        await house.holds(gateway, 1, "700")
+        await bob.dial("127.0.0.1", gateway.udp, "700")
+        await house.holds(gateway, 2, "700")
+        await cleo.dial("127.0.0.1", gateway.udp, "700")
+        await house.holds(gateway, 3, "700")
+        assert hardware.phone is not None
+        ask = hardware.phone.tell
+        third = {"mcuNumber": 0, "terminalNumber": 3}
+        (who,) = [one["id"] for one in await gateway.participants("700") if one["name"] == "Cleo"]
+        async with asyncio.timeout(LOOKING):
+            while (await house.ask(gateway, "GET", "/rooms/700"))["spotlight"] != who:
+                # Granted once both are numbered.
+                ask(("request", ("conferenceRequest", ("makeMeChair", None))))
+                ask(("request", ("conferenceRequest", ("makeTerminalBroadcaster", third))))
+                await asyncio.sleep(0.5)
+        await _shows(bob, {marks.CLEO.code})
+        ask(("request", ("conferenceRequest", ("broadcastMyLogicalChannel", 1))))
+        await _shows(bob, {marks.ANN.code})
+        await _shows(cleo, {marks.ANN.code})
+        (who,) = [one["id"] for one in await gateway.participants("700") if one["name"] == "Bob"]
+        await house.ask(gateway, "PATCH", f"/rooms/700/participants/{who}", {"spotlight": True})
+        await _shows(hardware, {marks.BOB.code})
+
+
+async def _shows(watcher: Terminal | Terminal323, codes: set[int]) -> None:
+    """Wait until the pictures of two seconds show these people and nobody else."""
+    found: set[int] = set()
+    try:
+        async with asyncio.timeout(LOOKING):
+            while found != codes:
+                watcher.ask_for_key_frame()
+                watcher.picture.kept.clear()
+                await asyncio.sleep(2.5)
+                found = watcher.saw(every=3).codes(least=1)
+    except TimeoutError:
+        raise AssertionError(f"wanted {codes}, saw {found}") from None
+
+
 async def test_who_calls_nobody_is_told_so(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(media={"process": False})
     hardware = Terminal323(marks.ANN)

@@ -279,3 +279,63 @@ def test_the_slate_has_what_was_typed() -> None:
     seen = views(replace(plan("a"), entry="12"), (), Seating())
     assert seen == {LegId("a"): PictureKey(Layout.SPEAKER, (), (), "Room", "Hello", entry="12")}
     assert views(replace(plan("ab"), entry="12"), legs("ab"), Seating())[LegId("a")].entry is None
+
+
+# the spotlight
+
+
+def spotlit(text: str, who: str, layout: Layout = Layout.AUTO) -> ViewPlan:
+    return replace(plan(text, layout), spotlight=LegId(who))
+
+
+@pytest.mark.parametrize("layout", [Layout.AUTO, Layout.GRID, Layout.ONE_PLUS_FIVE])
+def test_who_stands_in_the_spotlight_is_large_whoever_speaks(layout: Layout) -> None:
+    seating, who = Seating(), "abcd"
+    for speaker in ("d", "a", None, "b"):
+        seen = views(spotlit(who, "c", layout), legs(who), seating, speaker and LegId(speaker))
+        assert len(set(seen.values())) == 1
+        picture = seen[LegId("a")]
+        assert picture.layout is Layout.ONE_PLUS_FIVE
+        assert picture.legs[0] == "c"
+        assert set(picture.legs) == set(who)
+
+
+def test_nobody_moves_while_the_others_of_a_spotlight_speak() -> None:
+    seating, who = Seating(), "abcdef"
+    first = views(spotlit(who, "c"), legs(who), seating, LegId("a"))[LegId("a")].legs
+    for speaker in "bdefa":
+        assert views(spotlit(who, "c"), legs(who), seating, LegId(speaker))[LegId("a")].legs == first
+
+
+def test_who_speaks_beside_the_spotlight_comes_in_from_beyond_the_seats() -> None:
+    seating, who = Seating(), "abcdefghijkl"
+    views(spotlit(who, "c"), legs(who), seating, LegId("a"))
+    seen = views(spotlit(who, "c"), legs(who), seating, LegId("l"))[LegId("a")]
+    assert (seen.layout, seen.legs[0]) == (Layout.ONE_PLUS_SEVEN, "c")
+    assert {"l", "a"} <= set(seen.legs)
+
+
+def test_the_one_in_the_spotlight_sees_who_speaks_where_there_is_one_picture() -> None:
+    seating, who = Seating(), "abcd"
+    for speaker in "abd":
+        seen = views(spotlit(who, "c", Layout.SPEAKER), legs(who), seating, LegId(speaker))
+        assert seen[LegId("c")].legs == (speaker,)
+        assert {seen[leg].legs for leg in legs("abd")} == {("c",)}
+
+
+def test_a_spotlight_on_somebody_without_a_picture_changes_nothing() -> None:
+    for who in ("abc", "ab"):
+        plain = views(plan("abcx"), legs(who), Seating(), LegId("a"))
+        assert views(spotlit("abcx", "x"), legs(who), Seating(), LegId("a")) == plain
+
+
+def test_two_alone_see_each_other_in_any_light() -> None:
+    seen = views(spotlit("ab", "a"), legs("ab"), Seating(), LegId("b"))
+    assert (seen[LegId("a")].legs, seen[LegId("b")].legs) == (("b",), ("a",))
+
+
+def test_when_the_spotlight_goes_out_the_speaker_has_its_place() -> None:
+    seating, who = Seating(), "abcd"
+    views(spotlit(who, "c", Layout.ONE_PLUS_FIVE), legs(who), seating, LegId("b"))
+    seen = views(plan(who, Layout.ONE_PLUS_FIVE), legs(who), seating, LegId("b"))
+    assert seen[LegId("a")].legs[0] == "b"

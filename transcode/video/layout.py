@@ -17,6 +17,8 @@ MAX_GRID = 16
 """Tiles of an equal grid: at 720p a tile of a 4x4 grid is 320x180, below that a face cannot be read."""
 MAX_AUTO_GRID = 9
 """Sources up to which AUTO shows an equal grid; above it 1+7 keeps the speaker large."""
+MAX_SPOTLIT = 6
+"""Sources up to which a spotlight is shown as 1+5, which holds them all; above it as 1+7."""
 SLIDES_PARTS = 5
 """Slides take four fifths of the width and height of a picture of people; a fifth of 720p (256x144) shows a face."""
 _GRIDS = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 4))
@@ -142,7 +144,8 @@ class Seating:
     """The order of people in a room's pictures.
 
     `grid` is the order of joining. `seats` is for 1+N: the speaker sits first, and changes places with whoever sat
-    there; a speaker from beyond the visible seats takes first the place of the one who has not spoken for longest.
+    there; a speaker from beyond the visible seats takes first the place of the one who has not spoken for longest. Who
+    stands in the spotlight keeps the first seat; then the speaker has the place of the one who spoke before.
     """
 
     def __init__(self) -> None:
@@ -165,25 +168,35 @@ class Seating:
         if self.speaker not in present:
             self.speaker, self.previous = self.previous, None
 
-    def speak(self, leg: LegId | None) -> None:
-        """Take the room's active speaker; a leg that is not seen changes nothing."""
-        if leg is None or leg == self.speaker or leg not in self.seats:
-            return
-        self.speaker, self.previous = leg, self.speaker
-        self._turn += 1
-        self._spoken[leg] = self._turn
+    def speak(self, leg: LegId | None, spotlight: LegId | None = None) -> None:
+        """Take the room's active speaker, and who stands in the spotlight; a leg that is not seen changes nothing."""
+        if leg not in self.seats:
+            leg = None
+        if spotlight is not None and spotlight in self.seats:
+            last = self.previous if self.speaker == spotlight else self.speaker
+            self._look_at(spotlight, last if leg in (None, spotlight) else leg)
+        elif leg is not None and leg != self.speaker:
+            self._look_at(leg, self.speaker)
+
+    def _look_at(self, leg: LegId, previous: LegId | None) -> None:
+        for one, before in ((previous, self.previous), (leg, self.speaker)):
+            if one is not None and one not in (before, self.speaker):
+                self._turn += 1
+                self._spoken[one] = self._turn
+        self.speaker, self.previous = leg, previous
 
     def arranged(self, places: int) -> tuple[LegId, ...]:
         """Return who sits in the first `places` seats of 1+N, the speaker first; remembered until it changes."""
         seats = list(self.seats)
-        if self.speaker in seats[1:] and places > 0:
-            at = seats.index(self.speaker)
-            if at >= places > 1:
+        for leg in (self.previous, self.speaker):  # the one before may be beyond them while another is in the spotlight
+            if places > 1 and leg in seats[places:]:
+                at = seats.index(leg)
                 oldest = min(range(1, places), key=lambda seat: self._spoken.get(seats[seat], 0))
                 seats[oldest], seats[at] = seats[at], seats[oldest]
-                at = oldest
+        if self.speaker in seats[1:] and places > 0:
+            at = seats.index(self.speaker)
             seats[0], seats[at] = seats[at], seats[0]
-            self.seats = tuple(seats)
+        self.seats = tuple(seats)
         return self.seats[:places]
 
     def visible(self, places: int) -> tuple[LegId, ...]:
@@ -213,8 +226,9 @@ def views(
     sources are the legs that send a picture; those that the plan takes out are not shown. speaker is the active one,
     None if nobody talks: the last one then keeps the place. AUTO: two people see each
     other full screen; from three on, everybody shares one equal grid that shows all, above nine 1+7. SPEAKER:
-    everybody sees the speaker, the speaker the one before. A leg that could see nobody's picture sees the others'
-    names, and the slate if there is nobody else. In an echo room each leg sees itself.
+    everybody sees the speaker, the speaker the one before. Whoever stands in the spotlight has the speaker's place, and
+    the large one of 1+N where AUTO or GRID would show a grid of three or more. A leg that could see nobody's picture
+    sees the others' names, and the slate if there is nobody else. In an echo room each leg sees itself.
 
     A leg's notice is written over what it sees, which is a picture of its own then.
 
@@ -238,7 +252,7 @@ def _views(
     named = {leg.leg: leg for leg in plan.legs}
     sending = set(sources)
     seating.update(leg.leg for leg in plan.legs if leg.seen and leg.leg in sending)
-    seating.speak(speaker)
+    seating.speak(speaker, plan.spotlight)
     watching = [leg for leg in plan.legs if viewers is None or leg.leg in viewers]
     if plan.echo:
         return {leg.leg: PictureKey(Layout.SPEAKER, (leg.leg,), (leg.name,), text=plan.slate) for leg in watching}
@@ -280,6 +294,8 @@ def _view(plan: ViewPlan, viewer: LegPlan, named: Mapping[LegId, LegPlan], seati
         return _key(Layout.SPEAKER, [_looked_at(viewer.leg, seating)], named)
     if len(seen) == 2 and viewer.leg in seen and layout is Layout.AUTO:
         return _key(Layout.SPEAKER, [leg for leg in seen if leg != viewer.leg], named)
+    if plan.spotlight in seen and layout in (Layout.AUTO, Layout.GRID) and len(seen) > 2:
+        layout = Layout.ONE_PLUS_FIVE if len(seen) <= MAX_SPOTLIT else Layout.ONE_PLUS_SEVEN
     if layout is Layout.AUTO:
         layout = Layout.GRID if len(seen) <= MAX_AUTO_GRID else Layout.ONE_PLUS_SEVEN
     if layout is Layout.ONE_PLUS_FIVE:

@@ -11,7 +11,7 @@
  *
  * The gateway may let an attempt wait before it is joined, for a host or for somebody who lets it in.
  *
- * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "notice", "chat",
+ * Events: "state" (detail: the state), "room" (detail: the gateway's message), "speaker", "presenter", "spotlight", "notice", "chat",
  * "unsaid", "waiting", "unpromoted", "door", "undecided", "dialled", "call-failed", "undone", "stream" (detail:
  * MediaStream, or null when it broke), "ended" (detail: {reason, entered}; entered says whether the room was ever reached).
  */
@@ -147,6 +147,7 @@ export class Call extends EventTarget {
       case "room":
       case "speaker":
       case "presenter":
+      case "spotlight":
       case "notice":
       case "chat":
       case "unsaid":

@@ -14,7 +14,7 @@ const REASONS = {
 /** Said before the reason when something was not done, by the type of what was asked for. */
 const UNDONE = {
   call: "The call was not made", cancel: "The call was not given up", move: "Nobody was moved",
-  transfer: "The participant was not sent there",
+  transfer: "The participant was not sent there", spotlight: "Nobody was put in the spotlight",
 };
 
 /** What somebody types as an address: a bare name is an account of ours. */

@@ -1,4 +1,4 @@
-/** The list of who is in the room: name, how they are connected, who talks, who presents, who is muted. */
+/** The list of who is in the room: name, how they are connected, who talks, who presents, who stands out, who is muted. */
 
 import {byId, element, icon} from "./page.js";
 
@@ -10,11 +10,12 @@ export class People {
   #you = null;
   #speaker = null;
   #presenter = null;
-  #onsend;
+  #lit = null;
+  #wants;
 
-  /** onsend(participant): a host wants to send it elsewhere. */
-  constructor(onsend) {
-    this.#onsend = onsend;
+  /** wants: what hosts do. send(participant): elsewhere; light(id): have everybody see it large, null: nobody. */
+  constructor(wants) {
+    this.#wants = wants;
   }
 
   /** Show the gateway's "room" message. Rows stay the same elements, so that nothing flickers or loses the focus. */
@@ -41,6 +42,7 @@ export class People {
     byId("people-button").querySelector(".caption").textContent = `People (${count})`;
     this.speaker(this.#speaker);
     this.presenter(this.#presenter);
+    this.spotlight(this.#lit);
   }
 
   /** Mark the active speaker; null for nobody. */
@@ -55,17 +57,29 @@ export class People {
     for (const [each, {presents}] of this.#rows) presents.hidden = each !== id;
   }
 
+  /** Mark whom everybody sees large, whoever speaks; null for nobody. */
+  spotlight(id) {
+    this.#lit = id;
+    for (const [each, {lit, light}] of this.#rows) {
+      lit.hidden = each !== id || !light.hidden; // for hosts the button says it
+      light.setAttribute("aria-pressed", String(each === id));
+      light.title = each === id ? "As before: who speaks is large" : "Show large for everybody";
+    }
+  }
+
   /** Forget everybody. */
   clear() {
     this.#rows.clear();
     this.#list.replaceChildren();
     this.#speaker = null;
     this.#presenter = null;
+    this.#lit = null;
   }
 
   #made(one) {
     const row = makeRow(one);
-    row.send.addEventListener("click", () => this.#onsend({id: one.id, name: row.send.dataset.name}));
+    row.send.addEventListener("click", () => this.#wants.send({id: one.id, name: row.send.dataset.name}));
+    row.light.addEventListener("click", () => this.#wants.light(this.#lit === one.id ? null : one.id));
     return row;
   }
 
@@ -73,6 +87,8 @@ export class People {
     const own = one.id === this.#you;
     row.send.hidden = !host || own || one.protocol === "webrtc";
     row.send.dataset.name = one.name;
+    row.light.hidden = !host;
+    row.light.querySelector("span").textContent = `Show ${one.name} large for everybody`;
     row.send.querySelector("span").textContent = `Send ${one.name} elsewhere`;
     row.item.classList.toggle("talking", one.talking);
     row.avatar.textContent = initials(one.name);
@@ -99,18 +115,23 @@ function makeRow() {
   text.append(name, line);
   const presents = mark("slides", "presents");
   presents.hidden = true;
+  const lit = mark("spotlight", "seen large by everybody");
   const talking = mark("talking", "talking");
   const muted = mark("microphone-off", "muted");
   const camera = mark("camera-off", "camera off");
   const marks = element("span", "marks");
-  marks.append(presents, talking, camera, muted);
+  marks.append(lit, presents, talking, camera, muted);
+  const light = element("button", "small-round");
+  light.type = "button";
+  light.hidden = true;
+  light.append(icon("spotlight"), element("span", "only-read"));
   const send = element("button", "small-round");
   send.type = "button";
   send.title = "Send elsewhere";
   send.hidden = true;
   send.append(icon("forward"), element("span", "only-read"));
-  item.append(avatar, text, marks, send);
-  return {item, send, avatar, name, protocol, how, presents, talking, muted, camera};
+  item.append(avatar, text, marks, light, send);
+  return {item, light, send, avatar, name, protocol, how, lit, presents, talking, muted, camera};
 }
 
 function mark(name, text) {

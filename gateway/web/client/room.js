@@ -23,7 +23,10 @@ export class RoomPage {
   #media;
   #call = null;
   #calls = new Calls();
-  #people = new People((one) => this.#calls.send(one));
+  #people = new People({
+    send: (one) => this.#calls.send(one),
+    light: (participant) => this.#call?.wish({type: "spotlight", participant}),
+  });
   #chat = new Chat();
   #door = new Door((id, admitted) => this.#call?.decide(id, admitted));
   #host = new HostProof();
@@ -83,6 +86,7 @@ export class RoomPage {
     call.addEventListener("room", ({detail}) => this.#roomChanged(detail));
     call.addEventListener("speaker", ({detail}) => this.#people.speaker(detail.participant));
     call.addEventListener("presenter", ({detail}) => this.#people.presenter(detail.participant));
+    call.addEventListener("spotlight", ({detail}) => this.#people.spotlight(detail.participant));
     call.addEventListener("door", ({detail}) => this.#door.show(detail));
     call.addEventListener("undecided", ({detail}) => warn(sentence(detail.reason)));
     call.addEventListener("notice", ({detail}) => this.#noticed(detail));

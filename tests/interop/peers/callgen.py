@@ -17,12 +17,15 @@ from pathlib import Path
 import hearing
 import marks
 import pytest
+from peers.lan import Lan
 from peers.program import Program
 from peers.translator import Translator
 
 from gateway.bench.ports import free_port
 from gateway.bench.sound import Samples
 
+LOOKED_FOR = "looked for"
+"""Stands for a gatekeeper that it finds by itself."""
 needed = pytest.mark.skipif(shutil.which("callgen323") is None, reason="callgen323 (H323Plus) is not on the PATH")
 
 
@@ -39,12 +42,13 @@ class Callgen(Program):
         options: Sequence[str] = (),
         gatekeeper: str | None = None,
         password: str | None = None,
-        behind: Translator | None = None,
+        behind: Translator | Lan | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         """gatekeeper is host:port of the one to register with, as the mark's name and with the password.
 
-        behind is the translator behind which it runs; host is its address where it runs behind none.
+        behind is the translator behind which it runs, or the network whose other machine it runs on; host is its
+        address where it runs here.
         """
         super().__init__(f"callgen323 {mark.name}")
         self.mark = mark
@@ -55,7 +59,8 @@ class Callgen(Program):
         self._command = [*(behind.behind if behind is not None else ()), "callgen323"]
         host = behind.inside if behind is not None else host
         alone = [] if "-k" in options else ["-n"]
-        zone = alone if gatekeeper is None else ["-g", gatekeeper, "--require-gatekeeper"]
+        named = [] if gatekeeper in (None, LOOKED_FOR) else ["-g", str(gatekeeper)]
+        zone = alone if gatekeeper is None else [*named, "--require-gatekeeper"]
         zone += [] if password is None else ["-p", password]
         self._options = [*zone, "-i", f"{host}:{self.port}", "-u", mark.name, "-O", "voice.wav", "-I", "heard"]
         self._options += ["-t", "-t", "-t", "-t", "-o", str(self.trace), "-m", "1"]

@@ -47,6 +47,11 @@ class Terminal323:
         self.picture.key_frame_wanted = True
         self.picture.counters.key_frame_requests += 1
 
+    def ask_for_key_frame(self) -> None:
+        """Ask for a key frame of the room's picture."""
+        if self.phone is not None:
+            self.phone.ask_for_key_frame()
+
     async def hang_up(self) -> None:
         """End call, sound and picture."""
         await self.voice.stop()

@@ -78,6 +78,11 @@ class Program:
         assert self._process is not None
         return await asyncio.wait_for(self._process.wait(), seconds)
 
+    def freeze(self) -> None:
+        """Let it say and hear nothing more, with its sockets open: only `stop` ends that."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
     async def stop(self, seconds: float = 4.0) -> None:
         """End it: ask first, then make it; nothing happens if it has ended."""
         if self._process is None:

@@ -52,6 +52,19 @@ table ip translator {{
 """
 
 
+async def run(line: str, data: str | None = None) -> None:
+    """Run a command, which gets data to read. Raises OSError where it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *line.split(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate((data or "").encode())
+    if process.returncode:
+        raise OSError(f"{line}: {output.decode()}")
+
+
 class Translator(AbstractAsyncContextManager["Translator"]):
     """One translator; outside and public are the gateway's and its own address on the outer side, inside a program's.
 
@@ -67,17 +80,6 @@ class Translator(AbstractAsyncContextManager["Translator"]):
         self._gate = f"10.{number}.{other}.1"
         self.inside = f"10.{number}.{other}.2"
         self._router, self._inner = f"{self._name}r", f"{self._name}i"
-
-    async def _run(self, line: str, data: str | None = None) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *line.split(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate((data or "").encode())
-        if process.returncode:
-            raise OSError(f"{line}: {output.decode()}")
 
     async def __aenter__(self) -> Translator:
         router, inner, name = self._router, self._inner, self._name
@@ -99,10 +101,10 @@ class Translator(AbstractAsyncContextManager["Translator"]):
                 f"ip -n {inner} route add default via {self._gate}",
                 f"ip route add {self.inside}/32 via {self.public} src {self.outside}",
             ):
-                await self._run(line)
-            await self._run(f"ip netns exec {router} tee /proc/sys/net/ipv4/ip_forward", "1")
+                await run(line)
+            await run(f"ip netns exec {router} tee /proc/sys/net/ipv4/ip_forward", "1")
             rules = RULES.format(spread="random", watcher=self.outside, watched=WATCHED)
-            await self._run(f"ip netns exec {router} nft -f -", rules)
+            await run(f"ip netns exec {router} nft -f -", rules)
         except BaseException:
             await self._remove()
             raise
@@ -114,7 +116,7 @@ class Translator(AbstractAsyncContextManager["Translator"]):
     async def _remove(self) -> None:
         for line in (f"ip netns del {self._inner}", f"ip netns del {self._router}", f"ip link del {self._name}o"):
             with suppress(OSError):
-                await self._run(line)
+                await run(line)
 
     @property
     def behind(self) -> list[str]:
