@@ -55,7 +55,7 @@ class Store:
         try:
             self._url = absolute_url(make_url(url), directory)
             self._engine = open_engine(self._url)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
             raise StoreError(f"the storage url cannot be used: {error}") from None
         self._turn = asyncio.Lock()
         self._since_pruning = 0

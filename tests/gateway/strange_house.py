@@ -32,6 +32,7 @@ from gateway.rooms.model import Greeting, HostLeaves, RoomMode, RoomSettings, Wh
 from gateway.rooms.outbound import Outbound, OutboundRule, Role
 from gateway.rooms.policy import NOTHING_SAID, Decision, question, read_answer
 from gateway.store.store import Store
+from gateway.text import clean
 from gateway.web.server import WebServer, WebSettings
 from transcode.media import Abilities, LegId, MediaDescription, RoomId, Sound, ViewPlan
 
@@ -342,7 +343,15 @@ class StrangeHouse:
         }
         found = [f"{name}: {what}" for name, what in left.items() if what]
         for room in desk.rooms.values():
-            kept = (room.participants, room.speaker, room.floor.holder, room.notices, room.notice, room.rings)
+            kept = (
+                room.participants,
+                room.speaker,
+                room.floor.holder,
+                room.notices,
+                room.notice,
+                room.rings,
+                room.spotlight,
+            )
             if any(kept):
                 found.append(f"room {room.settings.id} is not as if nobody had been in it: {kept}")
         plans = {id for id, one in desk._directing._plans.items()} ^ set(desk.rooms)
@@ -435,10 +444,13 @@ class Socket:
 
 
 def facts(chance: random.Random, called: str, pin: str | None = None) -> CallFacts:
-    """Return facts of a call as an adapter might give them, now and then with texts of which none makes sense."""
+    """Return facts of a call as an adapter might give them, now and then with texts that make no sense.
 
-    def text(usual: str) -> str:
-        return usual if chance.random() < 0.8 else chance.choice(TEXTS)
+    Adapters clean what their peers say, so that it can be written and shown.
+    """
+
+    def text(usual: str, often: float = 0.2) -> str:
+        return usual if chance.random() > often else clean(chance.choice(TEXTS), 256)
 
     return CallFacts(
         chance.choice([CallProtocol.SIP, CallProtocol.H323]),
@@ -446,12 +458,12 @@ def facts(chance: random.Random, called: str, pin: str | None = None) -> CallFac
         text("192.0.2.9:5060"),
         text("sip:ann@example"),
         text("Ann"),
-        called if chance.random() < 0.95 else chance.choice(TEXTS),
+        text(called, 0.05),
         pin if chance.random() < 0.95 else chance.choice(TEXTS),
         secure=chance.random() < 0.5,
         agent=text("Terminal"),
         peer_call_id=text("1@x"),
-        resume=chance.choice([None, None, None, *TEXTS]),
+        resume=chance.choice([None, text("1")]),
         trunk=chance.choice(["", "", text("carrier")]),
         account=chance.choice(["", "", text("ann")]),
         diverted_from=text(""),

@@ -145,7 +145,9 @@ async def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:
     await broken.close()
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "nosuchdatabase://x", "sqlite:////nowhere/at/all/x.db"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "nosuchdatabase://x", "http://[::1", "sqlite://a:b@c:d/e", "sqlite:////nowhere/at/all/x.db"]
+)
 async def test_a_url_that_leads_nowhere_is_told_of(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         await Store(url, tmp_path).open()

@@ -14,7 +14,7 @@ from web_house import ADMIN, CALLS, READ, ROOMS
 from gateway.reasons import Refused
 from gateway.store.store import Store
 
-REQUESTS = 300
+REQUESTS = 150
 """Requests of one run; some hundred thousand were made by hand."""
 WORDS = (
     *("100", "200", "300", "400", "everyone", "x", "nowhere", "0", "a-b.c_d", "5", "12", "34", "1" * 16),
