@@ -134,16 +134,18 @@ class FrontDesk:
         await self.set_room(replace(self.room(id).settings, locked=locked))
 
     async def close_room(self, id: RoomId) -> None:
-        """Forget the room and end all calls that are in it or on their way into it."""
+        """Forget the room and end all calls that are in it or on their way into it.
+
+        No other room of this id may be made before this returns.
+        """
         room = self.room(id)
         id = room.settings.id
         del self.rooms[id]
         self._forget_aliases(id)
-        # All of this before anybody waits: another room of this id may be made while calls end.
-        self._directing.end(id)
-        self.publish([RoomDeleted(id)])
         calls = [call for call in self.calls.values() if call.room is room]
         await asyncio.gather(*(self._shut(call, Reason.ROOM_CLOSED) for call in calls))
+        self._directing.end(id)
+        self.publish([RoomDeleted(id)])
 
     def room(self, id: str) -> Room:
         """Return a room by its id or an alias of it. Raises `Refused` with NO_SUCH_ROOM."""

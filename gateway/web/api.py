@@ -93,7 +93,7 @@ async def delete_room(office: InOffice, room: RoomKey) -> Response:
         if id not in office.made:
             raise Refused(Reason.NOT_ALLOWED, "this room stands in the configuration")
         await office.forget_room(id)
-    await office.desk.close_room(id)
+        await office.desk.close_room(id)
     return Response(status_code=204)
 
 

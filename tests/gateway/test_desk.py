@@ -484,24 +484,6 @@ async def test_who_is_on_the_way_to_another_room_is_moved_nowhere_else() -> None
     assert house.plane.moved == [(call.leg, call.room_id)] == [(call.leg, RoomId("200"))]
 
 
-async def test_a_room_that_is_made_while_another_of_its_id_closes_is_a_whole_one() -> None:
-    class Slow(RecordingLine):
-        async def hang_up(self, reason: Reason) -> None:
-            await leave.wait()
-
-    leave = asyncio.Event()
-    house = House()
-    call = await house.desk.arrive(facts(), Slow())
-    await call.connected()
-    closing = asyncio.create_task(house.desk.close_room(RoomId("100")))
-    await asyncio.sleep(0)
-    house.desk.open_room(RoomSettings(RoomId("100"), "The next one"))
-    leave.set()
-    await closing
-    await (await house.desk.arrive(facts(), RecordingLine())).connected()
-    assert (house.plane.plans[-1].title, len(house.plane.plans[-1].legs)) == ("The next one", 1)
-
-
 async def test_a_room_is_reached_by_its_aliases_for_as_long_as_it_has_them() -> None:
     house = House(aliases=("200", "all"))
     call = await house.desk.arrive(facts("200"), RecordingLine())
