@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import Any
 from urllib.parse import urlencode
@@ -126,9 +125,6 @@ async def requests(seed: int, count: int = REQUESTS, stored: bool = True) -> dic
                 house.begin(_guests(house, chance))
             if chance.random() < 0.5:
                 await house.settled(chance.randrange(30))
-        async with asyncio.timeout(60):
-            while house.tasks:
-                await asyncio.sleep(0.001)
         left = await house.empty()
     if store is not None:
         await store.close()
