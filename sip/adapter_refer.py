@@ -167,7 +167,7 @@ def refer_target(request: Request) -> tuple[Uri, Replaces | None]:
     for header in split_values(uri.headers, "&"):
         name, _, value = header.partition("=")
         if name.lower() == "replaces":
-            replaces = read_replaces(unquote(value))
+            replaces = read_replaces(unquote(value, errors="surrogateescape"))
             if replaces is None:
                 raise BadValue("Replaces makes no sense")
     parameters = {name: value for name, value in uri.parameters.items() if name != "method"}

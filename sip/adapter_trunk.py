@@ -24,7 +24,7 @@ from gateway.text import clean
 from sip.adapter_facts import MAX_ADDRESS, MAX_ALIAS, MAX_NAME, call_facts, dialled
 from sip.config import StackConfig
 from sip.dialling import Finder, Servers, retry_after
-from sip.digest_client import Login
+from sip.digest_client import MAX_ANSWERS, Login
 from sip.events import Flow, RequestAnswered, RequestId, Send, Transport
 from sip.framing import PING
 from sip.identity import caller_of, diverted_from, identity_headers, number_of
@@ -300,7 +300,8 @@ class TrunkLine:
             answer = await self._ask("REGISTER", flow, headers, self._cseq)
             response = answer.response
             if response is not None:
-                self._cseq = max(self._cseq, response.cseq.number)
+                said = response.cseq.number  # ours, of the last time that we answered a challenge; or a carrier's fault
+                self._cseq = min(max(self._cseq, said), self._cseq + MAX_ANSWERS)
             if not self._failed(hop, response):
                 self._bound(hop, flow, contact, response, expires)
                 break

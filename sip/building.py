@@ -31,7 +31,7 @@ def make_response(
     copied = _COPIED_DIALOG if dialog else _COPIED_TRYING if status == 100 else _COPIED
     items = [item for item in request.headers if item[0] in copied]
     if tag and not request.to.tag:
-        items = [(name, f"{value};tag={tag}") if name == "To" else (name, value) for name, value in items]
+        items = [(name, request.tagged_to(tag) if name == "To" else value) for name, value in items]
     response = Headers.trusted(items)
     response.extend(headers)
     if body:

@@ -183,7 +183,7 @@ def _slide_labels(session: Session) -> frozenset[str]:
 def _bundle(session: Session, ids: Sequence[str]) -> tuple[str, ...]:
     """Return the ids of the first BUNDLE group (RFC 9143 §7)."""
     for value in session.all("group"):
-        kind, *mids = value.split()
+        kind, *mids = value.split() or [""]
         if kind.upper() == "BUNDLE":
             named = {
                 media.first("mid"): id for media, id in zip(session.media, ids, strict=True) if media.kind in KINDS

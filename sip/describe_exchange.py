@@ -169,7 +169,8 @@ class Exchange:
 
     def _together(self, description: MediaDescription, media: Sequence[Media]) -> list[int]:
         """Return which lines of ours are in the bundle, first the one that tells of the transport (RFC 9143 §7.1.3)."""
-        named = {line.id: index for index, line in enumerate(self._lines) if line.mid and media[index].port}
+        lines = zip(self._lines, media, strict=False)  # an answer has no more lines than the offer
+        named = {line.id: index for index, (line, spoken) in enumerate(lines) if line.mid and spoken.port}
         return [named[id] for id in description.bundle if id in named]
 
     def _say(self, media: list[Media], bundle: list[str], description: MediaDescription) -> bytes:

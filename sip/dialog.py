@@ -57,15 +57,16 @@ class Dialog:
     @classmethod
     def of_uas(cls, request: Request, local_tag: str, contact: str, flow: Flow) -> Dialog:
         """Return the dialog that answering a request with that tag makes (§12.1.1). Raises BadValue: no Contact."""
-        if not request.contacts:
-            raise BadValue("Contact is missing")
+        target = contact_in(request)
+        if target is None:
+            raise BadValue("Contact is missing or no SIP address")
         return cls(
             call_id=request.call_id,
-            local=f"{request.headers.get('To')};tag={local_tag}",
+            local=request.tagged_to(local_tag),
             local_tag=local_tag,
             remote=request.headers.get("From") or "",
             remote_tag=request.from_.tag,
-            remote_target=request.contacts[0].uri,
+            remote_target=target,
             contact=contact,
             routes=tuple(request.routes),
             remote_cseq=request.cseq.number,
@@ -100,11 +101,7 @@ class Dialog:
 
     def refresh(self, message: Message, flow: Flow | None) -> None:
         """Take the peer's new Contact (§12.2.1.2, §12.2.2), abilities and flow."""
-        try:
-            if message.contacts:
-                self.remote_target = message.contacts[0].uri
-        except (BadValue, BadUri):
-            pass  # a response's Contact that makes no sense leaves the target as it was
+        self.remote_target = contact_in(message) or self.remote_target
         self.allowed = _allowed(message) or self.allowed
         if flow is not None:
             self.flow = flow
@@ -172,10 +169,22 @@ class Dialog:
         return flow, target if flow.transport.reliable and not hidden(hop.host, flow) else None
 
 
+def contact_in(message: Message) -> Uri | None:
+    """Return where a message says that its sender is; None where it does not, or by no SIP address (§8.1.1.8).
+
+    One that makes no sense can only stand in a response; it leaves the target as it was.
+    """
+    try:
+        found = next((one.uri for one in message.contacts), None)
+    except (BadValue, BadUri):
+        return None
+    return found if found is not None and found.is_sip else None
+
+
 def _readable(routes: list[str]) -> bool:
     """Tell whether a route set makes sense; along one that does not, nothing would arrive."""
     try:
-        return all(parse_address(value) is not None for value in routes)
+        return all(parse_address(value).uri.is_sip for value in routes)
     except (BadValue, BadUri):
         return False
 

@@ -20,6 +20,8 @@ MAX_REALMS = 8
 """Realms that one login remembers; a chain of proxies that all ask is rarely longer than two."""
 MAX_STALE = 3
 """Stale nonces that one request follows; a server that calls a fresh nonce stale more often is broken."""
+MAX_ANSWERS = 8
+"""Challenges that one request follows in all: a server may name another realm each time, and never be content."""
 MAX_COUNT = 0xFFFFFFFF
 """nc has eight hex digits."""
 
@@ -89,6 +91,7 @@ class Attempt:
         """Begin with no realm answered."""
         self._login = login
         self._answered: dict[_Place, str] = {}
+        self._answers = 0
         self._stale = 0
 
     def begin(self, request: Request) -> None:
@@ -102,13 +105,14 @@ class Attempt:
         (RFC 8760 §2.4).
         """
         names = FIELDS.get(response.status)
-        if names is None:
+        if names is None or self._answers >= MAX_ANSWERS:
             return None
         fresh: dict[_Place, Challenge] = {}
         for challenge in challenges_of(response.headers, names[0]):
             fresh.setdefault((names[1], challenge.realm), challenge)
         if not fresh or not all(self._may(place, challenge) for place, challenge in fresh.items()):
             return None
+        self._answers += 1
         for place, challenge in fresh.items():
             self._answered[place] = challenge.nonce
             self._login.learn(place, challenge)

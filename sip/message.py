@@ -171,7 +171,15 @@ class Request(_Common):
             raise BadValue("CSeq names another method")
         _ = (self.via, self.from_, self.to, self.call_id, self.contacts, self.max_forwards)
         for value in self.routes:  # they would come back as our Route
-            parse_address(value)
+            if not parse_address(value).uri.is_sip:
+                raise BadValue("Record-Route names no proxy")
+
+    def tagged_to(self, tag: str) -> str:
+        """Return To as it came, with a tag that it has not; spelled anew where that would not be read behind it."""
+        value = self.headers.get("To") or ""
+        if "tag" in self.to.parameters or value.count('"') % 2:
+            return str(self.to.with_tag(tag))
+        return f"{value};tag={tag}"
 
     def to_bytes(self) -> bytes:
         """Return it as it goes over the wire; Content-Length is always right."""

@@ -29,6 +29,8 @@ MARGIN = 32.0
 """Seconds before the end at which a call that was not refreshed is hung up, or a third of the interval (§10)."""
 AGAIN = 5.0
 """Seconds after which a refresh that could not be made is tried again."""
+LEAST_WAIT = 1.0
+"""Seconds before a refused refresh is tried again at the earliest: a peer may answer every time with Retry-After 0."""
 MAX_RAISES = 3
 """Times that one call's interval is raised by 422; each proxy on the way may ask for more once."""
 
@@ -67,7 +69,7 @@ class Refresh:
         if self.end is not None and self.ours:
             if self.due is not None:
                 self.due.stop()
-            self.due = timers.start(now + delay, refresh)
+            self.due = timers.start(now + max(delay, LEAST_WAIT), refresh)
 
     def asks(self, ours: int) -> HeaderList:
         """Return the headers of an INVITE or UPDATE of ours (§7.1, §7.4); ours is the interval that we like."""

@@ -261,10 +261,9 @@ class Registrar:
             if before is not None:
                 self._remove(before.binding, Cause.UNREGISTERED)
             return
-        kept = before.binding.id if before is not None else _contact_id(wish)
         binding = Binding(
             account=account,
-            id=_outbound_id(wish) if wish.reg_id else kept,
+            id=before.binding.id if before is not None else self._new_id(account, wish),
             contact=wish.uri,
             q=wish.q,
             expires=now + wish.expires,
@@ -284,6 +283,13 @@ class Registrar:
         self._place(binding, now)
         self._store.put(self._row(binding))
         self._out.append(Added(binding) if before is None else Refreshed(binding, before.binding))
+
+    def _new_id(self, account: str, wish: Wish) -> str:
+        """Return an id that no other binding of the account has: one keeps its id while its contact is spelled anew."""
+        id = _outbound_id(wish) if wish.reg_id else _contact_id(wish)
+        while id in self._accounts.get(account, {}):
+            id = _short(id)
+        return id
 
     def _crowd_out(self, account: str) -> None:
         """Make room among an account's contacts: the one whose time is over first goes, mostly a phone's old port."""

@@ -32,7 +32,7 @@ class Replaces:
 
     def escaped(self) -> str:
         """Return it as a header of a URI in Refer-To (RFC 3261 §19.1.1)."""
-        return quote(str(self), safe="-_.!~*'()")
+        return quote(str(self), safe="-_.!~*'()", errors="surrogateescape")
 
 
 def parse_replaces(message: Message) -> Replaces | None:

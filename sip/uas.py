@@ -12,7 +12,7 @@ from typing import Literal
 
 from gateway.reasons import Reason, from_sip
 from sip.building import HeaderList, abilities, make_response, reason_of
-from sip.dialog import Dialog
+from sip.dialog import Dialog, contact_in
 from sip.events import (
     AckReceived,
     ByeReceived,
@@ -124,7 +124,7 @@ class UserAgentServer(Questions):
             self._question(None, request, flow, now)
 
     def _invite(self, request: Request, flow: Flow, now: float) -> None:
-        if not request.contacts:
+        if contact_in(request) is None:
             self._layer.refuse(request, 400, flow, now)
             return
         if self._core.full():

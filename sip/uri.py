@@ -46,8 +46,9 @@ class Uri:
 
     @property
     def name(self) -> str:
-        """The user part for people: unescaped; empty where there is none."""
-        return unescape(self.user or "", errors="replace")
+        """The user part for people: unescaped, what is not UTF-8 replaced; empty where there is none."""
+        found = unescape(self.user or "", errors="replace")
+        return found if found.isascii() else found.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
     @property
     def loose(self) -> bool:

@@ -59,6 +59,9 @@ class Carrier(Protocol):
     def add_candidate(self, candidate: Candidate | None) -> None:
         """Take a trickled candidate."""
 
+    def check_channels(self) -> None:
+        """Raise the `Refused` that `open_channels` would raise."""
+
     def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
         """Carry data channels to the peer's SCTP port, messages come to `take`; return our port. Raises `Refused`."""
 

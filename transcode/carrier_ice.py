@@ -104,12 +104,15 @@ class IceCarrier(Riders):
         """See `offer`."""
         raise Refused(Reason.UNSUPPORTED, "this side does not offer ICE")
 
+    def check_channels(self) -> None:
+        """See `Carrier.check_channels`."""
+        if self._channels is None and self.ice.state in (IceState.FAILED, IceState.CLOSED):
+            raise Refused(Reason.TRANSPORT_FAILED, f"the transport is {self.ice.state.value}")
+
     def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
         """See `Carrier.open_channels`."""
-        try:
-            self._channels = self.ice.open_channels(remote_port)
-        except ValueError as ended:
-            raise Refused(Reason.TRANSPORT_FAILED, str(ended)) from None
+        self.check_channels()
+        self._channels = self.ice.open_channels(remote_port)
         self._channels.on_message = take
         return SCTP_PORT
 

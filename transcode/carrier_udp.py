@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 from gateway.reasons import Reason, Refused
 from transcode.carrier import Riders
@@ -32,6 +33,7 @@ from transcode.media import (
     Wanted,
 )
 from transcode.negotiate import NOBODY, choose_keying
+from transcode.rtp.h235 import check_payload_keys
 from transcode.rtp.keep_alive import KeptOpen
 from transcode.rtp.multiplex import SharedPorts
 from transcode.rtp.source import Source
@@ -157,8 +159,9 @@ class UdpCarrier(Riders):
 
     def check_accepted(self, remote: Transport, abilities: Abilities) -> None:
         """See `Carrier.check_accepted`."""
-        self._check_path(remote)
+        self._check_path(remote if self._ice is not None else replace(remote, ice=None))
         if remote.h235 is not None and abilities.srtp is not SrtpPolicy.OFF:
+            check_payload_keys(remote.h235)
             return
         if remote.dtls is not None and self._dtls is not None:
             self._check_keying(remote.dtls)
@@ -199,6 +202,9 @@ class UdpCarrier(Riders):
             check_credentials(remote.ice)
         else:
             self.udp.check_remote(remote.address, remote.port, remote.rtcp_address, remote.rtcp_port)
+            kept_open = None if remote.traversal is None else remote.traversal.keep_alive
+            if kept_open is not None:
+                self.udp.resolve(kept_open.address, kept_open.port)
 
     def _begin_ice(self, controlling: bool, mux: bool, own: str, abilities: Abilities) -> None:
         public = abilities.public_address or self._public_address
@@ -330,9 +336,13 @@ class UdpCarrier(Riders):
 
     # The rest
 
-    def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
+    def check_channels(self) -> NoReturn:
         """Data channels are for browsers."""
         raise Refused(Reason.UNSUPPORTED, "data channels need a browser's transport")
+
+    def open_channels(self, remote_port: int, take: Callable[[str, str | bytes], None]) -> int:
+        """See `check_channels`."""
+        self.check_channels()
 
     def send_data(self, label: str, data: str | bytes) -> bool:
         """See `open_channels`."""

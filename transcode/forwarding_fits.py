@@ -6,7 +6,7 @@ from transcode.audio import opus
 from transcode.audio.streams import packet_time
 from transcode.frames import EncodedFrame
 from transcode.media import Abilities, Codec, Format
-from transcode.negotiate import Chosen
+from transcode.negotiate import Chosen, is_number
 from transcode.payload import h264_profile
 from transcode.payload.formats import picture_size
 from transcode.payload.h264_profile import ProfileLevel
@@ -61,7 +61,7 @@ def picture_fits(format: Format, abilities: Abilities, frame: EncodedFrame, rate
     if format.codec is Codec.VP8:
         blocks, most = (size[0] + 15) // 16 * ((size[1] + 15) // 16), format.parameter("max-fs")
         fast = format.parameter("max-fr")
-        return (not most.isdigit() or blocks <= int(most)) and (not fast.isdigit() or rate <= int(fast) * SLACK)
+        return (not is_number(most) or blocks <= int(most)) and (not is_number(fast) or rate <= int(fast) * SLACK)
     return _fixed_fits(format, size, rate)
 
 
@@ -71,7 +71,7 @@ def _fixed_fits(format: Format, size: tuple[int, int], rate: float) -> bool:
     if known is None:
         return False
     interval = format.parameter(known)
-    if not interval.isdigit() or not int(interval):
+    if not is_number(interval) or not int(interval):
         return not format.parameter("cif") and not format.parameter("qcif")
     return rate <= SLACK * 30 / int(interval)
 

@@ -22,7 +22,7 @@ import structlog
 from gateway.reasons import Reason, Refused
 from transcode.audio.key_sounds import key_sound
 from transcode.audio.player import Voice
-from transcode.bundle import agreed_mid, rides_along, sharing, transport_of
+from transcode.bundle import sharing, transport_of
 from transcode.carrier import Carrier
 from transcode.carriers import Carriers, Ways
 from transcode.conference import Conference
@@ -50,18 +50,22 @@ from transcode.media import (
     Transport,
     Wanted,
 )
-from transcode.negotiate import Chosen, choose, choose_answered
-from transcode.offers import keep_numbers, offered_streams
+from transcode.negotiate import Chosen, choose
+from transcode.offers import choose_answers, keep_numbers, offered_streams
 from transcode.stream import Owner, Stream
 from transcode.stream_audio import AudioStream
 from transcode.stream_camera import CameraStream
 from transcode.stream_text import TextStream
 from transcode.stream_video import VideoStream
+from transcode.telling import Telling
 
 log = structlog.get_logger()
 
 SILENCE_STEP = 5.0
 """Seconds between two events that tell how long a leg has been silent."""
+FORMATS_STEP = 0.5
+"""Seconds between two events that tell what a stream carries: everybody in the room hears of it, and a picture may
+change its size with each frame."""
 MID_EXTENSION = 1
 """Id of the header extension that names streams, in our own offers; we offer no other."""
 MAX_EARLY_CANDIDATES = 64
@@ -87,16 +91,17 @@ class Leg:
         self.closed = False
         self.failed = False
         self._carriers = carriers
-        self._emit = emit
+        self._telling = Telling(emit, lambda: self.conference.clock())
+        self._emit = self._telling.tell
         rng = random.Random(secrets.randbits(64))
         self._voice = Voice(conference.sounds)
-        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), emit, self.fail, self._voice)
+        self._owner = Owner(id, conference, rng, secrets.token_urlsafe(9), self._emit, self.fail, self._voice)
         self._data: dict[str, Carrier] = {}
         self._closing: list[Carrier] = []
         self._lock = asyncio.Lock()
         self._offered: MediaDescription | None = None
         self._early: list[tuple[str, Candidate | None]] = []
-        self._told: dict[str, FormatsChanged] = {}
+        self._told: dict[str, tuple[FormatsChanged, float]] = {}
         self._past: dict[str, int] = {}
         self._opened = now
         self._connected = False
@@ -130,6 +135,8 @@ class Leg:
                 ways.carriers[id] = self._way(remote, chosen, id, ways)
             for id, carrier in ways.carriers.items():
                 carrier.check(transport_of(remote, chosen, id), self.abilities)
+                if chosen[id].sctp_port is not None:
+                    carrier.check_channels()
             for id, carrier in ways.carriers.items():
                 ways.local[id] = await carrier.answer(transport_of(remote, chosen, id), self.abilities)
                 self._check_open()
@@ -189,7 +196,9 @@ class Leg:
                 wanted = replace(wanted, text=True)  # what the peer brought in stays
             if any(stream.role is Role.SLIDES for stream in self.streams.values()):
                 wanted = replace(wanted, slides=True)
-            streams = [self._renewed(stream) for stream in offered_streams(wanted, self.abilities)]
+            streams: list[StreamDescription] = []
+            for stream in offered_streams(wanted, self.abilities):
+                streams.append(self._renewed(stream, {one.id for one in streams}))
             ways = Ways({}, {}, [])
             try:
                 for stream in streams:
@@ -227,15 +236,8 @@ class Leg:
             if self._offered is None:
                 raise Refused(Reason.BAD_DESCRIPTION, "an answer without an offer")
             offered, self._offered = self._offered, None
-            chosen: dict[str, Chosen] = {}
-            for ours in offered.streams:
-                theirs = remote.stream(ours.id)
-                if theirs is None or theirs.refused:
-                    continue
-                theirs = replace(theirs, role=ours.role, mid=agreed_mid(ours.mid, theirs.mid))
-                one = choose_answered(ours, theirs, self.abilities)
-                if one is not None and ours.id in self.streams and rides_along(offered, remote, ours.id):
-                    chosen[ours.id] = one
+            answered = choose_answers(offered, remote, self.abilities)
+            chosen = {id: one for id, one in answered.items() if id in self.streams}
             for id in chosen:
                 self.streams[id].carrier.check_accepted(transport_of(remote, chosen, id).transport, self.abilities)
             if not chosen:
@@ -267,14 +269,15 @@ class Leg:
         if self.failed:
             raise Refused(Reason.INTERNAL, "this leg has failed")
 
-    def _renewed(self, stream: StreamDescription) -> StreamDescription:
-        """Give an offered stream the name and payload types that the leg's stream of its kind and role has already."""
+    def _renewed(self, stream: StreamDescription, given: set[str]) -> StreamDescription:
+        """Give an offered stream the name and payload types that the leg's stream of its kind and role has already, or
+        a name that nobody has; given are those of this offer."""
         same = (one for one in self.streams.values() if (one.kind, one.role) == (stream.kind, stream.role))
         known = next(same, None)
         if known is not None:
             stream = replace(stream, id=known.id)
             return stream if known.chosen is None else keep_numbers(stream, known.chosen.described)
-        taken = {*self.streams, *self._data}
+        taken = {*self.streams, *self._data, *given}
         free = next(str(number) for number in range(len(taken) + 1) if str(number) not in taken)
         return stream if stream.id not in taken else replace(stream, id=free)
 
@@ -321,6 +324,7 @@ class Leg:
             kept = chosen.get(id)
             if kept is None or (kept.stream.kind, kept.stream.role) != (stream.kind, stream.role):
                 self._end(self.streams.pop(id))
+                self._told.pop(id, None)
         for id in [id for id in self._data if id not in chosen]:
             del self._data[id]
 
@@ -391,9 +395,9 @@ class Leg:
                 if not self._connected:
                     self._connected = True
                     self._emit(Connected(self.id, stream.id))
-            formats = stream.formats()
-            if formats is not None and self._told.get(stream.id) != formats:
-                self._told[stream.id] = formats
+            formats, told = stream.formats(), self._told.get(stream.id)
+            if formats is not None and (told is None or (told[0] != formats and now - told[1] >= FORMATS_STEP)):
+                self._told[stream.id] = formats, now
                 self._emit(formats)
         if now - heard < SILENCE_STEP:
             self._silence_told = now
@@ -459,7 +463,7 @@ class Leg:
 
     def counters(self) -> dict[str, int]:
         """Return what was dropped or counted on this leg since it began, by name."""
-        total = dict(self._past)
+        total = {**self._past, "events_dropped": self._telling.dropped}
         counted = [stream.counters() for stream in self.streams.values()]
         counted += [carrier.counters() for carrier in self._riding()]
         for counts in counted:

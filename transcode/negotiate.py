@@ -33,6 +33,18 @@ FEEDBACK = ("nack", "nack pli", "ccm fir", "ccm tmmbr", "goog-remb")
 """What we understand and may ask for on video streams."""
 
 _COMPANIONS = frozenset({Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE, Codec.RTX})
+_SOUND = (Codec.OPUS, Codec.G722, Codec.PCMU, Codec.PCMA, Codec.G729, Codec.G723)
+_PICTURES = (Codec.H264, Codec.VP8, Codec.H263P, Codec.H263, Codec.H261)
+_CARRIED = {
+    Kind.AUDIO: frozenset({*_SOUND, Codec.TELEPHONE_EVENT, Codec.COMFORT_NOISE}),
+    Kind.VIDEO: frozenset({*_PICTURES, Codec.RTX}),
+    Kind.TEXT: frozenset({Codec.T140, Codec.RED}),
+    Kind.CAMERA: frozenset({Codec.H224}),
+    Kind.DATA: frozenset[Codec](),
+}
+"""What streams of each kind can be made of. Peers list more: key presses beside pictures, at their clock rate."""
+PAYLOAD_TYPES = range(128)
+"""What a packet's header holds (RFC 3550 §5.1)."""
 ENCODABLE = frozenset(
     {
         Codec.PCMU,
@@ -127,15 +139,16 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
         return Chosen(stream, (), None, sctp_port=transport.sctp_port) if spoken else None
     if (stream.kind is Kind.TEXT and not abilities.text) or stream.kind is Kind.CAMERA:
         return None
-    listed = stream.receive or stream.send
-    if not listed:  # inactive in both directions: the line stays, nothing flows
+    if not (stream.receive or stream.send):  # inactive in both directions: the line stays, nothing flows
         return Chosen(stream, (), None)
+    stream = _understood(stream)
+    listed = stream.receive or stream.send
     if stream.kind is Kind.TEXT:
         return _choose_text(stream, listed)
     main = best(listed, stream.kind, abilities)
     if main is None:
         return None
-    companions = [one for one in listed if one.codec in _COMPANIONS and _goes_with(one, main)]
+    companions = _beside(listed, main)
     both = tuple(_ours(one, abilities) for one in (main, *companions))
     takes = bool(stream.receive) and not on_hold(stream)
     return Chosen(
@@ -147,6 +160,18 @@ def _choose_stream(stream: StreamDescription, abilities: Abilities) -> Chosen | 
         rtx=_first(both, Codec.RTX) if takes else None,
         rtx_receive=tuple((one.payload_type, main.payload_type) for one in both if one.codec is Codec.RTX),
     )
+
+
+def _understood(stream: StreamDescription) -> StreamDescription:
+    """Return a stream with those of its formats that a stream of its kind can have."""
+    carried = _CARRIED[stream.kind]
+
+    def kept(formats: tuple[Format, ...]) -> tuple[Format, ...]:
+        return tuple(
+            one for one in formats if one.codec in carried and one.payload_type in PAYLOAD_TYPES and one.clock_rate > 0
+        )
+
+    return replace(stream, receive=kept(stream.receive), send=kept(stream.send))
 
 
 def _choose_text(stream: StreamDescription, listed: tuple[Format, ...]) -> Chosen | None:
@@ -200,6 +225,13 @@ def _h264_rank(format: Format) -> int:
         return 1_000  # interleaved mode is not spoken
     rank = 0 if mode == "1" else 100
     return rank + _PROFILE_RANKS.get(h264_profile.profile_level(format).profile, 20)
+
+
+def _beside(listed: tuple[Format, ...], main: Format) -> tuple[Format, ...]:
+    """Return the companions of a format, one of each codec and clock rate: more of one say nothing, and would use up
+    the payload types that offers of ours need beside them."""
+    fitting = [one for one in listed if one.codec in _COMPANIONS and _goes_with(one, main)]
+    return tuple({(one.codec, one.clock_rate): one for one in reversed(fitting)}.values())[::-1]
 
 
 def _goes_with(companion: Format, main: Format) -> bool:
@@ -296,18 +328,19 @@ def frame_limits(format: Format, abilities: Abilities) -> tuple[int, int, int]:
         interval = format.parameter("cif") or ("1" if not format.parameter("qcif") else "")
         size = (352, 288) if interval else (176, 144)
         interval = interval or format.parameter("qcif", "1")
-        divisor = int(interval) if _is_number(interval) and 1 <= int(interval) <= 32 else 1
+        divisor = int(interval) if is_number(interval) and 1 <= int(interval) <= 32 else 1
         return (*size, max(1, min(rate, 30 // divisor)))
     # VP8, RFC 7741 §6.1: macroblocks of a picture, and pictures/s.
     frames, blocks = format.parameter("max-fr"), format.parameter("max-fs")
-    if _is_number(frames) and int(frames):
+    if is_number(frames) and int(frames):
         rate = min(rate, int(frames))
-    if _is_number(blocks) and int(blocks):
+    if is_number(blocks) and int(blocks):
         return fit_within(int(blocks) * rate, int(blocks), width, height, rate)
     return width, height, rate
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a parameter is a number that makes sense; peers write what they like, and not all digits are ours."""
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
@@ -326,6 +359,8 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
 
     We receive on our own payload types and send on theirs (RFC 3264 §6.1).
     """
+    wanted = bool(theirs.receive or theirs.send)
+    theirs = _understood(theirs)
     if theirs.kind is Kind.CAMERA:
         sends = theirs.receive[0] if theirs.receive and not on_hold(theirs) else None
         return Chosen(theirs, theirs.send, sends)
@@ -334,7 +369,7 @@ def choose_answered(ours: StreamDescription, theirs: StreamDescription, abilitie
     known = {one.codec for one in (*ours.receive, *ours.send)}
     listed = tuple(one for one in theirs.receive or theirs.send if one.codec in known)
     if not listed:
-        return None if theirs.receive or theirs.send else Chosen(theirs, (), None)
+        return None if wanted else Chosen(theirs, (), None)
     if theirs.kind is Kind.TEXT:
         one = _choose_text(theirs, listed)
         return None if one is None else replace(one, receive=ours.receive if theirs.send else ())

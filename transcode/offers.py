@@ -1,11 +1,13 @@
-"""What we offer: every codec that we take and send, on payload types of our own choice. Pure."""
+"""What we offer: every codec that we take and send, on payload types of our own choice; and what of it is answered.
+Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from transcode.media import Abilities, Codec, Format, Kind, Role, StreamDescription, Transport, Wanted
-from transcode.negotiate import ENCODABLE, FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE
+from transcode.bundle import agreed_mid, rides_along
+from transcode.media import Abilities, Codec, Format, Kind, MediaDescription, Role, StreamDescription, Transport, Wanted
+from transcode.negotiate import ENCODABLE, FEEDBACK, MAX_LEVEL, MAX_LEVEL_1080, TEXT_RATE, Chosen, choose_answered
 
 EVENTS = (("0-16", ""),)
 """telephone-event: the twelve keys, A to D, and flash (RFC 4733 §3.2)."""
@@ -71,7 +73,7 @@ def keep_numbers(stream: StreamDescription, known: tuple[Format, ...]) -> Stream
     A number once given to a format stays with it for the whole call (RFC 3264 §8.3.2).
     """
     used = {_identity(one): one.payload_type for one in known}
-    taken = set(used.values())
+    taken = {one.payload_type for one in known}
     free = (number for number in range(96, 128) if number not in taken)
     reserved = {one.payload_type for one in stream.receive} - taken
     spare = [number for number in free if number not in reserved]
@@ -83,6 +85,20 @@ def keep_numbers(stream: StreamDescription, known: tuple[Format, ...]) -> Stream
         formats.append(replace(one, payload_type=number))
     sent = len(stream.send)  # what can be sent stands first
     return replace(stream, receive=tuple(formats), send=tuple(formats[:sent]))
+
+
+def choose_answers(offered: MediaDescription, answer: MediaDescription, abilities: Abilities) -> dict[str, Chosen]:
+    """Return what the streams of our offer speak that the answer takes, each as the kind that it was offered as."""
+    chosen: dict[str, Chosen] = {}
+    for ours in offered.streams:
+        theirs = answer.stream(ours.id)
+        if theirs is None or theirs.refused or theirs.kind is not ours.kind:
+            continue
+        theirs = replace(theirs, role=ours.role, mid=agreed_mid(ours.mid, theirs.mid))
+        one = choose_answered(ours, theirs, abilities)
+        if one is not None and rides_along(offered, answer, ours.id):
+            chosen[ours.id] = one
+    return chosen
 
 
 def _identity(format: Format) -> tuple[Codec, int, str]:

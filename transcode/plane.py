@@ -67,6 +67,8 @@ BAD_INPUT = frozenset(
         # of payloads and pictures
         "malformed_payloads", "unsupported", "bad_parameter_sets", "frames_too_large", "pictures_refused",
         "decoder_errors",
+        # of legs
+        "events_dropped",
     }
 )  # fmt: skip
 """Counters that tell of input that was dropped, whatever part counts them."""

@@ -42,6 +42,15 @@ def coded(codec: Codec, samples: np.ndarray) -> list[bytes]:
     return [encoder.encode(samples[start : start + frame]) for start in range(0, whole, frame)]
 
 
+@pytest.mark.parametrize(("codec", "frame", "most"), [(Codec.G723, b"\x03", 8), (Codec.G729, bytes(10), 24)])
+def test_a_datagram_full_of_small_frames_is_no_packet(codec: Codec, frame: bytes, most: int) -> None:
+    decoder = codecs.make_decoder(codec)
+    assert decoder.ticks(frame * most) == 8 * codecs.MAX_SPEECH_MS
+    for count in (most + 1, 1900 // len(frame)):
+        assert decoder.ticks(frame * count) == 0
+        assert decoder.decode(frame * count) is None
+
+
 @pytest.mark.parametrize("codec", list(FORMATS))
 def test_a_tone_survives_coding(codec: Codec) -> None:
     rate = codecs.SAMPLE_RATES[codec]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transcode.audio.dtmf import TIMEOUT, EventReceiver, looks_like_event
+from transcode.audio.dtmf import MAX_KEYS, TIMEOUT, EventReceiver, looks_like_event
 from transcode.rtp.packet import RtpPacket
 
 #                        event  E R volume  duration
@@ -82,7 +82,7 @@ def test_flash_is_no_key_and_malformed_events_are_counted() -> None:
 
 
 def test_a_flood_of_presses_is_bounded() -> None:
-    assert len(pressed(*[packet(END, 1000 * n) for n in range(1000)])) == 64
+    assert len(pressed(*[packet(END, 1000 * n) for n in range(1000)])) == MAX_KEYS
 
 
 def test_the_shape_of_an_event_is_known() -> None:

@@ -251,3 +251,18 @@ async def test_two_pictures_of_one_payload_type_in_a_bundle_are_told_apart() -> 
     finally:
         line.close()
         await plane.stop()
+
+
+async def test_a_bundle_whose_last_line_is_not_taken_goes_by_what_the_first_one_asks_for() -> None:
+    plane = Plane(PlaneSettings(address="127.0.0.1", low=41000, high=41399))
+    await plane.start()
+    await plane.open(ANN, ROOM, Abilities(video=()))
+    there = Transport("127.0.0.1", 40_004, rtcp_mux=True)
+    pcmu = (Format(Codec.PCMU, 0, 8000),)
+    vp8 = (Format(Codec.VP8, 100, 90_000),)
+    sound = StreamDescription("a", Kind.AUDIO, pcmu, pcmu, there)
+    face = StreamDescription("face", Kind.VIDEO, vp8, vp8, there)
+    answer = await plane.answer(ANN, MediaDescription((sound, face), ("a", "face")))
+    assert [stream.refused for stream in answer.streams] == [False, True]
+    assert answer.bundle == ("a",)
+    await plane.stop()

@@ -163,6 +163,8 @@ def test_pictures_fit_by_size_profile_and_rate() -> None:
     assert picture_fits(Format(Codec.VP8, 97, 90000), house, vp8, 30.0)
     assert not picture_fits(Format(Codec.VP8, 97, 90000, parameters=(("max-fs", "396"),)), house, vp8, 30.0)
     assert not picture_fits(Format(Codec.VP8, 97, 90000, parameters=(("max-fr", "15"),)), house, vp8, 30.0)
+    for odd in ("²", "9" * 5000):  # digits, but no numbers
+        assert picture_fits(Format(Codec.VP8, 97, 90000, parameters=(("max-fs", odd),)), house, vp8, 30.0)
     h263 = coded(Codec.H263, 352, 288)
     assert picture_fits(Format(Codec.H263, 34, 90000, parameters=(("cif", "1"),)), house, h263, 30.0)
     assert not picture_fits(Format(Codec.H263, 34, 90000, parameters=(("cif", "4"),)), house, h263, 30.0)

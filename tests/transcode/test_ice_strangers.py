@@ -8,8 +8,10 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from aioice import stun
+from aioice import Candidate, stun
+from aioice.ice import CandidatePair
 
+from transcode.ice.agent import MAX_CONFLICTS, Agent
 from transcode.ice.dtls import DATAGRAM, split_flight
 from transcode.ice.transport import IceState, IceTransport
 from transcode.media import Setup
@@ -196,3 +198,29 @@ async def test_sources_that_the_peer_makes_up_are_bounded(pair: tuple[IceTranspo
     assert one.counters()["received"] == 300
     assert one._srtp is not None
     assert len(one._srtp._sources) == 64
+
+
+async def test_a_peer_that_always_finds_the_roles_in_conflict_is_given_up() -> None:
+    asked = 0
+
+    class Way:
+        local_candidate = Candidate("1", 1, "udp", 1, "127.0.0.1", 9, "host")
+
+        async def request(self, request: stun.Message, *_: object, **__: object) -> None:
+            nonlocal asked
+            asked += 1
+            refusal = stun.Message(stun.Method.BINDING, stun.Class.ERROR, request.transaction_id)
+            refusal.attributes["ERROR-CODE"] = (487, "Role Conflict")
+            raise stun.TransactionFailed(refusal)
+
+    counters: dict[str, int] = {}
+    agent = Agent(True, None, None, counters)
+    agent.remote_username, agent.remote_password = "user", "p" * 24
+    for _ in range(2):  # and it may be checked again later
+        asked = 0
+        pair = CandidatePair(Way(), Candidate("2", 1, "udp", 1, "127.0.0.1", 10, "host"))
+        await agent.check_start(pair)
+        assert pair.state is CandidatePair.State.FAILED
+        assert asked == MAX_CONFLICTS + 1
+    assert counters == {"role_conflicts": 2}
+    assert not agent._conflicts

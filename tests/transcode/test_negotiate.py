@@ -25,7 +25,7 @@ from transcode.media import (
     Wanted,
 )
 from transcode.negotiate import choose, choose_keying, frame_limits
-from transcode.offers import offered_streams
+from transcode.offers import keep_numbers, offered_streams
 
 PCMU = Format(Codec.PCMU, 0, 8000)
 OPUS = Format(Codec.OPUS, 96, 48000, 2)
@@ -217,3 +217,23 @@ def test_slides_are_a_second_video_and_never_sound() -> None:
     )
     assert [one is not None for one in choose(offer, Abilities())] == [True, True, True, False, False]
     assert [one is not None for one in choose(offer, Abilities(slides=False))] == [True, True, False, False, False]
+
+
+def test_key_presses_that_are_listed_over_and_over_leave_numbers_for_our_own_formats() -> None:
+    every = tuple(replace(EVENT_8, payload_type=number) for number in range(96, 128))
+    chosen = choose(MediaDescription((stream(Kind.AUDIO, PCMU, *every),)), Abilities())[0]
+    assert chosen is not None
+    assert chosen.described == (PCMU, every[0])
+    ours = keep_numbers(offered_streams(Wanted(), Abilities())[0], (PCMU, *every[:25]))
+    numbers = [one.payload_type for one in ours.receive]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_formats_that_no_stream_of_a_kind_can_have_are_not_spoken() -> None:
+    odd = (replace(PCMU, payload_type=128), replace(PCMU, clock_rate=0), h264(96, "42e01f"))
+    for formats in (odd, (EVENT_8,)):
+        with pytest.raises(Refused):
+            choose(MediaDescription((stream(Kind.AUDIO, *formats),)), Abilities())
+    chosen = choose(MediaDescription((stream(Kind.AUDIO, *odd, PCMU),)), Abilities())[0]
+    assert chosen is not None
+    assert chosen.described == (PCMU,)

@@ -198,6 +198,11 @@ async def test_who_knows_no_ice_gets_packets_where_it_says() -> None:
         await pair.heard()
 
 
+async def lost_in(plane: Plane) -> int:
+    (statistics,) = (await plane.statistics(FAR)).streams
+    return statistics.lost_in
+
+
 @pytest.mark.parametrize("wanted", [DTLS, BOTH, ICE], ids=["dtls", "ice-dtls", "ice-sdes"])
 @pytest.mark.parametrize("back", [False, True], ids=["offerer", "answerer"])
 async def test_a_new_offer_changes_nothing_that_is_heard(wanted: Wanted, back: bool) -> None:
@@ -206,14 +211,13 @@ async def test_a_new_offer_changes_nothing_that_is_heard(wanted: Wanted, back: b
         await pair.agree(wanted)
         await pair.heard()
         first = pair.answer.streams[0].transport
+        lost = [await lost_in(plane) for plane in (pair.one, pair.other)]  # a machine that begins slowly loses some
         await pair.agree(Wanted(video=False), back=back)
         assert pair.answer.streams[0].transport.dtls is None or not back or first.dtls is not None
         pair.ann.heard()
         await asyncio.sleep(0.6)
         await pair.heard()
-        for plane in (pair.one, pair.other):
-            (statistics,) = (await plane.statistics(FAR)).streams
-            assert statistics.lost_in == 0
+        assert [await lost_in(plane) for plane in (pair.one, pair.other)] == lost
         if wanted.ice:
             ice = {one.transport.ice.user for one in (*pair.offer.streams, *pair.answer.streams) if one.transport.ice}
             assert len(ice) == 2

@@ -160,6 +160,8 @@ def test_a_key_of_the_wrong_length_is_refused_and_changes_nothing() -> None:
     with pytest.raises(Refused) as refusal:
         here.rekey(SrtpKey(1, Suite.AEAD_AES_256_GCM, bytes(16), bytes(12)), None)
     assert refusal.value.reason is Reason.BAD_DESCRIPTION
+    with pytest.raises(Refused):
+        here.rekey(SrtpKey(1_000_000_000, Suite.AEAD_AES_256_GCM, bytes(32), bytes(12)), None)
     assert there.unprotect_rtp(here.protect_rtp(pack(0, 2, 0, 9, b"x")) or b"") is not None
 
 

@@ -20,6 +20,9 @@ from transcode.media import Codec, Format
 
 MAX_PAYLOAD = 4096
 """Octets of one audio payload that are decoded: 512 ms of G.711, more than any packet time of sense."""
+MAX_SPEECH_MS = 240
+"""ms of one payload of G.729 or G.723.1, the longest that gateways can be set to. Their frames are small and cost much:
+one datagram has room for a minute of them, which would hold up everybody's sound while it is decoded."""
 OPUS_BIT_RATE = 32_000
 """bit/s: full-band mono speech without audible loss, with room for FEC."""
 MIN_OPUS_BIT_RATE, MAX_OPUS_BIT_RATE = 8_000, 128_000
@@ -137,7 +140,8 @@ class G729Decoder(_AvDecoder):
 
     def ticks(self, payload: bytes) -> int:
         frames, rest = divmod(len(payload), 10)
-        return 80 * (frames + rest // 2) if rest in (0, 2) and len(payload) <= MAX_PAYLOAD else 0
+        ticks = 80 * (frames + rest // 2)
+        return ticks if rest in (0, 2) and ticks <= 8 * MAX_SPEECH_MS else 0
 
     def decode(self, payload: bytes) -> Pcm | None:
         if not self.ticks(payload):
@@ -178,12 +182,11 @@ class G723Decoder(_AvDecoder):
         super().__init__("g723_1", 8000)
 
     def _frames(self, payload: bytes) -> list[bytes]:
-        frames, start = [], 0
-        if len(payload) > MAX_PAYLOAD:
-            return []
+        frames: list[bytes] = []
+        start = 0
         while start < len(payload):
             length = _G723_OCTETS[payload[start] & 3]
-            if start + length > len(payload):
+            if start + length > len(payload) or 30 * len(frames) >= MAX_SPEECH_MS:
                 return []
             frames.append(payload[start : start + length])
             start += length

@@ -21,8 +21,9 @@ DIGITS = "0123456789*#ABCD"
 """Events 0 to 15 (RFC 4733 §3.2); 16, the hook flash, and others are no keys and are passed over."""
 TIMEOUT = 0.2
 """Seconds without a packet after which a press counts as ended: four packet times of 50 ms, the slowest in use."""
-MAX_KEYS = 64
-"""Presses that wait to be taken; far more than fingers make between two ticks."""
+MAX_KEYS = 8
+"""Presses that wait to be taken: more than fingers make between two ticks, and few enough that a peer which sends
+nothing else floods nobody."""
 MAX_ENDED = 8
 """Ended presses whose repeated end packets are still known; three repeats of one are the rule."""
 FULL_SEGMENT = 0xFFFF - 0x0FFF

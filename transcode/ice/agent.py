@@ -44,6 +44,8 @@ MAX_REMOTE_CANDIDATES = 64
 """Remote candidates of one peer, its own and those learned from checks; a browser on three networks has about 20."""
 MAX_PAIRS = 100
 """Pairs checked (RFC 8445 §6.1.2.5): bounds what a description can make us send to addresses that it names."""
+MAX_CONFLICTS = 4
+"""Times in a row that a check may be answered with a conflict of roles: one settles it (RFC 8445 §7.2.5.1)."""
 MAX_VALIDATED = 128
 """Remote addresses that checks came from; twice what candidates can name."""
 BIND_TRIES = 100
@@ -124,6 +126,7 @@ class Agent(aioice.Connection):
         self.on_dtls: DatagramHandler = _ignore
         self.on_selected: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
+        self._conflicts: dict[CandidatePair, int] = {}
         self.shut = False
         """Set by the owner before it closes: `on_lost` is not called any more."""
 
@@ -244,6 +247,21 @@ class Agent(aioice.Connection):
             if pair.state == CandidatePair.State.IN_PROGRESS:
                 pair.state = CandidatePair.State.WAITING
         super().check_incoming(message, addr, protocol)
+
+    async def check_start(self, pair: CandidatePair) -> None:
+        """Check a pair. The library calls this again from within, as fast as the peer answers, while the roles are in
+        conflict: a peer for whom they always are is given up."""
+        before = self._conflicts.get(pair, 0)
+        if before > MAX_CONFLICTS:
+            self.count("role_conflicts")
+            self.check_state(pair, CandidatePair.State.FAILED)
+            self.check_complete(pair)
+            return
+        self._conflicts[pair] = before + 1
+        try:
+            await super().check_start(pair)
+        finally:
+            self._conflicts.pop(pair, None)
 
     def check_complete(self, pair: CandidatePair) -> None:
         """Note what a finished check of ours tells."""

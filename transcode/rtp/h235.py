@@ -93,9 +93,7 @@ class H235Session:
 
     def rekey(self, keys: H235Keys) -> None:
         """Change keys: what the peer receives is what we send. Raises Refused as the constructor does."""
-        for key in (keys.receive, keys.send):
-            if key is not None and len(key.key) != key.cipher.key_length:
-                raise Refused(Reason.BAD_DESCRIPTION, f"a key of {key.cipher.value} has the wrong length")
+        check_payload_keys(keys)
         _add(self._send, keys.receive)
         _add(self._receive, keys.send)
         self._cipher = None if keys.receive is None else keys.receive.cipher
@@ -161,6 +159,13 @@ class H235Session:
     def counters(self) -> dict[str, int]:
         """Return the counters by name."""
         return {"h235_failed": self.failed, "h235_keyless": self.keyless, "h235_malformed": self.malformed}
+
+
+def check_payload_keys(keys: H235Keys) -> None:
+    """Raise Refused if a key has the wrong length."""
+    for key in (keys.receive, keys.send):
+        if key is not None and len(key.key) != key.cipher.key_length:
+            raise Refused(Reason.BAD_DESCRIPTION, f"a key of {key.cipher.value} has the wrong length")
 
 
 def _add(known: dict[int, tuple[H235Key, _Algorithm]], key: H235Key | None) -> None:

@@ -94,7 +94,9 @@ def make_key(suite: Suite, tag: int = 1) -> SrtpKey:
 
 
 def check_key(key: SrtpKey) -> None:
-    """Raise Refused if a key has the wrong length or its suite is not supported."""
+    """Raise Refused if a key has the wrong length or tag, or its suite is not supported."""
+    if not 0 <= key.tag <= MAX_TAG:
+        raise Refused(Reason.BAD_DESCRIPTION, "the tag of a key has one to nine digits")
     if len(key.key) != key.suite.key_length or len(key.salt) != key.suite.salt_length:
         raise Refused(Reason.BAD_DESCRIPTION, f"a key of {key.suite.value} has the wrong length")
     if key.suite not in SUPPORTED:
