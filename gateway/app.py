@@ -9,8 +9,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,6 +71,15 @@ class CannotStart(Exception):
     """The house cannot start; the text says why, and which key to change, for people."""
 
 
+@contextmanager
+def storage() -> Iterator[None]:
+    """Raise CannotStart where the database cannot be used."""
+    try:
+        yield
+    except StoreError as error:
+        raise CannotStart(f"{error} (storage.url)") from None
+
+
 @dataclass(slots=True)
 class Started:
     """What a started house listens on, for the banner and for tests; fresh_token is set if one was made just now."""
@@ -103,11 +112,9 @@ class House:
         }
         self.texts = self._read_texts()
         self.speaker = Speaker(self.state / SPOKEN, self.texts)
-        try:
+        with storage():
             self.store = Store(config.storage.url, self.state)
             await self.store.open()
-        except StoreError as error:
-            raise CannotStart(f"{error} (storage.url)") from None
         self.plane = self._make_plane()
         await self.plane.start()
         self.desk = FrontDesk(self.plane, self._rules(started))
@@ -119,7 +126,8 @@ class House:
         for room in config.rooms:
             self.desk.open_room(room_settings(room))
         self.book = RecordBook(self.desk, self.store)
-        await self.book.start()
+        with storage():
+            await self.book.start()
         self._tasks.append(asyncio.create_task(self.desk.follow_media()))
         self._lag.start()
         self.metrics.add_source(self.plane.counters)
@@ -194,7 +202,9 @@ class House:
         from sip.gate import Policy
 
         sip, listen = self.config.sip, self.config.listen
-        accounts = sip_accounts(self.config, await self.store.accounts())
+        with storage():
+            accounts = sip_accounts(self.config, await self.store.accounts())
+            registrations = DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None
         self.sip = SipAdapter(
             SipConfig(
                 address=listen.address,
@@ -218,7 +228,7 @@ class House:
                 media=sip_media(self.config),
                 messages=MessagePolicy(sip.messages),
                 send_messages=SendMessages(sip.send_messages),
-                registrations=DatabaseRegistrations(self.config.storage.url, self.state) if accounts else None,
+                registrations=registrations,
             ),
             self.desk,
             watch=self.desk,
@@ -232,7 +242,8 @@ class House:
         if self.policy is not None:
             self.metrics.add_source(self.policy.samples)
         try:
-            await self.sip.start()
+            with storage():
+                await self.sip.start()
         except CannotListenError as error:
             keys = [f"sip.{name}" for name in ("udp", "tcp", "tls") if getattr(sip, name) == error.port]
             raise cannot_listen(listen.address, error.port, keys, error.socketError) from None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
+    SettingsError,
 )
 
 from gateway.config_base import Section
@@ -46,13 +47,19 @@ Wait = Annotated[int, Field(ge=0, le=86_400)]
 """Seconds, a day at most."""
 MAX_CERTIFICATES = 100
 """Names that one machine is reached by; each handshake looks through them."""
+MAX_PLACE = 200
+"""Characters of a key's place that are told; one that is not known may be of any length."""
+MAX_SAID = 500
+"""Characters of what is told of one key, for the same reason."""
 MAX_ROOMS = 10_000
 """Rooms in one configuration; more belong into the database."""
 
 
 MAX_ALIASES = 16
 """Other names of one room: a short number, a long one, and a few words."""
-RoomName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+ROOM_NAME = r"^[A-Za-z0-9._-]{1,64}$"
+"""What the id of a room consists of."""
+RoomName = Annotated[str, Field(pattern=ROOM_NAME)]
 ECHO_NUMBER = "9196"
 """What phones dial for the echo room: the number that FreeSWITCH's example dial plan gave it."""
 
@@ -394,8 +401,8 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment first, then the YAML file; nothing else."""
-        return (init_settings, env_settings, YamlConfigSettingsSource(settings_cls))
+        """What is given first, then the environment; `load` puts the file behind that."""
+        return (init_settings, env_settings)
 
 
 class ConfigError(Exception):
@@ -404,19 +411,51 @@ class ConfigError(Exception):
 
 def load(path: Path | None) -> Config:
     """Read the configuration. Raises ConfigError with one line for each fault."""
-    if path is not None and not path.is_file():
-        raise ConfigError(f"there is no file {path}")
+    content = {} if path is None else _read(path)
 
     class FromFile(Config):
-        model_config = SettingsConfigDict(yaml_file=path, yaml_file_encoding="utf-8")
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, content))
 
     try:
         return FromFile()
     except ValidationError as error:
-        lines = []
-        for fault in error.errors():
-            where = ".".join(str(part) for part in fault["loc"]) or "file"
-            lines.append(f"{where}: {fault['msg']}")
-        raise ConfigError("\n".join(lines)) from None
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
+        raise ConfigError("\n".join(_line(fault) for fault in error.errors())) from None
+    except SettingsError as error:
+        raise ConfigError(f"the environment cannot be used: {error} ({error.__cause__})") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file of keys. Raises ConfigError."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        # What looks like a date or a number, and is none, raises what Python's own types do.
         raise ConfigError(f"{path} is not YAML that can be read: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path} holds no keys with their values, as in sip: {{udp: 5060}}")
+    return content
+
+
+def _line(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"]) or "file"
+    return printable(f"{where[:MAX_PLACE]}: {fault['msg'][:MAX_SAID]}")
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, whatever was written into a file."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -86,7 +86,10 @@ class TrunkConfig(Part):
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for server in value:
-            host, _ = split_server(server)
+            try:
+                host, _ = split_server(server)
+            except ValueError:
+                raise ValueError(f"no host[:port]: {server!r}") from None
             if any(char.isspace() or char in '<>";,@/' for char in host):
                 raise ValueError(f"no host[:port]: {server!r}")
         return value

@@ -8,6 +8,7 @@ WRITE_INTERVAL. So a flood of calls costs one transaction a second, and a databa
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from contextlib import suppress
 from enum import Enum
@@ -16,6 +17,7 @@ from typing import TypeVar
 import structlog
 
 from gateway.calls import CallFacts
+from gateway.config import ROOM_NAME
 from gateway.config_calling import keep_commands, keep_list, kept_commands, kept_list
 from gateway.reasons import Reason
 from gateway.rooms.desk import FrontDesk
@@ -45,6 +47,8 @@ WRITE_INTERVAL = 1.0
 """Seconds that records wait to be written together."""
 MAX_WAITING = 5_000
 """Records that wait for the database: a minute of a flood; the oldest are dropped and counted."""
+MAX_PARTICIPANTS, LONGEST_WAIT = 500, 86_400
+"""As in the configuration: a number of the database beyond them is taken for them."""
 BATCH = 500
 """Records written in one transaction."""
 
@@ -66,7 +70,9 @@ class RecordBook:
     async def start(self) -> None:
         """Open the rooms that were kept, but those that the house has already, and follow the desk's events."""
         for stored in await self.store.rooms():
-            if RoomId(stored.id) not in self.desk.rooms:
+            if not re.fullmatch(ROOM_NAME, stored.id):
+                log.error("room_not_opened", room=stored.id[:64], error="its id is none; correct the table rooms")
+            elif RoomId(stored.id) not in self.desk.rooms:
                 self.desk.open_room(settings_of(stored))
                 self.kept.add(stored.id)
         self._following = asyncio.create_task(self._follow())
@@ -180,19 +186,23 @@ def settings_of(stored: StoredRoom) -> RoomSettings:
         layout=_word(Layout.AUTO, stored.layout),
         host_pin=stored.host_pin,
         guest_pin=stored.guest_pin,
-        max_participants=stored.max_participants,
+        max_participants=min(max(stored.max_participants, 1), MAX_PARTICIPANTS),
         locked=stored.locked,
         lobby=stored.lobby,
         when_locked=_word(WhenLocked.KNOCK, stored.when_locked),
         host_leaves=_word(HostLeaves.CONTINUE, stored.host_leaves),
-        host_leaves_after=stored.host_leaves_after,
-        lone_timeout=stored.lone_timeout,
-        idle_timeout=stored.idle_timeout,
+        host_leaves_after=_wait(stored.host_leaves_after),
+        lone_timeout=_wait(stored.lone_timeout),
+        idle_timeout=_wait(stored.idle_timeout),
         entry=_word(Greeting.NONE, stored.entry),
         language=stored.language,
         commands=kept_commands(stored.commands),
         auto_dial=kept_list(stored.auto_dial),
     )
+
+
+def _wait(seconds: int) -> int:
+    return min(max(seconds, 0), LONGEST_WAIT)
 
 
 def _word(usual: Word, kept: str) -> Word:

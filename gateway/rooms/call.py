@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -74,6 +75,7 @@ class RoomCall:
         """What its line knows of who presents."""
         self.transferring = ""
         """Where the peer was asked to call instead, while that is open."""
+        self._moving = False
         self._at_end: list[Callable[[], None]] = []
         self._desk = desk
         self._muted = False
@@ -97,6 +99,20 @@ class RoomCall:
     def at_end(self, do: Callable[[], None]) -> None:
         """Have something done when the call is over."""
         self._at_end.append(do)
+
+    @contextmanager
+    def on_its_way(self) -> Iterator[None]:
+        """Say that its media are brought into another room: once at a time, or house and media would not agree.
+
+        Raises `Refused` with GLARE.
+        """
+        if self._moving:
+            raise Refused(Reason.GLARE, "it is on its way to another room")
+        self._moving = True
+        try:
+            yield
+        finally:
+            self._moving = False
 
     async def admitted(self) -> None:
         """Return at once for a room; of a gateway call when the other one has answered. Raises `Refused`."""

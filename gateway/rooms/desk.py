@@ -134,12 +134,16 @@ class FrontDesk:
         await self.set_room(replace(self.room(id).settings, locked=locked))
 
     async def close_room(self, id: RoomId) -> None:
-        """End everybody's call and forget the room."""
+        """Forget the room and end all calls that are in it or on their way into it.
+
+        No other room of this id may be made before this returns.
+        """
         room = self.room(id)
         id = room.settings.id
         del self.rooms[id]
         self._forget_aliases(id)
-        await asyncio.gather(*(self.remove(room, one.id, Reason.ROOM_CLOSED) for one in room.participants))
+        calls = [call for call in self.calls.values() if call.room is room]
+        await asyncio.gather(*(self._shut(call, Reason.ROOM_CLOSED) for call in calls))
         self._directing.end(id)
         self.publish([RoomDeleted(id)])
 
@@ -212,7 +216,8 @@ class FrontDesk:
         """Bring a participant into another room of ours, without a word to its peer. No PIN and no lock keeps it out.
 
         It is a guest there: whose host somebody is was proved to one room.
-        Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room.
+        Raises `Refused`: NO_SUCH_USER, ROOM_FULL, UNSUPPORTED for browsers, whose page shows one room, GLARE for who is
+        on its way already.
         """
         call = self.call_of(room, id)
         if call.facts.protocol is CallProtocol.WEBRTC:
@@ -221,7 +226,8 @@ class FrontDesk:
             return
         if len(to.participants) >= to.settings.max_participants:
             raise Refused(Reason.ROOM_FULL)
-        await self.plane.move(call.leg, to.settings.id)
+        with call.on_its_way():
+            await self.plane.move(call.leg, to.settings.id)
         one = room.participant(id)
         if one is None or call.over:
             raise Refused(Reason.NO_SUCH_USER, id)
@@ -316,9 +322,15 @@ class FrontDesk:
         try:
             with self.load.one():
                 await self.plane.open(call.leg, room.settings.id, self.rules.abilities_for(facts, decision.bandwidth))
-        except BaseException:
+        except BaseException as error:
             self.forget(call)
+            if not isinstance(error, Refused):  # the caller gave up on the way, and the leg may be open or open yet
+                self._errands.run(self.plane.close(call.leg, Reason.CANCELLED))
             raise
+        if call.over or not self.has(room):  # it was ended, or its room deleted, while its media were opened
+            self.forget(call)
+            await self.plane.close(call.leg, Reason.CANCELLED)
+            raise Refused(Reason.CANCELLED if self.has(room) else Reason.ROOM_CLOSED)
         self._resumable[call.resume_token] = call
         if decision.seconds is not None:
             limit = asyncio.get_running_loop().call_later(decision.seconds, self._too_long, call)
@@ -369,12 +381,12 @@ class FrontDesk:
     async def close(self) -> None:
         """End every call, for the house shuts."""
         await self.dial_out.close()
-        await asyncio.gather(*(self._shut(call) for call in list(self.calls.values())))
+        await asyncio.gather(*(self._shut(call, Reason.SHUTDOWN) for call in list(self.calls.values())))
 
     @staticmethod
-    async def _shut(call: RoomCall) -> None:
+    async def _shut(call: RoomCall, reason: Reason) -> None:
         with suppress(Refused):
-            await call.hang_up(Reason.SHUTDOWN)
+            await call.hang_up(reason)
 
     # Events
 
@@ -427,13 +439,19 @@ class FrontDesk:
         await self.direct(call.room.settings.id)
 
     async def went_out(self, call: RoomCall, reason: Reason, gone: list[RoomEvent]) -> None:
-        """A call is over: media is closed, the table forgets it, the others are told."""
+        """A call is over: the tables forget it, the others are told, and media is closed."""
         self.forget(call)
         self.outcomes[call.facts.protocol, reason] += 1
-        await self.plane.close(call.leg, reason)
         self.publish(gone)
-        if any(isinstance(event, Left) for event in gone):
+        left = any(isinstance(event, Left) for event in gone)
+        if left:
             self.presenting.tell(call.room)
+        # Whoever says that the call is over may be cancelled on this very way, as one that is dialled is.
+        await asyncio.shield(asyncio.ensure_future(self._close_media(call, reason, left)))
+
+    async def _close_media(self, call: RoomCall, reason: Reason, left: bool) -> None:
+        await self.plane.close(call.leg, reason)
+        if left:
             await self.direct(call.room.settings.id)
 
     def pressed(self, call: RoomCall, digit: str) -> None:

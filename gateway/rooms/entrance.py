@@ -308,8 +308,9 @@ class Entrance:
             raise Refused(Reason.CANCELLED, "it stands outside no more")
         desk.count(room, 1)  # its place is taken while the media plane is asked
         try:
-            await desk.plane.play(call.leg, ())
-            await desk.plane.move(call.leg, room.settings.id)
+            with call.on_its_way():
+                await desk.plane.play(call.leg, ())
+                await desk.plane.move(call.leg, room.settings.id)
             if visitor.over or call.over:
                 raise Refused(Reason.CANCELLED, "it went away")
         except BaseException:

@@ -167,7 +167,7 @@ def read_target(text: str) -> Target:
     scheme = scheme.lower()
     if not colon or scheme not in (*SCHEMES, "user"):
         raise Refused(Reason.BAD_REQUEST, "an address begins with sip:, sips:, tel: or h323:")
-    if len(text) > 2 * MAX_TEXT or any(letter in '<>"?\\' or letter <= " " or letter == "\x7f" for letter in rest):
+    if len(text) > 2 * MAX_TEXT or not rest.isprintable() or any(letter in '<>"?\\ ' for letter in rest):
         raise Refused(Reason.BAD_REQUEST, "this address cannot be called")
     if rest.count("@") > 1 or "maddr=" in unquote(rest).lower():
         raise Refused(Reason.BAD_REQUEST, "this address cannot be called")

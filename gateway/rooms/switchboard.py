@@ -22,6 +22,7 @@ from gateway.rooms.outbound import Asker, Denied, Outbound, Permit, Role, Target
 from gateway.rooms.pattern import MAX_TEXT
 from gateway.rooms.policy import NOTHING_SAID, Decision, Policy
 from gateway.rooms.room import Room
+from gateway.text import clean
 from transcode.media import RoomId, Wanted
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from gateway.rooms.desk import FrontDesk
 
 log = structlog.get_logger()
+
+MAX_NAME = 64
+"""Characters of a called one's number that the others read as its name."""
 
 
 def _nobody(user: str) -> bool:
@@ -109,7 +113,7 @@ class Switchboard:
             order, permit = self._allowed(asker, order, room)
         except Refused as refused:
             raise Denied(refused.reason, refused.detail) from None
-        number = read_target(order.target).number
+        number = clean(read_target(order.target).number, MAX_NAME)
         facts = CallFacts(
             protocol=CallProtocol.SIP,
             direction=Direction.OUTGOING,

@@ -19,7 +19,8 @@ from sqlalchemy import Engine, delete, insert, make_url, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.store.store import absolute_url, open_engine
+from gateway.store.reading import fit
+from gateway.store.store import absolute_url, open_engine, telling_faults
 from gateway.store.tables import REGISTRATIONS
 
 log = structlog.get_logger()
@@ -102,20 +103,20 @@ class DatabaseRegistrations:
     """Keeps registrations in a database."""
 
     def __init__(self, url: str, directory: Path = Path()) -> None:
-        """Open a database as `Store` does, and make the table where there is none. Raises SQLAlchemyError."""
+        """Open a database as `Store` does, and make the table where there is none. Raises StoreError."""
         self._engine: Engine = open_engine(absolute_url(make_url(url), directory))
-        REGISTRATIONS.create(self._engine, checkfirst=True)
+        with telling_faults():
+            REGISTRATIONS.create(self._engine, checkfirst=True)
         self._changes: queue.Queue[_Change | None] = queue.Queue(MAX_WAITING)
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="registrations", daemon=True)
         self._thread.start()
 
     def load(self) -> list[Registration]:
-        """Return all. Raises SQLAlchemyError."""
-        with self._engine.connect() as connection:
-            return [
-                Registration(*row) for row in connection.execute(select(*(REGISTRATIONS.c[name] for name in _COLUMNS)))
-            ]
+        """Return all. Raises StoreError."""
+        with telling_faults(), self._engine.connect() as connection:
+            rows = connection.execute(select(*(REGISTRATIONS.c[name] for name in _COLUMNS)))
+            return [fit(Registration, row._mapping) for row in rows]
 
     def put(self, registration: Registration) -> None:
         """Keep one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.schema import CreateColumn
 
+from gateway.store.reading import fit
 from gateway.store.tables import (
     ACCOUNTS,
     CALLS,
@@ -54,7 +55,7 @@ class Store:
         try:
             self._url = absolute_url(make_url(url), directory)
             self._engine = open_engine(self._url)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError, TypeError) as error:
             raise StoreError(f"the storage url cannot be used: {error}") from None
         self._turn = asyncio.Lock()
         self._since_pruning = 0
@@ -71,7 +72,7 @@ class Store:
     async def rooms(self) -> list[StoredRoom]:
         """Return all rooms, by id."""
         rows = await self._run(lambda connection: connection.execute(select(ROOMS).order_by(ROOMS.c.id)).all())
-        return [StoredRoom(**row._mapping) for row in rows]
+        return [fit(StoredRoom, row._mapping) for row in rows]
 
     async def keep_room(self, room: StoredRoom) -> None:
         """Keep a room, new or changed."""
@@ -89,7 +90,7 @@ class Store:
     async def accounts(self) -> list[StoredAccount]:
         """Return all accounts, by user."""
         rows = await self._run(lambda connection: connection.execute(select(ACCOUNTS).order_by(ACCOUNTS.c.user)).all())
-        return [StoredAccount(**row._mapping) for row in rows]
+        return [fit(StoredAccount, row._mapping) for row in rows]
 
     async def keep_account(self, account: StoredAccount) -> None:
         """Keep an account, new or changed."""
@@ -137,13 +138,13 @@ class Store:
         if admitted is not None:
             query = query.where(CALLS.c.admitted == admitted)
         rows = await self._run(lambda connection: connection.execute(query).all())
-        return [CallRecord(**row._mapping) for row in rows]
+        return [fit(CallRecord, row._mapping) for row in rows]
 
     async def record(self, call: str) -> CallRecord | None:
         """Return the record of one call."""
         query = select(CALLS).where(CALLS.c.call == call).order_by(CALLS.c.number.desc()).limit(1)
         row = await self._run(lambda connection: connection.execute(query).first())
-        return None if row is None else CallRecord(**row._mapping)
+        return None if row is None else fit(CallRecord, row._mapping)
 
     async def _run(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own, in a thread."""
@@ -153,15 +154,14 @@ class Store:
                 return work(connection)
 
         async with self._turn:
-            try:
+            with telling_faults():
                 return await asyncio.to_thread(inside)
-            except SQLAlchemyError as error:
-                # The text without the statement: it may hold a PIN.
-                raise StoreError(f"the database cannot be used: {getattr(error, 'orig', None) or error}") from None
 
     def _prepare(self, connection: Connection) -> None:
         METADATA.create_all(connection)
         found = connection.execute(select(VERSION.c.version)).scalar()
+        if found is not None and not isinstance(found, int):
+            raise StoreError("the database is damaged: its version is no number")
         if found is None:
             connection.execute(insert(VERSION).values(version=SCHEMA_VERSION))
         elif found < SCHEMA_VERSION:
@@ -174,6 +174,17 @@ class Store:
         if self._url.get_backend_name() == "sqlite" and database and database != ":memory:":
             with suppress(OSError):
                 os.chmod(database, 0o600)  # it holds PINs
+
+
+@contextmanager
+def telling_faults() -> Iterator[None]:
+    """Raise StoreError for whatever the database, or the way to it, raises."""
+    try:
+        yield
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
+        # Damaged files and odd values raise what Python's own types do. The text is told without the statement: that
+        # may hold a PIN.
+        raise StoreError(f"the database cannot be used: {getattr(error, 'orig', None) or error}") from None
 
 
 def absolute_url(url: URL, directory: Path) -> URL:
@@ -194,6 +205,8 @@ def open_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settle(connection: Any, record: Any) -> None:
+        # What is no UTF-8 must not hide the rows around it.
+        connection.text_factory = lambda octets: octets.decode("utf-8", "replace")
         # Readers of other programs do not hold us up, and a power cut loses the last second and not the database.
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")

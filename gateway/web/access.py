@@ -44,5 +44,27 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "No token, or one that is not known"},
     403: {"model": Problem, "description": "The token may not do this"},
     404: {"model": Problem, "description": "There is no such room, participant or call"},
+    408: {"model": Problem, "description": "It took too long"},
+    409: {"model": Problem, "description": "It does not go together with how things stand"},
+    413: {"model": Problem, "description": "The request, or a text in it, is too long"},
+    500: {"model": Problem, "description": "Something went wrong inside the service"},
+    503: {
+        "model": Problem,
+        "description": "The service is at its limit or shutting down, or its database fails",
+    },
 }
 """Answers that any route may give; all refusals look the same."""
+
+UNSUPPORTED: dict[int | str, dict[str, Any]] = {
+    501: {"model": Problem, "description": "This gateway, or the participant's device, cannot do that"},
+}
+"""The answer of routes that ask for what not everybody can."""
+
+PEERS: dict[int | str, dict[str, Any]] = {
+    **UNSUPPORTED,
+    410: {"model": Problem, "description": "The room was closed meanwhile"},
+    422: {"model": Problem, "description": "The other side and this gateway have no media in common"},
+    502: {"model": Problem, "description": "The other side failed"},
+    504: {"model": Problem, "description": "The other side does not answer, or cannot be reached"},
+}
+"""Further answers of routes that wait for what somebody outside says."""

@@ -11,7 +11,7 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.hosting import spotlight
 from gateway.rooms.model import Participant, ParticipantId, RoomSettings, Said
 from gateway.rooms.room import Room
-from gateway.web.access import CALLS, READ, REFUSALS, ROOMS, InOffice, RoomKey, SomebodyKey
+from gateway.web.access import CALLS, PEERS, READ, REFUSALS, ROOMS, UNSUPPORTED, InOffice, RoomKey, SomebodyKey
 from gateway.web.board import told_message
 from gateway.web.calls import start_transfer
 from gateway.web.office import Office
@@ -53,14 +53,15 @@ async def list_rooms(office: InOffice) -> RoomList:
 async def make_room(office: InOffice, asked: NewRoom) -> RoomShape:
     """Make a room. It is kept until it is deleted."""
     id = RoomId(asked.id)
-    if id in office.desk.rooms:
-        raise Refused(Reason.GLARE, f"there is a room {id} already")
-    if len(office.desk.rooms) >= MAX_ROOMS:
-        raise Refused(Reason.OVERLOAD, f"there are {MAX_ROOMS} rooms already")
-    settings = RoomSettings(**{**asked.settings(), "id": id})
-    await office.keep_room(settings)
-    office.desk.open_room(settings)
-    return _tell(office, office.desk.room(id))
+    async with office.rooms_turn:
+        if id in office.desk.rooms:
+            raise Refused(Reason.GLARE, f"there is a room {id} already")
+        if len(office.desk.rooms) >= MAX_ROOMS:
+            raise Refused(Reason.OVERLOAD, f"there are {MAX_ROOMS} rooms already")
+        settings = RoomSettings(**{**asked.settings(), "id": id})
+        await office.keep_room(settings)
+        office.desk.open_room(settings)
+        return _tell(office, office.desk.room(id))
 
 
 @router.get("/rooms/{room}", dependencies=READ, tags=["rooms"])
@@ -75,22 +76,24 @@ async def change_room(office: InOffice, room: RoomKey, asked: RoomChange) -> Roo
 
     A room of the configuration is as it stands there again after the next start.
     """
-    found = office.desk.room(room)
-    settings = replace(found.settings, **asked.changes())
-    if settings.id in office.made:
-        await office.keep_room(settings)
-    await office.desk.set_room(settings)
+    async with office.rooms_turn:
+        found = office.desk.room(room)
+        if found.settings.id in office.made:
+            await office.keep_room(replace(found.settings, **asked.changes()))
+    # Somebody inside may have locked it meanwhile: what was not asked for stays as it is now.
+    await office.desk.set_room(replace(found.settings, **asked.changes()))
     return _tell(office, found)
 
 
 @router.delete("/rooms/{room}", dependencies=ROOMS, tags=["rooms"], status_code=204)
 async def delete_room(office: InOffice, room: RoomKey) -> Response:
     """End everybody's call in a room and forget it. A room of the configuration cannot be deleted."""
-    id = office.desk.room(room).settings.id
-    if id not in office.made:
-        raise Refused(Reason.NOT_ALLOWED, "this room stands in the configuration")
-    await office.forget_room(id)
-    await office.desk.close_room(id)
+    async with office.rooms_turn:
+        id = office.desk.room(room).settings.id
+        if id not in office.made:
+            raise Refused(Reason.NOT_ALLOWED, "this room stands in the configuration")
+        await office.forget_room(id)
+        await office.desk.close_room(id)
     return Response(status_code=204)
 
 
@@ -147,7 +150,7 @@ async def remove_participant(office: InOffice, room: RoomKey, id: SomebodyKey) -
     return Response(status_code=204)
 
 
-@router.post("/rooms/{room}/participants/{id}/move", dependencies=ROOMS, tags=["participants"])
+@router.post("/rooms/{room}/participants/{id}/move", dependencies=ROOMS, tags=["participants"], responses=UNSUPPORTED)
 async def move_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Move) -> ParticipantDetail:
     """Bring a participant into another room; its peer notices nothing. Neither lock nor PIN keeps it out."""
     to = office.desk.room(asked.room)
@@ -155,7 +158,13 @@ async def move_participant(office: InOffice, room: RoomKey, id: SomebodyKey, ask
     return await detail(office, _somebody(to, id))
 
 
-@router.post("/rooms/{room}/participants/{id}/transfer", dependencies=CALLS, tags=["participants"], status_code=202)
+@router.post(
+    "/rooms/{room}/participants/{id}/transfer",
+    dependencies=CALLS,
+    tags=["participants"],
+    status_code=202,
+    responses=PEERS,
+)
 async def transfer_participant(office: InOffice, room: RoomKey, id: SomebodyKey, asked: Transfer) -> Response:
     """Have a participant's peer call somebody else instead of us; `transfer` events tell how that goes.
 
@@ -165,7 +174,13 @@ async def transfer_participant(office: InOffice, room: RoomKey, id: SomebodyKey,
     return Response(status_code=202)
 
 
-@router.post("/rooms/{room}/participants/{id}/camera", dependencies=ROOMS, tags=["participants"], status_code=204)
+@router.post(
+    "/rooms/{room}/participants/{id}/camera",
+    dependencies=ROOMS,
+    tags=["participants"],
+    status_code=204,
+    responses=UNSUPPORTED,
+)
 async def move_camera(office: InOffice, room: RoomKey, id: SomebodyKey, asked: CameraWish) -> Response:
     """Move the camera of a participant that lets it be moved from afar: one in an H.323 call with H.224."""
     one = _somebody(office.desk.room(room), id)

@@ -12,12 +12,14 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.outbound import Asker, Role
 from gateway.store.tables import CallRecord
-from gateway.web.access import CALLS, READ, REFUSALS, InOffice, SomebodyKey
+from gateway.web.access import CALLS, PEERS, READ, REFUSALS, InOffice, SomebodyKey
 from gateway.web.office import Office
 from gateway.web.shapes import CallList, CallShape, RecordList, RecordShape, Transfer, moment
 
 MAX_PAGE = 500
 """Records in one answer."""
+MAX_NUMBER = 2**63 - 1
+"""The largest number of a record: databases count with 64 bits."""
 
 router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["calls"])
 
@@ -44,7 +46,7 @@ async def end_call(office: InOffice, id: SomebodyKey) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/calls/{id}/transfer", dependencies=CALLS, status_code=202)
+@router.post("/calls/{id}/transfer", dependencies=CALLS, status_code=202, responses=PEERS)
 async def transfer_call(office: InOffice, id: SomebodyKey, asked: Transfer) -> Response:
     """Have the peer of a call call somebody else instead of us; `transfer` events tell how that goes."""
     await start_transfer(office, _call(office, id), asked)
@@ -66,7 +68,7 @@ async def start_transfer(office: Office, call: RoomCall, asked: Transfer) -> Non
 async def list_records(
     office: InOffice,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 100,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_NUMBER)] = None,
     room: Annotated[str | None, Query(max_length=64)] = None,
     admitted: bool | None = None,
 ) -> RecordList:

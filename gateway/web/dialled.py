@@ -10,12 +10,12 @@ from gateway.reasons import Reason, Refused
 from gateway.rooms.call import RoomCall
 from gateway.rooms.dial_out import Dialling
 from gateway.rooms.outbound import Asker, Denied, Role
-from gateway.web.access import CALLS, READ, REFUSALS, InOffice, RoomKey, SomebodyKey
+from gateway.web.access import CALLS, PEERS, READ, REFUSALS, InOffice, RoomKey, SomebodyKey
 from gateway.web.api import detail
 from gateway.web.dialled_shapes import DialledList, DialledShape, Invitation, dialled_shape
 from gateway.web.errors import CalleeRefused
 from gateway.web.office import Office
-from gateway.web.shapes import ParticipantDetail, Problem
+from gateway.web.shapes import ParticipantDetail
 
 router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["calls"])
 
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/v1", responses=REFUSALS, tags=["calls"])
     response_model=ParticipantDetail,
     responses={
         202: {"model": DialledShape, "description": "With wait: false, the call that is being made"},
-        501: {"model": Problem, "description": "This gateway places no calls"},
+        **PEERS,
     },
 )
 async def call_somebody(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gateway.reasons import Reason, Refused
+from gateway.store.store import StoreError
 from gateway.web.office import Office
+
+log = structlog.get_logger()
 
 MAX_FAULTS = 5
 """Faults of one request that are told."""
@@ -64,8 +68,14 @@ def tell_errors(app: FastAPI) -> None:
     @app.exception_handler(CalleeRefused)
     async def callee_refused(request: Request, error: CalleeRefused) -> JSONResponse:
         status = status_of(error.reason)
-        # That the callee wants credentials must not read as if the token were wrong.
-        return problem(request.app.state.office, error.reason, str(error), 409 if status in (401, 403) else status)
+        # That the callee wants credentials must not read as if the token were wrong, nor its fault as one of ours.
+        status = {401: 409, 403: 409, 500: 502}.get(status, status)
+        return problem(request.app.state.office, error.reason, str(error), status)
+
+    @app.exception_handler(StoreError)
+    async def store_failed(request: Request, error: StoreError) -> JSONResponse:
+        log.error("storage_failed", error=str(error))
+        return problem(request.app.state.office, Reason.INTERNAL, "The database cannot be used", 503)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -63,7 +63,8 @@ class Office:
     book keeps rooms and records, None keeps nothing; made holds the ids of rooms that the API made; sockets counts
     WebSockets by address, streams event streams.
     refusals counts requests that were refused by reason, rubbish bad input by kind; stopping is set when the server
-    shuts, and ends every stream.
+    shuts, and ends every stream. rooms_turn is held while a room is made, changed or forgotten, for the database takes
+    its time: two who do that at once would undo what the other did.
     """
 
     desk: FrontDesk
@@ -81,6 +82,7 @@ class Office:
     sockets: dict[str, int] = field(default_factory=dict)
     streams: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    rooms_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         if self.book is not None:

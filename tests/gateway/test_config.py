@@ -117,3 +117,29 @@ def test_encryption_offers_and_client_certificates_of_sip_are_read(tmp_path: Pat
     file.write_text("sip: {client_certificates: require}\n")
     with pytest.raises(ConfigError, match="authorities"):
         load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- sip: {udp: 1}\n", "holds no keys"),
+        ("sip\n", "holds no keys"),
+        ("7: {}\n", "holds no keys"),
+        ("2020-13-45: 1\n", "not YAML that can be read"),
+        ("[" * 900 + "]" * 900, "not YAML that can be read"),
+        ("sip: {udp: " + "9" * 5000 + "}\n", "not YAML that can be read"),
+        (f"{'x' * 500}: 1\n", "Extra inputs are not permitted"),
+        ("trunks: [{name: a, servers: ['a:b']}]\n", "trunks.0.servers: Value error, no host[:port]: 'a:b'"),
+    ],
+)
+def test_a_file_that_is_none_of_ours_is_told_of_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as fault:
+        load(write(tmp_path, text))
+    assert said in str(fault.value)
+    assert len(str(fault.value)) < 1_000
+
+
+def test_an_environment_that_cannot_be_read_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMBRIDGE_ROOMS", "[{")
+    with pytest.raises(ConfigError, match='"rooms"'):
+        load(None)

@@ -339,6 +339,19 @@ async def test_a_call_that_nobody_takes_gives_its_place_back() -> None:
 # Dial-out and transfers
 
 
+async def test_a_number_that_cannot_be_shown_is_not_read_as_a_name() -> None:
+    house = Exchange()
+    house.board.outbound = Outbound([OutboundRule()])
+    room = house.desk.room("100")
+    for number in (1, 2):
+        target = "sip:%E2%80%AE%00@b.example" if number == 1 else "sip:A%00nn@b.example"
+        placing = asyncio.create_task(house.board.place(Asker(Role.API, "100"), Order(target), room))
+        await house.dialler.answers(number)
+        await placing
+    assert [one.name for one in room.participants] == ["sip:%E2%80%AE%00@b.example", "Ann"]
+    await house.desk.close()
+
+
 async def test_the_api_calls_users_without_a_rule_and_nobody_else() -> None:
     house = Exchange()
     room = house.desk.room("100")

@@ -136,6 +136,11 @@ def test_caps_hold_by_rule_and_for_the_house_and_the_next_rule_takes_what_is_ove
         "h323:evil.example##x",
         "h323:evil.example##x;y@good.example",
         "h323:x@good.example##y",
+        "sip:\ud800@y",
+        "user:\ud800",
+        "sip:\u202ex@y",
+        "sip:x\x85@y",
+        "tel:+4\u20289",
     ],
 )
 def test_addresses_that_could_be_read_in_two_ways_are_refused(target: str) -> None:

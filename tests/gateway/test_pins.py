@@ -73,6 +73,15 @@ def test_who_guesses_is_locked_out_even_with_the_right_pin(who: CallFacts, tries
     assert door.tries(who, "2222") is Rank.GUEST
 
 
+@pytest.mark.parametrize("pin", ["\ud800", "\uff11" * 4, "\0", "2222\udfff"])
+def test_a_pin_of_what_is_no_digit_is_a_wrong_one(pin: str) -> None:
+    door = Door()
+    assert door.tries(STRANGER, pin) is Reason.WRONG_PIN
+    with pytest.raises(Refused) as refusal:
+        door.guard.prove_host(door.room, STRANGER, pin)
+    assert refusal.value.reason is Reason.WRONG_PIN
+
+
 def test_others_are_not_locked_out_with_a_source_that_guesses() -> None:
     door = Door()
     door.guesses(STRANGER, ADDRESS_TRIES)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.store import store as store_module
 from gateway.store.store import Store, StoreError
@@ -144,7 +145,9 @@ async def test_a_file_that_is_no_database_is_told_of(tmp_path: Path) -> None:
     await broken.close()
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "nosuchdatabase://x", "sqlite:////nowhere/at/all/x.db"])
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "nosuchdatabase://x", "http://[::1", "sqlite://a:b@c:d/e", "sqlite:////nowhere/at/all/x.db"]
+)
 async def test_a_url_that_leads_nowhere_is_told_of(url: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         await Store(url, tmp_path).open()
@@ -156,3 +159,60 @@ async def test_a_store_in_memory_keeps_for_as_long_as_it_is_open() -> None:
     await store.keep_room(StoredRoom("200"))
     assert await store.rooms() == [StoredRoom("200")]
     await store.close()
+
+
+def spoil(file: Path, *statements: str) -> None:
+    """Do to a database what no program of ours does."""
+    with sqlite3.connect(file) as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+async def test_a_damaged_row_is_read_as_far_as_it_can_be_and_hides_no_other(store: Store, tmp_path: Path) -> None:
+    await store.keep_room(StoredRoom("200", "Board", guest_pin="1234"))
+    await store.keep_room(StoredRoom("300", "Other"))
+    await store.keep_account(StoredAccount("ann", "Ann"))
+    await store.add_records([RECORD, RECORD])
+    spoil(
+        tmp_path / "calls.db",
+        "UPDATE rooms SET max_participants = 'many', lone_timeout = 9e999, name = x'ff41', guest_pin = x'31ff'"
+        " WHERE id = '200'",
+        "UPDATE accounts SET display_name = x'ff'",
+        "UPDATE call_records SET started = 'once', ended = 1e300, caller = CAST(x'ff' AS TEXT) WHERE number = 1",
+    )
+    with capture_logs() as logged:
+        damaged, whole = await store.rooms()
+        assert (damaged.max_participants, damaged.lone_timeout, damaged.name) == (50, 0, "\ufffdA")
+        assert damaged.guest_pin == "1\ufffd"  # still there: nobody gets in without one
+        assert whole == StoredRoom("300", "Other")
+        assert [one.user for one in await store.accounts()] == ["ann"]
+        second, first = await store.records()
+    assert second == replace(RECORD, number=2)
+    assert first == replace(RECORD, number=1, started=0.0, ended=0.0, caller="\ufffd")
+    told = [(one["row"], one["columns"]) for one in logged if one["event"] == "row_mended"]
+    assert told[0] == ("200", ["name", "guest_pin", "max_participants", "lone_timeout"])
+
+
+@pytest.mark.parametrize("version", ["'x'", "x'00ff'", "1.5"])
+async def test_a_version_that_is_no_number_is_told_of(tmp_path: Path, version: str) -> None:
+    first = Store("sqlite:///calls.db", tmp_path)
+    await first.open()
+    await first.close()
+    spoil(tmp_path / "calls.db", f"UPDATE schema_version SET version = {version}")
+    again = Store("sqlite:///calls.db", tmp_path)
+    with pytest.raises(StoreError, match="its version is no number"):
+        await again.open()
+    await again.close()
+
+
+async def test_a_damaged_schema_is_told_of(tmp_path: Path) -> None:
+    first = Store("sqlite:///calls.db", tmp_path)
+    await first.open()
+    await first.close()
+    file = tmp_path / "calls.db"
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE rooms", b"CREATE TABLE \xff\xfe\x90ms"))
+    again = Store("sqlite:///calls.db", tmp_path)
+    with pytest.raises(StoreError, match="cannot be used"):
+        await again.open()
+    await again.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from test_desk import RecordingLine, RecordingPlane, facts
 from web_house import web_house
 
@@ -158,6 +160,82 @@ async def test_what_waits_for_the_database_is_bounded(tmp_path: Path, monkeypatc
     assert book.lost == 15
     assert len(await book.store.records()) == 10
     await book.store.close()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [("PATCH", {"locked": True}), ("PATCH", {"name": "B"})],
+        [("DELETE", None), ("PATCH", {"locked": True})],
+        [("PATCH", {"locked": True}), ("DELETE", None)],
+    ],
+    ids=["two changes", "deleted, then changed", "changed, then deleted"],
+)
+async def test_what_is_asked_of_a_room_at_once_happens_one_after_the_other(
+    tmp_path: Path, wanted: list[tuple[str, object]]
+) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        await client.post("/api/v1/rooms", json={"id": "200", "name": "A"})
+        await asyncio.gather(*(client.request(method, "/api/v1/rooms/200", json=body) for method, body in wanted))
+        kept = {room.id: (room.locked, room.name) for room in await store.rooms()}
+        there = {id: (one.settings.locked, one.settings.name) for id, one in house.desk.rooms.items() if id == "200"}
+        assert kept == there == ({} if ("DELETE", None) in wanted else {"200": (True, "B")})
+    await store.close()
+
+
+async def test_of_two_rooms_of_one_id_that_are_made_at_once_one_is_refused(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        made = await asyncio.gather(*(client.post("/api/v1/rooms", json={"id": "200", "name": one}) for one in "AB"))
+        assert sorted(answer.status_code for answer in made) == [201, 409]
+        (kept,) = await store.rooms()
+        assert kept.name == house.desk.room("200").settings.name
+    await store.close()
+
+
+async def test_rooms_that_are_kept_with_values_that_are_none_are_opened_as_well_as_can_be(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    for room in (
+        StoredRoom("200", layout="round", max_participants=-5, idle_timeout=-1, lone_timeout=2**62, commands="{"),
+        StoredRoom("door:1", "no id of a room"),
+    ):
+        await store.keep_room(room)
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        assert sorted(house.desk.rooms) == ["100", "200"]
+        told = (await client.get("/api/v1/rooms/200")).json()
+        assert (told["layout"], told["max_participants"], told["idle_timeout"]) == ("auto", 1, 0)
+        assert told["lone_timeout"] == 86_400
+        await house.enter("Ann", "200")
+    assert len(await store.rooms()) == 2
+    await store.close()
+
+
+async def test_a_database_that_fails_is_told_of_as_such(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        with sqlite3.connect(tmp_path / "api.db") as connection:
+            connection.execute("DROP TABLE rooms")
+        connection.close()
+        with capture_logs() as logged:
+            answer = await client.post("/api/v1/rooms", json={"id": "200"})
+        assert (answer.status_code, answer.json()["reason"]) == (503, "internal")
+        assert [one["event"] for one in logged] == ["storage_failed"]
+        assert not house.desk.knows("200")
+    await store.close()
+
+
+async def test_a_number_that_no_record_can_have_is_refused(tmp_path: Path) -> None:
+    store = Store("sqlite:///api.db", tmp_path)
+    await store.open()
+    async with web_house(listening=False, book=lambda desk: RecordBook(desk, store)) as house, house.client() as client:
+        assert (await client.get(f"/api/v1/records?before={2**63 - 1}")).status_code == 200
+        assert (await client.get(f"/api/v1/records?before={2**63}")).status_code == 400
+    await store.close()
 
 
 async def test_the_api_makes_rooms_that_last_and_tells_what_was(tmp_path: Path) -> None:

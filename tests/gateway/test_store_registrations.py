@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
 from gateway.store.registrations import DatabaseRegistrations, MemoryRegistrations, Registration
+from gateway.store.store import StoreError
 
 
 def row(account: str = "ann", id: str = "1", **changes: object) -> Registration:
@@ -88,3 +90,23 @@ def test_memory_forgets_what_is_removed() -> None:
     store.remove("ann", "1")
     assert store.load() == []
     store.close()
+
+
+def test_rows_and_tables_that_are_damaged_are_told_of_and_hide_nothing(tmp_path: Path, url: str) -> None:
+    store = DatabaseRegistrations(url)
+    store.put(row(id="1"))
+    store.put(row(id="2"))
+    store.close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE registrations SET expires = 'later', cseq = x'00' WHERE id = '1'")
+    connection.close()
+    again = DatabaseRegistrations(url)
+    assert {one.id: one.expires for one in again.load()} == {"1": 0.0, "2": row().expires}
+    again.close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        connection.execute("ALTER TABLE registrations RENAME COLUMN cseq TO other")
+    connection.close()
+    last = DatabaseRegistrations(url)
+    with pytest.raises(StoreError):
+        last.load()
+    last.close()

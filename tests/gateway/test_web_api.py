@@ -136,6 +136,26 @@ async def test_a_room_is_made_changed_and_deleted() -> None:
         assert (gone.status_code, reason(gone)) == (404, "no-such-room")
 
 
+async def test_a_room_that_is_made_while_another_of_its_id_closes_is_a_whole_one() -> None:
+    class Slow(RecordingLine):
+        async def hang_up(self, reason: Reason) -> None:
+            await leave.wait()
+
+    leave = asyncio.Event()
+    async with web_house(listening=False) as house, house.client() as client:
+        await client.post("/api/v1/rooms", json={"id": "200"})
+        await (await house.desk.arrive(facts("200"), Slow())).connected()
+        deleting = asyncio.create_task(client.delete("/api/v1/rooms/200"))
+        while house.desk.knows("200"):
+            await asyncio.sleep(0)
+        making = asyncio.create_task(client.post("/api/v1/rooms", json={"id": "200", "name": "The next one"}))
+        await asyncio.sleep(0.01)
+        leave.set()
+        assert [(await one).status_code for one in (deleting, making)] == [204, 201]
+        await house.enter("Bob", "200")
+        assert (house.plane.plans[-1].title, len(house.plane.plans[-1].legs)) == ("The next one", 1)
+
+
 async def test_a_room_of_the_configuration_cannot_be_deleted() -> None:
     async with web_house(listening=False) as house, house.client() as client:
         answer = await client.delete("/api/v1/rooms/100")
@@ -260,7 +280,13 @@ async def test_somebody_is_called_into_a_room() -> None:
 
 @pytest.mark.parametrize(
     ("why", "status"),
-    [(Reason.BUSY, 409), (Reason.NO_ANSWER, 504), (Reason.AUTHENTICATION_NEEDED, 409), (Reason.NO_COMMON_FORMAT, 422)],
+    [
+        (Reason.BUSY, 409),
+        (Reason.NO_ANSWER, 504),
+        (Reason.AUTHENTICATION_NEEDED, 409),
+        (Reason.NO_COMMON_FORMAT, 422),
+        (Reason.INTERNAL, 502),
+    ],
 )
 async def test_what_the_callee_answers_is_told(why: Reason, status: int) -> None:
     async with web_house(listening=False) as house, house.client(CALLS) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,3 +96,16 @@ async def test_a_restart_and_a_new_certificate_keep_the_leg_and_its_streams(plan
         await ann.close()
         await first.close()
         await second.close()
+
+
+async def test_a_bundle_whose_last_line_is_not_taken_is_answered(plane: MediaPlane) -> None:
+    page = Page()
+    try:
+        await plane.open(BOB, ROOM, Abilities(ice=True))
+        offer = page.offer(await page.transport.gather())
+        refused = StreamDescription("1", Kind.VIDEO, (), (), Transport(None, 0))
+        answer = await plane.answer(BOB, replace(offer, streams=(*offer.streams, refused), bundle=("0", "1")))
+        assert [one.refused for one in answer.streams] == [False, True]
+        assert answer.bundle == ("0",)
+    finally:
+        await page.close()
