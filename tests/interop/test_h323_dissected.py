@@ -53,6 +53,9 @@ INNER = frozenset(
     }
 )
 """Octets that are messages themselves, which tshark reads too: random ones are none."""
+MISREAD = frozenset({"profileInfo"})
+"""Of a ClearToken: tshark 4.0.17 misreads the unbounded BMPString of its element where that begins in the last bit of
+an octet, behind paramS without members. pycrate reads it as it was written."""
 
 
 def alternatives(type_: Any) -> list[str]:
@@ -140,7 +143,7 @@ def test_tshark_reads_every_kind_of_message(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"seed {seed}")
     capture = Writer()
-    fill(capture, Values(random.Random(seed), INNER, tame=True))
+    fill(capture, Values(random.Random(seed), INNER | MISREAD, tame=True))
     path = tmp_path / "h323.pcap"
     capture.save(path)
     read = tshark(path, "-Y", "h225", "-T", "fields", "-e", "frame.number")
