@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -43,8 +43,11 @@ MAX_H323_ALIASES = 32
 Host = Annotated[str, Field(pattern=r"^[^\s@/]{1,253}$")]
 Alias = Annotated[str, Field(min_length=1, max_length=128)]
 Prefix = Annotated[str, Field(pattern=r"^[0-9#*]{1,32}$")]
-Wait = Annotated[int, Field(ge=0, le=86_400)]
+LONGEST_WAIT = 86_400
+Wait = Annotated[int, Field(ge=0, le=LONGEST_WAIT)]
 """Seconds, a day at most."""
+MAX_PARTICIPANTS = 500
+"""Participants of one room: five times the largest that is promised on one machine."""
 MAX_CERTIFICATES = 100
 """Names that one machine is reached by; each handshake looks through them."""
 MAX_PLACE = 200
@@ -277,7 +280,7 @@ class RoomConfig(Section):
     host_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     guest_pin: Annotated[str, Field(pattern=r"^[0-9]{1,16}$")] | None = None
     layout: Layout = Layout.AUTO
-    max_participants: Annotated[int, Field(ge=1, le=500)] = 50
+    max_participants: Annotated[int, Field(ge=1, le=MAX_PARTICIPANTS)] = 50
     lobby: bool = False
     when_locked: WhenLocked = WhenLocked.KNOCK
     host_leaves: HostLeaves = HostLeaves.CONTINUE
@@ -340,6 +343,8 @@ class Config(BaseSettings):
         frozen=True,
         nested_model_default_partial_update=True,
     )
+    content: ClassVar[dict[str, Any]] = {}
+    """What the file holds, which `load` reads."""
 
     listen: Listen = Listen()
     sip: Sip = Sip()
@@ -401,8 +406,8 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given first, then the environment; `load` puts the file behind that."""
-        return (init_settings, env_settings)
+        """What is given first, then the environment, then the file."""
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, cls.content))
 
 
 class ConfigError(Exception):
@@ -411,19 +416,10 @@ class ConfigError(Exception):
 
 def load(path: Path | None) -> Config:
     """Read the configuration. Raises ConfigError with one line for each fault."""
-    content = {} if path is None else _read(path)
+    content_read = {} if path is None else _read(path)
 
     class FromFile(Config):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return (init_settings, env_settings, InitSettingsSource(settings_cls, content))
+        content = content_read
 
     try:
         return FromFile()

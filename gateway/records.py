@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from gateway.calls import CallFacts
-from gateway.config import ROOM_NAME
+from gateway.config import LONGEST_WAIT, MAX_PARTICIPANTS, ROOM_NAME
 from gateway.config_calling import keep_commands, keep_list, kept_commands, kept_list
 from gateway.reasons import Reason
 from gateway.rooms.desk import FrontDesk
@@ -47,8 +47,6 @@ WRITE_INTERVAL = 1.0
 """Seconds that records wait to be written together."""
 MAX_WAITING = 5_000
 """Records that wait for the database: a minute of a flood; the oldest are dropped and counted."""
-MAX_PARTICIPANTS, LONGEST_WAIT = 500, 86_400
-"""As in the configuration: a number of the database beyond them is taken for them."""
 BATCH = 500
 """Records written in one transaction."""
 

@@ -81,41 +81,36 @@ class Conferences:
 
     async def drop(self, terminal: Terminal, who: str) -> None:
         """Drop a participant as the chair of its room wants it, who must be a host there. Raises Refused."""
-        watch, room, present = self._led_by(terminal)
+        watch, room, present, _ = self._led_by(terminal)
         if who not in present:
             raise Refused(Reason.NO_SUCH_USER, "who is to be dropped has gone")
         await watch.remove(room, present[who].id)
 
     async def drop_all(self, terminal: Terminal) -> None:
         """Drop all participants, as the chair of their room wants it, who must be a host there. Raises Refused."""
-        watch, room, present = self._led_by(terminal)
+        watch, room, present, _ = self._led_by(terminal)
         if terminal.view is None or not terminal.view.chairs:
             raise Refused(Reason.NOT_ALLOWED, "only the chair may end the conference")
         await asyncio.gather(*(watch.remove(room, one.id) for one in present.values()))
 
     async def show(self, terminal: Terminal, who: str) -> None:
         """Have everybody in its room see a participant large, as a host there wants it. Raises Refused."""
-        watch, room, present = self._led_by(terminal)
+        watch, room, present, me = self._led_by(terminal)
         if who not in present:
             raise Refused(Reason.NO_SUCH_USER, "who is to be seen has gone")
-        await watch.spotlight(room, present[who].id, self._name(terminal, present))
+        await watch.spotlight(room, present[who].id, me.name)
 
     async def show_nobody(self, terminal: Terminal, itself: bool) -> None:
         """Have nobody seen large any more, as a chair wants it that is a host; itself: only itself. Raises Refused."""
-        watch, room, present = self._led_by(terminal)
+        watch, room, _, me = self._led_by(terminal)
         view = terminal.view
         if view is None or not (view.chairs or itself):
             raise Refused(Reason.NOT_ALLOWED, "only the chair may choose whom all see")
-        if not itself or str(room.spotlight) == view.me:
-            await watch.spotlight(room, None, self._name(terminal, present))
+        if not itself or room.spotlight == me.id:
+            await watch.spotlight(room, None, me.name)
 
-    @staticmethod
-    def _name(terminal: Terminal, present: dict[str, Any]) -> str:
-        me = present.get(terminal.view.me) if terminal.view is not None else None
-        return "" if me is None else str(me.name)
-
-    def _led_by(self, terminal: Terminal) -> tuple[RoomWatch, Any, dict[str, Any]]:
-        """Return a terminal's room and those in it, if the terminal is a host there. Raises Refused."""
+    def _led_by(self, terminal: Terminal) -> tuple[RoomWatch, Any, dict[str, Any], Any]:
+        """Return a terminal's room, those in it, and itself, if it is a host there. Raises Refused."""
         where, view = terminal.whereabouts, terminal.view
         if self._watch is None or where is None or view is None:
             raise Refused(Reason.NOT_ALLOWED, "not in a room")
@@ -124,7 +119,7 @@ class Conferences:
         me = present.get(view.me)
         if me is None or me.rank.value != HOST:
             raise Refused(Reason.NOT_ALLOWED, "it is no host of the room")
-        return self._watch, room, present
+        return self._watch, room, present, me
 
     async def _follow(self, watch: RoomWatch) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from gateway.config import MAX_PARTICIPANTS, Wait
 from gateway.config_calling import AutoDialConfig, CommandsConfig, DialList, written_commands
 from gateway.rooms.chat import MAX_LENGTH
 from gateway.rooms.model import (
@@ -41,10 +42,6 @@ Address = Annotated[str, StringConstraints(pattern=r"^(?:sips?|tel|h323|user):[^
 Pin = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,16}$")]
 Tongue = Annotated[str, StringConstraints(pattern=r"^([a-z]{2,8}(-[A-Za-z0-9]{1,8})?)?$")]
 """A language by its tag, or none."""
-MAX_PARTICIPANTS = 500
-"""As in the configuration."""
-Wait = Annotated[int, Field(ge=0, le=86_400)]
-"""Seconds, a day at most, as in the configuration."""
 
 
 class Shape(BaseModel):

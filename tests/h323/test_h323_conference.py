@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -250,8 +251,11 @@ async def test_where_everybody_is_alone_nobody_is_told() -> None:
         await conferences.stop()
 
 
-async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
+@asynccontextmanager
+async def meeting(**about: str) -> AsyncIterator[tuple[Watch, Conferences, Terminal, Terminal]]:
+    """Give a room in which two terminals and a telephone were told of each other; Ann is its host."""
     watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
+    vars(watch.meeting).update(about)
     conferences = Conferences(watch, lambda: [ann, bob])
     conferences.start()
     try:
@@ -259,6 +263,13 @@ async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
         async with asyncio.timeout(10):
             while not (ann.told and bob.told):
                 await asyncio.sleep(GATHER / 5)
+        yield watch, conferences, ann, bob
+    finally:
+        await conferences.stop()
+
+
+async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
+    async with meeting() as (watch, conferences, ann, bob):
         await conferences.drop(ann, "sip")
         assert watch.removed == ["sip"]
         with pytest.raises(Refused):
@@ -279,19 +290,10 @@ async def test_a_chair_drops_others_if_it_is_a_host_of_the_room() -> None:
         bob.view.answer("makeMeChair", None)  # type: ignore[union-attr]
         with pytest.raises(Refused):
             await conferences.drop_all(bob)  # the chair, but no host
-    finally:
-        await conferences.stop()
 
 
 async def test_a_host_has_itself_seen_by_all_and_as_the_chair_others_too() -> None:
-    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
-    conferences = Conferences(watch, lambda: [ann, bob])
-    conferences.start()
-    try:
-        watch.enter("ann", "bob", "sip")
-        async with asyncio.timeout(10):
-            while not (ann.told and bob.told):
-                await asyncio.sleep(GATHER / 5)
+    async with meeting() as (watch, conferences, ann, bob):
         await conferences.show(ann, "ann")
         with pytest.raises(Refused):
             await conferences.show_nobody(ann, False)  # a host, but not the chair
@@ -307,21 +309,9 @@ async def test_a_host_has_itself_seen_by_all_and_as_the_chair_others_too() -> No
         await conferences.show_nobody(ann, True)
         await conferences.show_nobody(ann, False)
         assert watch.spotlit[2:] == [("sip", "Ann"), (None, "Ann")]
-    finally:
-        await conferences.stop()
 
 
 async def test_terminals_are_told_whom_they_see_large_in_the_spotlight() -> None:
-    watch, ann, bob = Watch(), Terminal("call-ann"), Terminal("call-bob")
-    conferences = Conferences(watch, lambda: [ann, bob])
-    conferences.start()
-    try:
-        watch.meeting.speaker, watch.meeting.shown = "sip", "bob"
-        watch.enter("ann", "bob", "sip")
-        async with asyncio.timeout(10):
-            while not (ann.told and bob.told):
-                await asyncio.sleep(GATHER / 5)
+    async with meeting(speaker="sip", shown="bob") as (_, _, ann, bob):
         assert ann.told[-1] == ("terminalYouAreSeeing", 2)
         assert bob.told[-1] == ("terminalYouAreSeeing", 3)
-    finally:
-        await conferences.stop()
